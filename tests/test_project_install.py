@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,9 @@ from tests.index import serving
 from tests.wheelhouse import Wheel, Wheelhouse
 
 from kgen import editable
+from kgen.actions.requirements import with_project
+from kgen.formats.wheels import building
+from kgen.settings import Settings
 
 BACKEND = b"""\
 import base64, os, shutil, sys, zipfile
@@ -26,6 +32,8 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
     if os.path.exists("compile"):
         print("x.c:1: error: no such thing\\n\\n  1 | int", file=sys.stderr)
         raise RuntimeError("command 'cc' failed")
+    if os.path.exists("advise"):
+        raise SystemExit("error: two packages\\n\\n" + "\\n".join("advice %d" % number for number in range(12)))
     if os.path.exists("fail"):
         raise SystemExit("no compiler")
     version = open("version.txt").read().strip()
@@ -136,6 +144,12 @@ def test_what_cannot_be_built(package: Kgen) -> None:
         "  RuntimeError: command 'cc' failed\n\n"
     )
     (package.folder / "compile").unlink()
+    # what is wrong comes before advice of many lines
+    (package.folder / "advise").touch()
+    assert package("sync", "numpy").stderr.startswith(
+        "error: My.Lib could not be built:\n  error: two packages\n  advice 0\n  advice 1\n"
+    )
+    (package.folder / "advise").unlink()
     assert done.stderr.endswith("hint: kgen sync numpy-cpu --no-project   # everything but the project itself\n")
     (package.folder / "fail").unlink()
     (package.folder / "wants.txt").write_text("tiny-helper other-tool>=2")
@@ -255,3 +269,48 @@ def test_what_was_built_is_taken_again_and_never_in_the_place_of_something_else(
     assert "My.Lib could not be built" in package("sync", "numpy").stderr
     (package.folder / "src/other.py").unlink()
     assert "My.Lib could not be built" in package("sync", "numpy", "--reinstall").stderr
+
+
+FLAT = (
+    '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n[project]\nname = "My.Lib"\n'
+)
+
+
+@pytest.mark.parametrize("layout", ["my_lib/__init__.py", "my_lib.py"])
+def test_setuptools_takes_no_lock_for_a_package(tmp_path: Path, layout: str) -> None:
+    """It refuses to find two packages by itself, and takes any folder for one; and a module is left out beside one."""
+    root, wheels = tmp_path / "root", tmp_path / "wheels"
+    (root / "locks/numpy-cpu").mkdir(parents=True)
+    wheels.mkdir()
+    (root / "pyproject.toml").write_text(f'{FLAT}version = "1"\n')
+    (root / layout).parent.mkdir(exist_ok=True)
+    (root / layout).write_text("")
+    program = Path(building.__file__).with_name("pep517.py")
+    words = [sys.executable, str(program), "setuptools.build_meta", "", str(wheels), "wheel"]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = wheels.iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        assert [name for name in archive.namelist() if ".dist-info" not in name] == [layout]
+
+
+@pytest.mark.parametrize(
+    ("more", "file", "said"),
+    [
+        ("", "my_lib/__init__.py", 'packages.find.include = ["my_lib*"]'),
+        ("", "other/__init__.py", 'packages.find.include = ["PACKAGE*"]'),
+        ("", "my_lib.py", 'py-modules = ["my_lib"]'),
+        ("", "src/my_lib.py", None),
+        ("", "setup.py", None),
+        ('[tool.setuptools]\npackages.find.include = ["my_lib*"]\n', "my_lib/__init__.py", None),
+        ('[tool.setuptools]\npy-modules = ["my_lib"]\n', "my_lib.py", None),
+    ],
+)
+def test_what_setuptools_would_take_for_a_package_is_said(
+    tmp_path: Path, more: str, file: str, said: str | None
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(FLAT + more)
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("")
+    notes = [one for one in with_project(Settings(root=tmp_path)).required.notes if "takes locks/ for one" in one]
+    assert [one.split("`")[1] for one in notes] == ([] if said is None else [said])

@@ -26,6 +26,7 @@ LEGACY = ("setuptools", "wheel")
 
 LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 
+SETUPTOOLS_MODULE = "setuptools"
 SETUP_CFG = "setup.cfg"
 SETUPTOOLS = ("setup.py", SETUP_CFG)
 """The files that setuptools reads beside `pyproject.toml`."""
@@ -84,6 +85,27 @@ def project_build(data: Mapping[str, Any], root: Path | None = None) -> ProjectB
     # a backend of the project's own may look at anything
     dynamic = bool(project.get("dynamic")) or bool(paths)
     return ProjectBuild(project["name"], tuple(dict.fromkeys(wanted)), backend, paths[0] if paths else "", dynamic)
+
+
+def finds_packages(data: Mapping[str, Any], build: ProjectBuild, root: Path) -> bool:
+    """Whether setuptools looks through the folder of a project for packages, as nothing names them.
+
+    Args:
+        data: what is in its `pyproject.toml`.
+        build: how it is built.
+        root: its folder.
+    """
+    tool = data.get("tool")
+    table = tool.get("setuptools") if isinstance(tool, Mapping) else None
+    named = isinstance(table, Mapping) and {"packages", "py-modules"} & set(table)
+    return (
+        build.backend.partition(".")[0] == SETUPTOOLS_MODULE
+        and not named
+        and not (root / "src").is_dir()
+        and not (root / "setup.py").is_file()
+        and setup_cfg(root, "options", "packages") is None
+        and setup_cfg(root, "options", "py_modules") is None
+    )
 
 
 def _said_otherwise(data: Mapping[str, Any], root: Path) -> Mapping[str, Any] | None:

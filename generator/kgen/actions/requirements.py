@@ -15,14 +15,14 @@ import tomli
 
 from kgen import files, parsers, trees
 from kgen.actions.pythons import poetry_range
-from kgen.editable import SETUPTOOLS, project_build
+from kgen.editable import SETUPTOOLS, finds_packages, project_build
 from kgen.errors import SettingsError, UsageError
 from kgen.model import direct, grammar
 from kgen.model.direct import DirectReference
 from kgen.model.lockfile import Lockfile
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement, canonical_name
-from kgen.project import PYPROJECT
+from kgen.project import LOCKS, PYPROJECT
 from kgen.settings import ProjectRequirements, Settings
 from kgen.tables import mismatch, nearest
 
@@ -325,6 +325,12 @@ class _Reader:
             if build.dynamic and not isinstance(data.get("project"), Mapping):
                 named = next(name for name in SETUPTOOLS if (self.settings.root / name).is_file())
                 self._notes.append(f"what {named} requires is not read; `--dependency` names it")
+            if finds_packages(data, build, self.settings.root):
+                self._notes.append(
+                    f"setuptools finds the packages of this project by itself, and takes {LOCKS}/ for one:"
+                    f" `{_packages_named(build.name, self.settings.root)}` in [tool.setuptools] of {PYPROJECT}"
+                    " leaves it out"
+                )
             yield from self._parsed(
                 _Source("build-system.requires", "build requirements", build.requires, parsers.parse_requirement_flag)
             )
@@ -629,6 +635,14 @@ def _extras_of(text: object, own: str | None) -> Sequence[str]:
     except ValueError:
         return ()
     return tuple(sorted(map(canonical_name, found.extras))) if found.name == own else ()
+
+
+def _packages_named(name: str, root: Path) -> str:
+    """How a project tells setuptools its packages, by the name that they have as a rule."""
+    module = canonical_name(name).replace("-", "_")
+    if (root / f"{module}.py").is_file():
+        return f'py-modules = ["{module}"]'
+    return f'packages.find.include = ["{module if (root / module).is_dir() else "PACKAGE"}*"]'
 
 
 def _names_in(texts: object) -> set[str]:

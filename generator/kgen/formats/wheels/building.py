@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +24,9 @@ _WANTS_MORE = 3
 
 _LINES = 8
 """So many lines of what a backend said are shown."""
+
+_WRONG = re.compile(r"(?i:error|fatal)\b|[A-Za-z_.]+(?:Error|Exception|Exit): ")
+"""How a line begins that says what is wrong."""
 
 _PROGRAM = Path(__file__).with_name("pep517.py")
 
@@ -57,7 +61,8 @@ class Builder(NamedTuple):
         # what the backend writes on stdout beside the names is shown to nobody
         # a backend may be a program, which it looks for where other builders of wheels have it: first on PATH
         path_of_programs = os.pathsep.join([str(self.prefix / "bin"), host.variable("PATH") or os.defpath])
-        done = process.run(words, cwd=root, env={"PYTHONPATH": "", "PYTHONHOME": "", "PATH": path_of_programs})
+        env = {"PYTHONPATH": "", "PYTHONHOME": "", "PATH": path_of_programs, "RUST_BACKTRACE": "0"}
+        done = process.run(words, cwd=root, env=env)
         if done.status == _WANTS_MORE:
             wanted = ", ".join(done.stdout.split("\n")[:-1])
             raise BuildError(
@@ -89,7 +94,10 @@ def _reason(stderr: str) -> str:
             kept.append(uvtool.bounded(printable(line.strip())))
     if not kept:
         return " it gave no reason"
-    return f" {kept[0]}" if len(kept) == 1 else "\n".join(["", *(f"  {line}" for line in kept[-_LINES:])])
+    # advice of many lines may follow on what is wrong
+    last = next((number for number in reversed(range(len(kept))) if _WRONG.match(kept[number])), 0)
+    start = min(last, max(len(kept) - _LINES, 0))
+    return f" {kept[0]}" if len(kept) == 1 else "\n".join(["", *(f"  {line}" for line in kept[start : start + _LINES])])
 
 
 @contextlib.contextmanager

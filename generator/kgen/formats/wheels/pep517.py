@@ -15,6 +15,8 @@ except ImportError:  # CPython 3.7 and older: a backend that lacks something fai
     metadata = None  # type: ignore[assignment]
 
 _WANTS_MORE = 3
+_LOCKS = "locks"
+"""The folder that kgen writes into a project."""
 
 
 def main() -> int:
@@ -23,6 +25,8 @@ def main() -> int:
     sys.path[0] = os.path.abspath(path) if path else sys.path[0]  # noqa: PTH100 - runs on old Pythons too
     module, _, attributes = backend.partition(":")
     hooks = importlib.import_module(module)
+    if module.partition(".")[0] == "setuptools":
+        _leave_out_locks()
     for attribute in filter(None, attributes.split(".")):
         hooks = getattr(hooks, attribute)
     build = getattr(hooks, f"build_{kind}", None)
@@ -36,6 +40,16 @@ def main() -> int:
         return _WANTS_MORE
     build(folder, None, None)
     return 0
+
+
+def _leave_out_locks() -> None:
+    """Have setuptools, where it finds packages by itself, not take the folder of the locks for one: it would refuse."""
+    try:
+        finder = importlib.import_module("setuptools.discovery").FlatLayoutPackageFinder
+    except ImportError:  # one that finds nothing by itself
+        return
+    if not os.path.exists(os.path.join(_LOCKS, "__init__.py")):  # noqa: PTH110, PTH118 - runs on old Pythons too
+        finder.DEFAULT_EXCLUDE = (*finder.DEFAULT_EXCLUDE, _LOCKS, _LOCKS + ".*")
 
 
 def _is_there(requirement: str) -> bool:

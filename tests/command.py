@@ -11,11 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kgen import uvtool
+
 CUTOFF = "2026-11-20"
 """The day whose answers the tests expect; later rows of the matrix change nothing in them."""
 
 PYTHON = "3.11"
 """The Python whose answers the tests expect."""
+
+UV = uvtool.typed()
+"""How a hint has uv typed: by its name where PATH has it."""
 
 LOCK = ("lock", "--python", PYTHON, "--platform", "linux-64", "--exclude-newer", CUTOFF)
 SOLVE = ("solve", *LOCK[1:])

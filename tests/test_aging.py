@@ -14,6 +14,7 @@ from tests.test_lock import versions
 from tests.test_whole_lock import kgen_table
 from tests.wheelhouse import Wheel, Wheelhouse
 
+from kgen import uvtool
 from kgen.matrix.compatibility import CompatibilityMatrix
 
 NEXT = "3.12"
@@ -148,7 +149,7 @@ class TestOpenPython:
         result = kgen_alone(*OPEN, "numpy", PATH=place, PYENV_ROOT=place, UV_PYTHON_PREFERENCE="only-managed")
         assert result.status == 0, result.stderr
         assert (
-            "note: numpy-cpu: Python 3.14 is not on this machine: `uv python install 3.14`;"
+            f"note: numpy-cpu: Python 3.14 is not on this machine: `{shlex.quote(uvtool.find())} python install 3.14`;"
             " `--python 3.13`, which is, gives the same frameworks\n"
         ) in result.stderr
 

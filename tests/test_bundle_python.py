@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.bundles import members, pack, without_network
-from tests.command import LOCK, PYTHON, Kgen
+from tests.command import LOCK, PYTHON, UV, Kgen
 from tests.index import Index
 from tests.standalone import installed_by_uv, make
 
@@ -104,7 +104,7 @@ class TestRefusals:
         lines = done.stderr.splitlines()
         assert lines[0].startswith(f"error: the bundle needs a CPython {PYTHON} that runs on other machines, and ")
         assert " cannot be moved: " in lines[0]
-        assert lines[1:] == ["", f"hint: uv python install {PYTHON}"]
+        assert lines[1:] == ["", f"hint: {UV} python install {PYTHON}"]
         assert not (kgen.folder / "b.tar").exists()
 
     def test_another_platform(self, kgen: Kgen, project: Path) -> None:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 from packaging.version import Version
-from tests.command import LOCK, Kgen
+from tests.command import LOCK, UV, Kgen
 from tests.matrices import devices
 from tests.test_validate import driver
 
@@ -268,7 +268,7 @@ class TestPython:
         missing = EXAMINED._replace(interpreter=False)
         assert found(matrix, one=missing) == []
         finding = only(found(matrix, one=missing._replace(whole=False)))
-        assert (finding.what, finding.fix) == ("there is no CPython 3.12 on this machine", "uv python install 3.12")
+        assert (finding.what, finding.fix) == ("there is no CPython 3.12 on this machine", f"{UV} python install 3.12")
 
 
 class TestDisk:

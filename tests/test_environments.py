@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from tests.command import LOCK, PYTHON, Kgen, Result, tree
+from tests.command import CUTOFF, LOCK, PYTHON, UV, Kgen, Result, tree
 from tests.index import Index
 from tests.pinned import assert_pinned, frozen, locking
 from tests.record_locks import cpu, label, questions
@@ -178,8 +178,35 @@ class TestSync:
             "",
             "error: numpy-cpu has no `pip`, and that of another Python would install elsewhere\n\n"
             "hint: kgen add six   # locks it, for every environment\n"
-            f"hint: uv pip install --python {interpreter} six   # by hand; kgen keeps it\n",
+            f"hint: {UV} pip install --python {interpreter} -q six   # by hand; kgen keeps it\n",
         )
+        # that of its own Python is not there either, and says nothing of kgen
+        module = synced("run", "numpy", "--", "python3", "-m", "pip", "install", "six")
+        assert module.status == 2
+        assert module.stderr.startswith("error: numpy-cpu has no `pip`\n\nhint: kgen add six   # locks it")
+
+    @pytest.mark.parametrize(
+        ("typed", "hints"),
+        [
+            (["-e", "."], ["kgen sync numpy-cpu   # installs the project itself, editable"]),
+            ([".[plot]", "six"], ["kgen sync numpy-cpu   # ", "kgen add six   # "]),
+            (["-r", "a.txt", "--requirement=b.txt"], [" -r a.txt -r b.txt   # locks what is in it"]),
+            (["-ra.txt"], ["kgen lock numpy --cpu --python "]),
+            (
+                ["--editable=../x", "y @ https://x.example/y.whl"],
+                ["kgen add 'y @ https://x.example/y.whl' 'NAME @ ../x'"],
+            ),
+            (["-i", "https://x.example/simple", "--pre", "six>=1"], ["kgen add 'six>=1'   # "]),
+        ],
+    )
+    def test_what_to_type_instead_of_pip(self, synced: Kgen, typed: list[str], hints: list[str]) -> None:
+        done = synced("run", "numpy", "--", "pip", "install", *typed)
+        said = [line.removeprefix("hint: ") for line in done.stderr.splitlines() if line.startswith("hint: ")]
+        assert len(said) == len(hints) + 1
+        for one, expected in zip(said, hints, strict=False):
+            assert expected in one
+        by_hand = f"pip install --python [TEMP]/project/{ENVS}/numpy-cpu/bin/python {shlex.join(typed)}   # by hand"
+        assert by_hand in said[-1]
 
     def test_a_package_removed_by_hand_comes_back(self, synced: Kgen) -> None:
         words = [uvtool.find(), "pip", "uninstall", "-q", "--python", str(prefix(synced) / "bin/python"), "rich"]
@@ -271,9 +298,21 @@ class TestSync:
             4,
             "",
             "error: numpy-cpu is locked for CPython 3.99, and uv finds none on this machine\n\n"
-            "hint: uv python install 3.99\n"
+            f"hint: {UV} python install 3.99\n"
             "hint: or install it with the system's package manager or pyenv; uv finds it on PATH\n",
         )
+
+    def test_a_python_that_is_here_and_gives_the_same(self, kgen: Kgen, tmp_path: Path) -> None:
+        """Where the lock's own is not here, what can be typed at once comes first, with all that was asked for."""
+        (tmp_path / "versions/3.13.9/bin").mkdir(parents=True)
+        (tmp_path / "versions/3.13.9/bin/python3.13").touch()
+        words = ("--cpu", "--python", "3.14", "--platform", "linux-64", "--exclude-newer", CUTOFF)
+        assert kgen("lock", "numpy", *words).status == 0
+        place = str(tmp_path)
+        done = kgen("sync", "numpy", PATH=place, PYENV_ROOT=place, UV_PYTHON_PREFERENCE="only-managed")
+        assert done.status == 4
+        again = "kgen lock numpy --cpu --python 3.13 --platform linux-64"
+        assert f"\n\nhint: {again} --exclude-newer {CUTOFF}   # gives the same frameworks\nhint: " in done.stderr
 
     def test_a_damaged_lock(self, locked: Kgen) -> None:
         path = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"

@@ -65,6 +65,15 @@ def find() -> str:
     return found
 
 
+def typed() -> str:
+    """How a person types the uv that kgen uses: by its name where PATH has one, else by its path.
+
+    Raises:
+        OutsideError: there is none.
+    """
+    return "uv" if host.has_program("uv") else shlex.quote(find())
+
+
 def run(
     args: Sequence[str],
     *,

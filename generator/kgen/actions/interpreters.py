@@ -1,13 +1,18 @@
-"""Which Pythons that were chosen for environments this machine does not have."""
+"""Which Pythons that environments are locked for this machine does not have, and which would do as well."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kgen import host, uvtool
+from kgen import fields, host, lockfiles, uvtool
+from kgen.errors import KgenError
+from kgen.formats.environment import Source
+from kgen.matrix import origin
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
+from kgen.solver.accelerator import solvable
 from kgen.solver.python import equally_good
 
 
@@ -42,3 +47,35 @@ def absent(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) 
         instead = next((one for one in others if uvtool.has_interpreter(one)), None)
         found.append(AbsentPython(version, tuple(dict.fromkeys(one.environment for one in alike)), instead))
     return tuple(found)
+
+
+def request_of(source: Source) -> EnvironmentRequest | None:
+    """What the lock of an environment was made for; None where that cannot be read."""
+    if not source.form.is_default:
+        return None
+    with contextlib.suppress(KgenError, ValueError, KeyError):
+        _, data = lockfiles.parse(source.lock, source.content)
+        return fields.request_of(data["tool"]["kgen"])._replace(python_open=False)
+    return None
+
+
+def with_another(source: Source) -> str | None:
+    """The command that locks an environment anew, for a Python of this machine that gives it the same frameworks.
+
+    Args:
+        source: what the environment is made from.
+
+    Returns:
+        None where its own Python is here, no such Python is, or what it was made for cannot be read.
+    """
+    request = request_of(source)
+    if request is None or uvtool.has_interpreter(request.python) is not False:
+        return None
+    with contextlib.suppress(KgenError):
+        matrix = origin.current(source.lock.parent)
+        if not solvable(matrix, [request], request.python):
+            return None
+        same = equally_good(matrix, [request], request.python)
+        here = next((one for one in same if uvtool.has_interpreter(one)), None)
+        return here and f"{fields.lock_command(request._replace(python=here))}   # gives the same frameworks"
+    return None

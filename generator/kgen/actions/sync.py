@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from kgen import editable, files, host, leftovers, lockfiles, project
 from kgen.actions.choose import Choice, choose, lacks_device, without_device
 from kgen.editable import ProjectBuild
-from kgen.errors import ContradictionError, NotLockedError, OtherPlatformError, SettingsError, UsageError
+from kgen.errors import (
+    ContradictionError,
+    MissingProgramError,
+    NotLockedError,
+    OtherPlatformError,
+    SettingsError,
+    UsageError,
+)
 from kgen.formats import environment as environments
 from kgen.formats.environment import Source
 from kgen.lockfiles import LockedEnvironment
@@ -192,27 +199,30 @@ def way_in(source: Source) -> tuple[tuple[str, ...], dict[str, str]]:
 
 
 def refuse_foreign_pip(source: Source, command: Sequence[str]) -> None:
-    """See that a pip which is not in the environment installs nothing elsewhere.
+    """See that a pip which is not in the environment installs nothing elsewhere, and say what does instead.
 
     Args:
         source: the environment.
         command: what is to run in it.
 
     Raises:
-        UsageError: PATH would give the pip of another Python.
+        UsageError: the environment has no pip.
     """
-    name = command[0]
-    if re.fullmatch(r"pip[0-9.]*", name) is None or (source.prefix / "bin" / name).exists():
+    name, number = command[0], 1
+    if re.fullmatch(r"python[0-9.]*", name) is not None and list(command[1:3]) == ["-m", "pip"]:
+        name, number = "pip", 3
+        there = any(source.prefix.glob("lib/*/site-packages/pip/__init__.py"))
+        what = ""
+    else:
+        there = (source.prefix / "bin" / name).exists()
+        what = ", and that of another Python would install elsewhere"
+    if there or re.fullmatch(r"pip[0-9.]*", name) is None:
         return
-    environment = source.environment.name
-    packages = [word for word in command[2:] if not word.startswith("-")] if command[1:2] == ["install"] else []
-    wanted = shlex.join(packages) or "PACKAGE"
+    from kgen.actions import instead_of_pip  # noqa: PLC0415 - on the way to an error only
+
     raise UsageError(
-        f"{environment} has no `{name}`, and that of another Python would install elsewhere",
-        hints=[
-            f"kgen add {wanted}   # locks it, for every environment",
-            f"uv pip install --python {shlex.quote(str(source.python))} {wanted}   # by hand; kgen keeps it",
-        ],
+        f"{source.environment.name} has no `{name}`{what}",
+        hints=instead_of_pip.hints(source, list(command[number:])),
     )
 
 
@@ -275,7 +285,10 @@ def sync(
             progress(source.name) as report,
             contextlib.nullcontext([byhand.Kept(gone=added)]) if exact else byhand.carried(source) as told,
         ):
-            prepared.make(report)
+            try:
+                prepared.make(report)
+            except MissingProgramError as error:
+                raise _without_interpreter(source, error) from None
         if not own or not _has_own(source):
             with progress(source.name) as report:
                 notes += _install_project(source, report, own=own, anew=again)
@@ -284,6 +297,14 @@ def sync(
         notes.append(f"{source.name}: what was installed by hand is gone: {', '.join(gone)}")
     notes += _kept(source)
     return SyncResult(source, made=True, seconds=time.monotonic() - started, notes=tuple(notes))
+
+
+def _without_interpreter(source: Source, error: MissingProgramError) -> MissingProgramError:
+    """What to say where something is missing that an environment is made with; another Python may do as well."""
+    from kgen.actions.interpreters import with_another  # noqa: PLC0415 - on the way to an error only
+
+    another = with_another(source)
+    return MissingProgramError(error.message, hints=(*filter(None, [another]), *error.hints))
 
 
 def _stands(source: Source, *, exact: bool, own: bool | None = None) -> bool:

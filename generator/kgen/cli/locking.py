@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
+from kgen import uvtool
 from kgen.actions import flake
 from kgen.actions.interpreters import absent
 from kgen.actions.lock import LockResult, kept_although_newer, lock
@@ -88,9 +89,8 @@ def _tell_absent(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequ
     for one in absent(matrix, requests):
         named = ", ".join(one.environments)
         same = f"; `--python {one.instead}`, which is, gives the same frameworks" if one.instead else ""
-        console.say(
-            f"note: {named}: Python {one.version} is not on this machine: `uv python install {one.version}`{same}"
-        )
+        install = f"{uvtool.typed()} python install {one.version}"
+        console.say(f"note: {named}: Python {one.version} is not on this machine: `{install}`{same}")
 
 
 def _tell_newer(matrix: CompatibilityMatrix, result: LockResult) -> None:

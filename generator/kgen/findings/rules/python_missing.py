@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kgen import uvtool
 from kgen.findings.shape import Facts, Finding, Rule
 
 
@@ -16,7 +17,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
                 f"there is no CPython {one.lock.python} on this machine",
                 "PATH and uv's own interpreters",
                 "the environment cannot be made",
-                f"uv python install {one.lock.python}",
+                f"{uvtool.typed()} python install {one.lock.python}",
             )
 
 

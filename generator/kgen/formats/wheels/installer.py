@@ -118,7 +118,7 @@ class Uv:
             raise MissingProgramError(
                 f"{prompt} is locked for CPython {python}, and uv finds none on this machine",
                 hints=[
-                    f"uv python install {python}",
+                    f"{uvtool.typed()} python install {python}",
                     "or install it with the system's package manager or pyenv; uv finds it on PATH",
                 ],
             )

@@ -75,7 +75,7 @@ def find(program: str, minor: str) -> Standalone:
     said = reasons[0] if reasons else "there is no such interpreter on this machine"
     raise UsageError(
         f"the bundle needs a CPython {minor} that runs on other machines, and {said}",
-        hints=[f"uv python install {minor}"],
+        hints=[f"{uvtool.typed()} python install {minor}"],
     )
 
 
@@ -170,7 +170,7 @@ def pack(one: Standalone, target: Path) -> None:
                     if not _stays(info):
                         raise UsageError(
                             f"{one.prefix} cannot be moved: {info.name} leads to {info.linkname}, outside of it",
-                            hints=[f"uv python install --reinstall {one.minor}"],
+                            hints=[f"{uvtool.typed()} python install --reinstall {one.minor}"],
                         )
                     archive.addfile(info)
                 elif path.is_dir():
@@ -184,7 +184,7 @@ def pack(one: Standalone, target: Path) -> None:
     except OSError as error:
         raise InstallationError(
             f"the interpreter in {one.prefix} cannot be packed: {error.strerror or error}",
-            hints=[f"uv python install --reinstall {one.minor}"],
+            hints=[f"{uvtool.typed()} python install --reinstall {one.minor}"],
         ) from error
 
 
@@ -251,7 +251,7 @@ def unpack(archive: Path, root: Path, *, minor: str, sha256: str) -> None:
         if reason is not None:
             raise InstallationError(
                 f"the CPython {minor} of the bundle {reason} on this machine",
-                hints=[f"uv python install {minor}   # then a bundle without `--with-python` is enough"],
+                hints=[f"{uvtool.typed()} python install {minor}   # then a bundle without `--with-python` is enough"],
             )
 
 
@@ -272,7 +272,7 @@ def require_moves(one: Standalone, archive: Path) -> None:
     if reason is not None:
         raise UsageError(
             f"the CPython in {one.prefix} cannot be moved: in another place it {reason}",
-            hints=[f"uv python install {one.minor}"],
+            hints=[f"{uvtool.typed()} python install {one.minor}"],
         )
 
 

@@ -106,15 +106,46 @@ def test_an_environment_of_conda(tmp_path: Path, matrix: CompatibilityMatrix) ->
     assert lists(found) == {
         "require": {"torch<2.6,>=2.4", "jax==0.5.*"},
         "dependencies": {"numpy==1.26.*", "scikit-learn==1.5.*", "keras-hub>=0.20"},
+        "channels": {"conda-forge", "nvidia"},
     }
     assert [one.partition(":")[0] for one in found.left] == [
-        "channels conda-forge, nvidia",
         "cuda-version =12.6",
         "pip",
         "pip's `-r more.txt`",
         "`git+https",
         "variables",
     ]
+
+
+@pytest.mark.parametrize(
+    ("channels", "taken_over", "left"),
+    [
+        ("[conda-forge, nodefaults]", None, []),
+        ("[bioconda, conda-forge, bioconda]", ("bioconda", "conda-forge"), []),
+        ("[defaults, conda-forge]", None, ["channel defaults: `defaults` is not one channel"]),
+        ("['https://u:p@x.example/c', nvidia]", ("nvidia",), ["channel https"]),
+    ],
+)
+def test_channels(
+    tmp_path: Path, matrix: CompatibilityMatrix, channels: str, taken_over: tuple[str, ...] | None, left: list[str]
+) -> None:
+    found = taken(tmp_path, matrix, "environment.yml", f"channels: {channels}\ndependencies:\n  - numpy\n")
+    assert {one.key: one.values for one in found.entries}.get("channels") == taken_over
+    assert len(found.left) == len(left)
+    assert all(one.startswith(begin) for one, begin in zip(found.left, left, strict=True))
+
+
+def test_channels_of_pixi(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    text = '[workspace]\nchannels = [{ channel = "nvidia", priority = 1 }, "conda-forge"]\n'
+    found = taken(tmp_path, matrix, "pixi.toml", text)
+    assert {one.key: one.values for one in found.entries} == {"channels": ("nvidia", "conda-forge")}
+
+
+def test_what_is_optional_in_poetry(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    text = '[tool.poetry.dependencies]\nrich = "*"\neinops = { version = "^0.8", optional = true }\n'
+    found = taken(tmp_path, matrix, "poetry", text, "pyproject.toml")
+    assert lists(found) == {"dependencies": {"rich"}}
+    assert found.left == ("einops: it is optional, for an extra of Poetry; `kgen add einops` takes it",)
 
 
 def test_files_that_an_environment_names(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
@@ -279,7 +310,7 @@ def test_what_is_left_out_is_named(kgen: Kgen, project: Path) -> None:
     (project / "environment.yml").write_text(ENVIRONMENT, encoding="utf-8")
     done = kgen("init", "--from", "environment.yml", "--cpu")
     assert done.status == 0
-    assert "note: left out: channels conda-forge, nvidia: " in done.stderr
+    assert '# Taken over from environment.yml.\nchannels = ["conda-forge", "nvidia"]\n' in done.stdout
     assert "note: left out: pip's `-r more.txt`: " in done.stderr
     assert "# The backends; each gets an environment of its own. The project requires them." in done.stdout
     assert 'python = "3.11"' in done.stdout

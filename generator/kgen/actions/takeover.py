@@ -24,10 +24,14 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
 from kgen.model.requirement import Requirement
 from kgen.project import PYPROJECT
+from kgen.settings import Settings
 from kgen.tables import nearest
 
 TOOLS = ("uv", "poetry", "pixi")
 """What can be named without a file: their tables are in `pyproject.toml`, or in a file of a fixed name."""
+
+_NO_DEFAULTS = "nodefaults"
+"""What conda is told where channels stand, so that it asks no others."""
 
 _PATCHES = 40
 """More patch releases than a minor of CPython ever had."""
@@ -243,6 +247,9 @@ class _Reader:
                 if name == "python":
                     self.python = poetry_range(str(version))
                     continue
+                if isinstance(value, Mapping) and value.get("optional") is True:
+                    self.left.append(f"{name}: it is optional, for an extra of Poetry; `kgen add {name}` takes it")
+                    continue
                 self._add_row(name, value, version, poetry_range)
         if table.get("source"):
             self.left.append("[[tool.poetry.source]]: uv asks its own indexes; name them as `[[index]]` in uv.toml")
@@ -262,6 +269,9 @@ class _Reader:
     def read_pixi(self, table: Mapping[str, Any], where: str) -> None:
         head = table.get("workspace", table.get("project", {}))
         self._platforms(_texts(head.get("platforms")))
+        # a channel of pixi's may have a priority, which their order says too
+        rows = head.get("channels", [])
+        self._channels([one["channel"] if isinstance(one, Mapping) else one for one in rows])
         for name, value in table.get("dependencies", {}).items():
             version = value.get("version", "*") if isinstance(value, Mapping) else value
             self._add_match(name, "" if str(version) == "*" else str(version))
@@ -275,6 +285,19 @@ class _Reader:
         if table.get("system-requirements"):
             wanted = ", ".join(f"{name} {value}" for name, value in table["system-requirements"].items())
             self.left.append(f"system-requirements {wanted}: kgen asks for `cuda`, `driver` and `glibc` by themselves")
+
+    def _channels(self, names: Sequence[str]) -> None:
+        """Take channels over, which count for `kgen lock --conda`; those that count by themselves need not be named."""
+        found = []
+        for name in dict.fromkeys(names):
+            if name == _NO_DEFAULTS:  # of which kgen asks none
+                continue
+            try:
+                found.append(parsers.parse_channel(name))
+            except ValueError as error:
+                self.left.append(f"channel {grammar.shown(name)}: {error}")
+        if found and tuple(found) != Settings(root=self.root).channels:
+            self.lists["channels"] = found
 
     def _platforms(self, names: Sequence[str]) -> None:
         for name in names:
@@ -301,7 +324,7 @@ class _Reader:
                 for text in values:
                     self._add_of_pip(text, path.parent)
             elif key == "channels":
-                self.left.append(f"channels {', '.join(values)}: they matter with `kgen lock --conda --channel` alone")
+                self._channels(values)
             elif key == "variables":
                 self.left.append("variables: set them where you run the project")
 

@@ -23,9 +23,9 @@ from tests.command import LOCK, Kgen
 from tests.index import Index
 from tests.loopback import Handler, Server, running
 
-from kgen import lockfiles, wheels
+from kgen import lockfiles, verified, wheels
 from kgen.errors import Cancelled, OutsideError
-from kgen.formats.wheels import repack
+from kgen.formats.wheels import ownwheels, repack
 
 PYLOCK = "pylock.linux-64.toml"
 
@@ -413,3 +413,81 @@ def test_a_portable_lock_is_fetched_from_the_index_that_is_configured(kgen: Kgen
     assert failed.status == 4
     assert not (project / "b.tar").exists()
     assert kgen("bundle", "-o", "b.tar").status == 0
+
+
+class TestOwnWheels:
+    """Kgen's own wheels, and those of what it needs: looked for again only where something may have changed."""
+
+    @pytest.fixture(name="made")
+    def _made(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The projects that were looked at, in the order in which they were."""
+        monkeypatch.setattr(ownwheels, "SETTLED", 0)
+        looked_at: list[str] = []
+        closure = repack.closure
+
+        def seen(name: str) -> tuple[importlib.metadata.Distribution, ...]:
+            looked_at.append(name)
+            return closure(name)
+
+        monkeypatch.setattr(repack, "closure", seen)
+        return looked_at
+
+    def test_they_are_taken_again_until_something_changes(self, tmp_path: Path, made: list[str]) -> None:
+        code, kept = tmp_path / "code", tmp_path / "kept"
+        (code / "__pycache__").mkdir(parents=True)
+        (code / "one.py").write_text("1\n")
+        first = ownwheels.own_wheels("idna", kept, source={"kgen": code})
+        (only,) = first
+        assert isinstance(only.content, Path)
+        content = only.content.read_bytes()
+        assert (hashlib.sha256(content).hexdigest(), len(content)) == (only.sha256, only.size)
+        (code / "__pycache__/one.pyc").touch()  # which is no code
+        assert ownwheels.own_wheels("idna", kept, source={"kgen": code}) == first
+        assert made == ["idna"]
+        (code / "one.py").write_text("2\n")
+        assert ownwheels.own_wheels("idna", kept, source={"kgen": code}) == first
+        assert made == ["idna"] * 2
+        only.content.unlink()
+        assert ownwheels.own_wheels("idna", kept, source={"kgen": code}) == first
+        assert only.content.read_bytes() == content
+        assert made == ["idna"] * 3
+
+    def test_a_package_that_was_installed_beside_them(
+        self, tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "site"
+        folder.mkdir()
+        monkeypatch.syspath_prepend(str(folder))
+        first = ownwheels.own_wheels("idna", tmp_path / "kept", source={})
+        (folder / "idna-999.dist-info").mkdir()
+        (folder / "idna-999.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: idna\nVersion: 999\n")
+        (folder / "idna-999.dist-info/RECORD").write_text("idna-999.dist-info/METADATA,,\n")
+        (second,) = ownwheels.own_wheels("idna", tmp_path / "kept", source={})
+        assert second.filename == "idna-999-py3-none-any.whl"
+        assert second not in first
+        assert made == ["idna"] * 2
+
+    def test_a_change_of_just_now_is_not_relied_on(
+        self, tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ownwheels, "SETTLED", verified.SETTLED)
+        (tmp_path / "code").mkdir()
+        (tmp_path / "code/one.py").touch()
+        for _ in range(2):
+            ownwheels.own_wheels("idna", tmp_path / "kept", source={"kgen": tmp_path / "code"})
+        assert made == ["idna"] * 2
+
+    def test_one_that_was_damaged_is_made_anew_when_all_is_looked_at_again(
+        self, tmp_path: Path, made: list[str]
+    ) -> None:
+        (first,) = ownwheels.own_wheels("idna", tmp_path / "kept", source={})
+        assert isinstance(first.content, Path)
+        whole = first.content.read_bytes()
+        inode = first.content.stat().st_ino
+        ownwheels.own_wheels("idna", tmp_path / "kept", source={}, again=True)
+        assert first.content.stat().st_ino == inode  # it is what it was
+        first.content.write_bytes(whole.replace(b"idna", b"odna"))
+        (second,) = ownwheels.own_wheels("idna", tmp_path / "kept", source={}, again=True)
+        assert second == first
+        assert first.content.read_bytes() == whole
+        assert made == ["idna"] * 3

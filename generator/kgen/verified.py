@@ -19,7 +19,7 @@ _HEADER = "kgen-verified 1"
 _MOST = 4096
 """So many files are remembered, the last ones."""
 
-_SETTLED = 2_000_000_000
+SETTLED = 2_000_000_000
 """Nanoseconds that a file must have been left alone before it was read: filesystems count in steps, of two seconds the
 longest, and a change in the same step as another cannot be seen."""
 
@@ -77,7 +77,7 @@ class VerifiedFiles:
             read: when reading it began, in nanoseconds since the epoch, as :func:`time.time_ns` counts them.
         """
         stamp = stamp_of(path)
-        if stamp is not None and stamp.changed + _SETTLED < read:
+        if stamp is not None and stamp.changed + SETTLED < read:
             self._rows.pop(_name_of(path), None)  # so that it is the last one
             self._rows[_name_of(path)] = (sha256, stamp)
             self._changed = True

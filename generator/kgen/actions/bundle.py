@@ -28,7 +28,7 @@ from kgen.errors import (
 from kgen.formats import archive as archives
 from kgen.formats import interface, vendored
 from kgen.formats.archive import Member, Progress, Report
-from kgen.formats.wheels import repack, standalone
+from kgen.formats.wheels import ownwheels, standalone
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
@@ -364,12 +364,11 @@ def _own(name: str, platform: str | None, known: VerifiedFiles, *, again: bool) 
         "kgen": code,
         **{f"kgen/_data/{folder}": resources.folder(folder) for folder in resources.FOLDERS},
     }
-    kept = host.cache("own")
-    made = [repack.kept_wheel_of(one, kept, source=source, again=again) for one in repack.closure(name)]
+    made = ownwheels.own_wheels(name, host.cache("own"), source=source, again=again)
     return [_kept_member(one, known) for one in made], ()
 
 
-def _kept_member(one: repack.KeptWheel, known: VerifiedFiles) -> Member:
+def _kept_member(one: ownwheels.KeptWheel, known: VerifiedFiles) -> Member:
     stamp = known.known(one.content, one.sha256) if isinstance(one.content, Path) else None
     return Member(f"{PROGRAMS}/{one.filename}", one.sha256, one.size, one.content, known=stamp)
 

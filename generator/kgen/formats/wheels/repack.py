@@ -14,7 +14,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.tags import parse_tag
@@ -22,6 +21,8 @@ from packaging.utils import canonicalize_name
 
 from kgen import __version__
 from kgen.errors import InstallationError
+from kgen.formats.archive import digest
+from kgen.formats.wheels.ownwheels import KeptWheel
 
 _WRITTEN_BY_INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "RECORD", "RECORD.jws", "direct_url.json"})
 _DAY = (1980, 1, 1, 0, 0, 0)
@@ -60,22 +61,6 @@ def closure(name: str) -> tuple[importlib.metadata.Distribution, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-class KeptWheel(NamedTuple):
-    """A wheel that was made.
-
-    Attributes:
-        filename: its name.
-        sha256: what identifies it.
-        size: its bytes.
-        content: its content, or the file that has it.
-    """
-
-    filename: str
-    sha256: str
-    size: int
-    content: bytes | Path
-
-
 def kept_wheel_of(
     distribution: importlib.metadata.Distribution, kept: Path, *, source: Mapping[str, Path], again: bool = False
 ) -> KeptWheel:
@@ -88,29 +73,39 @@ def kept_wheel_of(
         distribution: what is installed.
         kept: the folder of those that were made.
         source: as there.
-        again: make it anew.
+        again: compare what is kept with its digest first.
 
     Raises:
         OutsideError: what is installed is not whole.
     """
     record = distribution.read_text("RECORD")
+    own = kept / canonicalize_name(distribution.name)
     if record is None or _is_editable(distribution):
-        name, content = wheel_of(distribution, source=source)
-        return KeptWheel(name, hashlib.sha256(content).hexdigest(), len(content), content)
+        return _kept(own / "editable", *wheel_of(distribution, source=source))
     said = (__version__, distribution.name, distribution.version, record, distribution.read_text("WHEEL"))
-    folder = kept / canonicalize_name(distribution.name) / hashlib.sha256(repr(said).encode()).hexdigest()
-    there = None if again else next(folder.glob("*/*.whl"), None)
-    if there is not None:
+    folder = own / hashlib.sha256(repr(said).encode()).hexdigest()
+    there = next(folder.glob("*/*.whl"), None)
+    if there is not None and not (again and _has_changed(there)):
         return KeptWheel(there.name, there.parent.name, there.stat().st_size, there)
-    name, content = wheel_of(distribution, source=source)
+    return _kept(folder, *wheel_of(distribution, source=source))
+
+
+def _kept(folder: Path, name: str, content: bytes) -> KeptWheel:
+    """Keep a wheel in a folder, which is the only one beside it, below its digest; where that cannot be, as bytes."""
     made = KeptWheel(name, hashlib.sha256(content).hexdigest(), len(content), content)
     with contextlib.suppress(OSError):  # it is as good without
         shutil.rmtree(folder.parent, ignore_errors=True)
         (folder / made.sha256).mkdir(parents=True)
         part = folder / f".{name}.{os.getpid()}"
         part.write_bytes(content)
-        part.replace(folder / made.sha256 / name)
+        return made._replace(content=part.replace(folder / made.sha256 / name))
     return made
+
+
+def _has_changed(wheel: Path) -> bool:
+    """Whether a wheel that is kept is not what it was when it was made; it is in a folder that says what that was."""
+    with wheel.open("rb") as content:
+        return digest(content) != wheel.parent.name
 
 
 def wheel_of(

@@ -776,6 +776,16 @@ class TestInterrupted:
         said = "" if ignored else "interrupted; nothing is half-written\n"
         assert (done.returncode, done.stderr) == (status, said)
 
+    def test_little_is_imported_before_it_is_heeded(self) -> None:
+        """What Python answers until then is a traceback."""
+        before = "import sys; bare = set(sys.modules); import kgen.__main__; print(*sorted(set(sys.modules) - bare))"
+        words = [sys.executable, "-S", "-c", before]
+        root = str(Path(uvtool.__file__).parents[1])
+        done = subprocess.run(words, capture_output=True, text=True, check=True, env={"PYTHONPATH": root})
+        slow = {"typing", "importlib", "contextlib", "re", "inspect", "pathlib", "typer", "argparse", "tempfile"}
+        assert not slow & set(done.stdout.split())
+        assert "kgen.__main__" in done.stdout.split()
+
     def test_killed_then_again(self, kgen_alone: Kgen, index: Index, project: Path) -> None:
         index.misbehave("hang")
         with busy(kgen_alone, index) as child:

@@ -7,9 +7,8 @@ begins here.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+# `typing` and `importlib` take longer to import than all else that comes before ctrl-C is heeded (`__main__`).
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kgen.api import (
         Change,
@@ -76,6 +75,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name in __all__:
+        from importlib import import_module  # noqa: PLC0415 - as `typing` above
+
         return getattr(import_module("kgen.api"), name)
     raise AttributeError(f"module `{__name__}` has no attribute `{name}`")
 

@@ -1,8 +1,10 @@
-"""Entry point of the `kgen` command; kept light, so that `kgen --version` costs next to nothing."""
+"""Entry point of the `kgen` command; kept light, so that `kgen --version` costs next to nothing.
+
+What it imports comes before ctrl-C is heeded: Python itself would answer that with a traceback.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import signal
@@ -13,12 +15,12 @@ from kgen import INTERRUPTED
 
 def main() -> int:
     """Run the command line; returns the exit status."""
-    _fill_closed()
     # Nothing has been started or written while kgen is being imported: ctrl-C can end it on the spot, whatever line of
     # an import it meets. A shell that lets nobody interrupt what it runs has the signal ignored.
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
         signal.signal(signal.SIGINT, _leave)
+    _fill_closed()
     arguments = sys.argv[1:]
     if arguments in (["--version"], ["-V"]):
         from kgen import __version__  # noqa: PLC0415 - spares importing the command line
@@ -39,19 +41,23 @@ def main() -> int:
 
 
 def _leave(number: int, _frame: object) -> None:
-    with contextlib.suppress(OSError):
+    try:  # noqa: SIM105 - nothing more is imported on the way out, or on the way in
         os.write(2, f"{INTERRUPTED}\n".encode())
+    except OSError:
+        pass
     os._exit(128 + number)
 
 
 def _fill_closed() -> None:
     """Puts something in the place of standard streams that are closed: the next file that is opened would be there."""
     for number in range(3):
-        with contextlib.suppress(OSError):
+        try:
             os.fstat(number)
-            continue
-        with contextlib.suppress(OSError):
-            os.open(os.devnull, os.O_RDWR)
+        except OSError:
+            try:  # noqa: SIM105 - as above
+                os.open(os.devnull, os.O_RDWR)
+            except OSError:
+                pass
 
 
 if __name__ == "__main__":

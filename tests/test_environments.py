@@ -186,6 +186,34 @@ class TestSync:
         assert module.stderr.startswith("error: numpy-cpu has no `pip`\n\nhint: kgen add six   # locks it")
 
     @pytest.mark.parametrize(
+        ("script", "foreign"),
+        [
+            ("#!/usr/bin/env python3\nprint('ran')\n", True),
+            ("#!/usr/bin/env bash\n# pyenv exec\necho ran\n", True),
+            ("#!/bin/sh\necho ran\n", False),
+        ],
+    )
+    def test_a_program_of_another_python_is_named(
+        self, synced: Kgen, tmp_path: Path, script: str, *, foreign: bool
+    ) -> None:
+        """It would run the tests with other packages than those that are locked."""
+        tool = tmp_path / "bin/some-tool"
+        tool.parent.mkdir()
+        tool.write_text(script)
+        tool.chmod(0o755)
+        path = f"{tool.parent}{os.pathsep}{os.environ['PATH']}"
+        done = synced("run", "numpy", "--", "some-tool", PATH=path)
+        assert (done.status, done.stdout) == (0, "ran\n")
+        said = "note: numpy-cpu has no `some-tool`: [TEMP]/bin/some-tool is of another Python, and does not see what is"
+        assert done.stderr == (f"{said} locked; `kgen add some-tool` locks one\n" if foreign else "")
+        # one of the environment's own, and one that was named by its path
+        inside = prefix(synced) / "bin/some-tool"
+        shutil.copy(tool, inside)
+        assert synced("run", "numpy", "--", "some-tool", PATH=path).stderr == ""
+        inside.unlink()
+        assert synced("run", "numpy", "--", str(tool)).stderr == ""
+
+    @pytest.mark.parametrize(
         ("typed", "hints"),
         [
             (["-e", "."], ["kgen sync numpy-cpu   # installs the project itself, editable"]),

@@ -98,10 +98,16 @@ def _set(values: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
+def program(name: str, path: str | None = None) -> str | None:
+    """The program of this name that is first on PATH, or on the one given; None if there is none."""
+    places = os.get_exec_path(None if path is None else {"PATH": path})
+    files = (os.path.join(place, name) for place in places)  # noqa: PTH118 - asked at each start
+    return next((file for file in files if os.path.isfile(file) and os.access(file, os.X_OK)), None)  # noqa: PTH113
+
+
 def has_program(name: str, path: str | None = None) -> bool:
     """Whether a program of this name is on PATH, or on the one given."""
-    places = os.get_exec_path(None if path is None else {"PATH": path})
-    return any(os.path.isfile(file) and os.access(file, os.X_OK) for file in (os.path.join(p, name) for p in places))  # noqa: PTH113, PTH118 - asked at each start
+    return program(name, path) is not None
 
 
 def home() -> Path | None:

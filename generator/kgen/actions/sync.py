@@ -78,6 +78,10 @@ def find(root: Path, name: str, envs: str | None = None, form: Format | None = N
     return source_of(root, choice.environment, choice.form, envs)
 
 
+_HEAD = 1024
+"""Bytes of a script in which it says what runs it."""
+
+
 def source_of(root: Path, chosen: LockedEnvironment, form: Format, envs: str | None = None) -> Source:
     """A locked environment of a project, as it should be on disk.
 
@@ -224,6 +228,28 @@ def refuse_foreign_pip(source: Source, command: Sequence[str]) -> None:
         f"{source.environment.name} has no `{name}`{what}",
         hints=instead_of_pip.hints(source, list(command[number:])),
     )
+
+
+def is_of_another_python(source: Source, program: str) -> bool:
+    """Whether a program is a script of a Python that is not the environment's, or that Python itself.
+
+    Args:
+        source: the environment.
+        program: the path of what would run.
+    """
+    path = Path(program)
+    if path.is_relative_to(source.prefix):
+        return False
+    if re.fullmatch(r"python[0-9.]*", path.name) is not None:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False
+    first, _, rest = head.partition(b"\n")
+    # pyenv has a script of the shell stand for each program of its Pythons
+    return first.startswith(b"#!") and (b"python" in first or b"pyenv" in rest)
 
 
 # -- making ------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from kgen import host, process
-from kgen.actions.sync import entered, refuse_foreign_pip
+from kgen.actions.sync import entered, is_of_another_python, refuse_foreign_pip
 from kgen.cli import console
 from kgen.cli.environments import SHARE, realised
 from kgen.cli.formats import OneFormat, naming_formats
@@ -66,7 +66,8 @@ def run(
     source = realised(environment, envs, form=form, no_sync=no_sync)
     inside = entered(source)
     refuse_foreign_pip(source, command)
-    if "/" not in command[0] and not host.has_program(command[0], inside["PATH"]):
+    found = command[0] if "/" in command[0] else host.program(command[0], inside["PATH"])
+    if found is None:
         console.error(
             MissingProgramError(
                 f"there is no program `{command[0]}` in {source.environment.name} nor on PATH",
@@ -74,4 +75,10 @@ def run(
             )
         )
         raise typer.Exit(_NOT_FOUND)
+    if "/" not in command[0] and is_of_another_python(source, found):
+        add = shlex.quote(command[0])
+        console.say(
+            f"note: {source.environment.name} has no `{command[0]}`: {found} is of another Python, and does not see"
+            f" what is locked; `kgen add {add}` locks one"
+        )
     process.replace(["/bin/sh", str(source.prefix / SHARE / "run.sh"), *command], env=inside)

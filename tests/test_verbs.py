@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 import tomli
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen, tree
+
+from kgen.actions import requirement_settings
+from kgen.actions.requirement_settings import Place
+from kgen.matrix.compatibility import CompatibilityMatrix
 
 HEAD = f"""\
 # what we compute on
@@ -47,6 +52,19 @@ def test_add_and_remove(prepared: Kgen) -> None:
     assert gone.status == 0, gone.stderr
     assert settings(prepared) == f"{HEAD}dependencies = []\n"
     assert prepared("check").status == 0
+
+
+@pytest.mark.parametrize(("mark", "newline"), [(b"", b"\r\n"), (b"\xef\xbb\xbf", b"\n"), (b"\xef\xbb\xbf", b"\r\n")])
+def test_the_file_stays_as_its_editor_writes_it(
+    tmp_path: Path, matrix: CompatibilityMatrix, mark: bytes, newline: bytes
+) -> None:
+    before = mark + (HEAD + 'dependencies = [\n  "six",  # for that\n]\n').encode().replace(b"\n", newline)
+    (tmp_path / "kgen.toml").write_bytes(before)
+    for place in (Place(), Place(backend="numpy")):
+        requirement_settings.add(tmp_path, matrix, ["rich"], place).write()
+    after = (tmp_path / "kgen.toml").read_bytes()
+    own = b'  "rich",\n]\n\n[backend.numpy]\ndependencies = ["rich"]\n'
+    assert after == before.removesuffix(b"]" + newline) + own.replace(b"\n", newline)
 
 
 class TestLockedByFlags:

@@ -118,10 +118,12 @@ def write_settings(
     if there is not None:
         raise SettingsError(f"there are settings already, in {there}", hints=[f"edit {there}", "kgen lock --dry-run"])
     locked = () if backends or accelerator or python or taken else as_locked.requests(root)
+    named = bool(backends)
     backends = backends or (taken.backends if taken is not None else ())
     chooser = _Chooser(root, host, matrix, accelerator=accelerator, backends=backends, python=python)
     chooser.installed = installed
     chooser.taken = taken
+    chooser.named = named
     more = [_Entry(one.key, _array(one.values), one.comment) for one in (taken.entries if taken is not None else ())]
     kept = [_Entry(key, value, "") for key, value in as_locked.settings(root, locked, matrix)]
     kept[:1] = [replace(one, comment="What the locks were asked to be that are there.") for one in kept[:1]]
@@ -211,6 +213,7 @@ class _Chooser:
         self._root = root
         self.installed: Callable[[str], bool] | None = None
         self.taken: Takeover | None = None
+        self.named = False
         self.project = self._read_project(root)
         self._version_file = python_version_file(root) if python is None else None
 
@@ -223,8 +226,8 @@ class _Chooser:
         entry, accelerator = self._accelerator()
         known = f"All there are: {', '.join(self._matrix.backends)}."
         comment = "The backends; each gets an environment of its own. "
-        named = "They were named to kgen init." if self.taken is None else "The project requires them."
-        comment += named if self._named else known
+        asked_for = "They were named to kgen init." if self.named else "The project requires them."
+        comment += asked_for if self._named else known
         if self._left_out:
             comment += f" Left out, as the matrix has no build that runs on this machine: {', '.join(self._left_out)}."
         yield _Entry(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import shlex
 from collections.abc import Callable, MutableMapping, Sequence
@@ -189,8 +190,14 @@ def _edited(
     if path.name != KGEN_TOML:
         top = document["tool"]["kgen"]
     changed = change(_table(top, place, known, matrix))
-    text = tomlkit.dumps(document)
-    return Edit(path, before, text.encode(), changed)
+    return Edit(path, before, _as_before(tomlkit.dumps(document).encode(), before), changed)
+
+
+def _as_before(after: bytes, before: bytes) -> bytes:
+    """The new content with the mark at the beginning, and the line endings, that the file had."""
+    if b"\r\n" in before and before.count(b"\n") == before.count(b"\r\n"):
+        after = after.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return codecs.BOM_UTF8 + after if before.startswith(codecs.BOM_UTF8) else after
 
 
 def _table(

@@ -180,6 +180,10 @@ class TestForeignTables:
         taken = tuple(map(parsers.parse_dependency, ("pytest>=8,<9", "mypy")))
         assert with_project(Settings(root=tmp_path, dependencies=taken)).required.notes == ()
 
+    @pytest.mark.parametrize("group", ["3", "[]", '"dev"', "{ dev = 1 }", "{ dev = { dependencies = [] } }"])
+    def test_groups_that_are_none(self, tmp_path: Path, group: str) -> None:
+        assert required(tmp_path, f"[tool.poetry]\ngroup = {group}\n").required.notes == ()
+
     @pytest.mark.parametrize(("value", "named"), [('"^3.10 || ^3.12"', 1), ('"^3.10"', 0), ('["3.11"]', 1)])
     def test_a_range_of_pythons_that_only_poetry_reads(self, tmp_path: Path, value: str, named: int) -> None:
         notes = required(tmp_path, f"[tool.poetry.dependencies]\npython = {value}\n").required.notes

@@ -435,7 +435,7 @@ class _Reader:
         poetry = _table(data, "tool", "poetry")
         groups = {
             f"group.{name}.dependencies": _table(poetry, "group", name, "dependencies")
-            for name in poetry.get("group", {})
+            for name in _table(poetry, "group")
         }
         for key, rows in {**groups, "dev-dependencies": _table(poetry, "dev-dependencies")}.items():
             ignored = [name for name in rows if canonical_name(name) not in taken]
@@ -550,7 +550,7 @@ def _with_inner(path: str, root: Path) -> Iterator[_RequirementFile]:
         constraints: list[str] = []
         for match in _INNER.finditer(text):
             named = match["file"].strip("\"'")
-            inner = named if "://" in named else os.path.normpath(Path(one).parent / named)
+            inner = os.path.normpath(Path(one).parent / named)  # uv has refused those at a URL
             (queue if match["constraint"] is None else constraints).append(inner)
         yield _RequirementFile(one, text, tuple(constraints))
 

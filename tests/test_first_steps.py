@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import tomli
-from tests.command import LOCK, Kgen
+from tests.command import LOCK, UV, Kgen
 from tests.test_diff import LOCK as PYLOCK
 from tests.test_diff import older, repository
 
@@ -69,7 +69,9 @@ class TestAPythonThatIsNotHere:
         monkeypatch.setattr("kgen.host.subdir", lambda: "linux-64")
         monkeypatch.setattr("kgen.uvtool.has_interpreter", lambda minor: minor == "3.12")
         request = self.request("3.13", open_=True)
-        assert interpreters.absent(matrix, [request]) == (interpreters.AbsentPython("3.13", ("numpy-cpu",), "3.12"),)
+        install = f"{UV} python install 3.13"
+        absent = interpreters.AbsentPython("3.13", ("numpy-cpu",), "3.12", install)
+        assert interpreters.absent(matrix, [request]) == (absent,)
         assert interpreters.absent(matrix, [self.request("3.13", open_=False)]) == ()
         assert interpreters.absent(matrix, [request._replace(platform="osx-arm64")]) == ()
         assert interpreters.absent(matrix, [self.request("3.12", open_=True)]) == ()

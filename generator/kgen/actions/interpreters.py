@@ -23,11 +23,13 @@ class AbsentPython(NamedTuple):
         version: the CPython minor.
         environments: those that are locked for it.
         instead: the newest CPython of this machine on which all of them get the same frameworks; None if none is.
+        install: the command that installs it.
     """
 
     version: str
     environments: tuple[str, ...]
     instead: str | None
+    install: str
 
 
 def absent(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) -> tuple[AbsentPython, ...]:
@@ -45,7 +47,8 @@ def absent(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) 
         alike = [request for request in here if request.python == version]
         others = (one for one in equally_good(matrix, alike, version) if one != version)
         instead = next((one for one in others if uvtool.has_interpreter(one)), None)
-        found.append(AbsentPython(version, tuple(dict.fromkeys(one.environment for one in alike)), instead))
+        named = tuple(dict.fromkeys(one.environment for one in alike))
+        found.append(AbsentPython(version, named, instead, f"{uvtool.typed()} python install {version}"))
     return tuple(found)
 
 

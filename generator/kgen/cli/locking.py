@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from kgen import uvtool
 from kgen.actions import flake
 from kgen.actions.interpreters import absent
 from kgen.actions.lock import LockResult, kept_although_newer, lock
@@ -89,8 +88,7 @@ def _tell_absent(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequ
     for one in absent(matrix, requests):
         named = ", ".join(one.environments)
         same = f"; `--python {one.instead}`, which is, gives the same frameworks" if one.instead else ""
-        install = f"{uvtool.typed()} python install {one.version}"
-        console.say(f"note: {named}: Python {one.version} is not on this machine: `{install}`{same}")
+        console.say(f"note: {named}: Python {one.version} is not on this machine: `{one.install}`{same}")
 
 
 def _tell_newer(matrix: CompatibilityMatrix, result: LockResult) -> None:

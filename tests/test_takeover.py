@@ -135,6 +135,32 @@ def test_channels(
     assert all(one.startswith(begin) for one, begin in zip(found.left, left, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("spec", "left"),
+    [
+        ("pytorch-cuda=12.1", "pytorch-cuda =12.1: kgen chooses CUDA; `kgen lock --cuda 12.1` asks for it"),
+        ("cuda-version>=12.6,<13", "cuda-version >=12.6,<13: kgen chooses CUDA; `kgen lock --cuda 12.6` asks for it"),
+        ("cudatoolkit", "cudatoolkit: kgen chooses CUDA"),
+        ("cudnn=9.1.0.70", "cudnn =9.1.0.70: kgen chooses it, with CUDA"),
+        (
+            "cpuonly=2.0=0",
+            "cpuonly =2.0=0: it says which build is meant; `kgen lock --cpu` or `--cuda` says that to kgen",
+        ),
+        (
+            "_libgcc_mutex=0.1=conda_forge",
+            "_libgcc_mutex =0.1=conda_forge: it is no Python package; the system has it, or wheels bring it along",
+        ),
+        ("openssl=3.0.*|3.1.*", "openssl =3.0.*|3.1.*: it is no Python package; the system has it, or wheels bring"),
+    ],
+)
+def test_what_only_conda_has(tmp_path: Path, matrix: CompatibilityMatrix, spec: str, left: str) -> None:
+    """The index has nothing by that name, or something else: it would be refused, or be a stranger's."""
+    found = taken(tmp_path, matrix, "environment.yml", f"dependencies:\n  - {spec}\n  - scipy=1.14.1=py312h62794b6_1\n")
+    assert lists(found) == {"dependencies": {"scipy==1.14.1.*"}}
+    (said,) = found.left
+    assert said.startswith(left)
+
+
 def test_channels_of_pixi(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
     text = '[workspace]\nchannels = [{ channel = "nvidia", priority = 1 }, "conda-forge"]\n'
     found = taken(tmp_path, matrix, "pixi.toml", text)

@@ -6,6 +6,7 @@ kgen's settings is left out, and named with the reason.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -341,19 +342,32 @@ class _Reader:
     def _add_match(self, name: str, version: str) -> None:
         """Take over what conda calls a package, in its own way to write versions."""
         ranges = _conda_range(version)
-        if ranges is None:
+        if ranges is None and not self._only_in_conda(name, version):
             self.left.append(f"{name} {version}: only conda reads such versions")
             return
-        if name == "python":
+        if name == "python" and ranges is not None:
             self.python = ranges
-        elif name in self.matrix.channel_runtimes:
-            self.left.append(
-                f"{name} {version}: kgen chooses it; `kgen lock --cuda {version.lstrip('=<>')}` asks for it"
-            )
         elif name in {"pip", "setuptools", "wheel"}:
             self.left.append(f"{name}: no environment of kgen needs it")
+        elif reason := self._only_in_conda(name, version):
+            self.left.append(f"{f'{name} {version}'.strip()}: {reason}")
         else:
-            self.add(f"{self.matrix.channel_projects.get(name, name)}{ranges}")
+            self.add(f"{self.matrix.channel_projects.get(name, name)}{ranges or ''}")
+
+    def _only_in_conda(self, name: str, version: str) -> str | None:
+        """Why a package of conda is nothing to take over; None for one of a project of the index."""
+        only = _only_in_conda()
+        number = re.match(r"[=<>~!\s]*([0-9]+(?:\.[0-9]+)?)", version)
+        if name in only["cuda"]:
+            asks = f"; `kgen lock --cuda {number[1]}` asks for it" if number is not None else ""
+            return f"kgen chooses CUDA{asks}"
+        if name in only["parts"] or name in self.matrix.channel_runtimes:
+            return "kgen chooses it, with CUDA"
+        if name in only["builds"]:
+            return "it says which build is meant; `kgen lock --cpu` or `--cuda` says that to kgen"
+        return (
+            "it is no Python package; the system has it, or wheels bring it along" if name in only["system"] else None
+        )
 
     # -- requirements --------------------------------------------------------------------------------------------------
 
@@ -395,6 +409,12 @@ def _place(row: Mapping[str, Any]) -> str:
 
 
 _CONDA_SPEC = re.compile(r"(?:[A-Za-z0-9_./:-]+::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)(?P<rest>(?:[ =<>!~].*)?)")
+
+
+@functools.cache
+def _only_in_conda() -> Mapping[str, frozenset[str]]:
+    data = tomli.loads(Path(__file__).with_name("conda_only.toml").read_text(encoding="utf-8"))
+    return {key: frozenset(names) for key, names in data.items()}
 
 
 def _conda_range(text: str) -> str | None:

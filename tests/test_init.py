@@ -133,11 +133,11 @@ def test_a_machine_without_a_gpu(tmp_path: Path, matrix: CompatibilityMatrix) ->
     assert path == tmp_path / "kgen.toml"
     assert path.read_bytes() == text.encode()
     assert text == (
-        "# The backends; each gets an environment of its own. All there are: tensorflow, jax,\n"
-        "# torch, numpy, openvino.\n"
+        "# The backends; each gets an environment of its own. All there are: tensorflow,\n"
+        "# jax, torch, numpy, openvino.\n"
         'backends = ["tensorflow", "jax", "torch", "numpy"]\n'
-        '# What is computed on. No NVIDIA GPU was found here; for one elsewhere, use cuda="12"\n'
-        "# instead.\n"
+        "# What is computed on. No NVIDIA GPU was found here; for one elsewhere, use\n"
+        '# cuda="12" instead.\n'
         "cpu = true\n"
         "# The platforms to lock for, by conda's names. This is the machine's.\n"
         'platforms = ["linux-64"]\n'
@@ -152,11 +152,12 @@ def test_a_machine_with_a_gpu(tmp_path: Path, matrix: CompatibilityMatrix) -> No
     assert project.read_text() == "[project]\nname = 'x'\n\n" + text
     assert text == (
         "[tool.kgen]\n"
-        "# The backends; each gets an environment of its own. All there are: tensorflow, jax,\n"
-        "# torch, numpy, openvino.\n"
+        "# The backends; each gets an environment of its own. All there are: tensorflow,\n"
+        "# jax, torch, numpy, openvino.\n"
         'backends = ["tensorflow", "jax", "torch", "numpy"]\n'
-        "# What is computed on. The newest CUDA that driver 580.65.06 and NVIDIA H200 (9.0) can\n"
-        "# use, and that all backends have builds for: for 13, tensorflow has none.\n"
+        "# What is computed on. The newest CUDA that driver 580.65.06 and NVIDIA H200\n"
+        "# (9.0) can use, and that all backends have builds for: for 13, tensorflow has\n"
+        "# none.\n"
         'cuda = "12"\n'
         "# The platforms to lock for, by conda's names. This is the machine's.\n"
         'platforms = ["linux-64"]\n'
@@ -227,7 +228,8 @@ def test_a_machine_of_no_known_kind(tmp_path: Path, matrix: CompatibilityMatrix,
     _, text = write_settings(tmp_path, Host(platform=platform), matrix)
     assert settings.read(tmp_path, matrix).platforms == ("linux-64",)
     assert text.endswith(
-        "# The platforms to lock for, by conda's names. The machine's is none that kgen knows.\n"
+        "# The platforms to lock for, by conda's names. The machine's is none that kgen\n"
+        "# knows.\n"
         'platforms = ["linux-64"]\n'
     )
 
@@ -552,3 +554,8 @@ class TestOwnIndex:
         matrix = load(folder("matrix"))
         write_settings(tmp_path, PLAIN, matrix, backends=("torch",), accelerator=cuda_of("12"))
         assert settings.read(tmp_path, matrix).torch_index is None
+
+
+def test_what_is_shown_fits_a_terminal_of_80_columns(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    _, text = write_settings(tmp_path, machine("580.65.06", "9.0", name="NVIDIA H200"), matrix, nix=True)
+    assert max(len(line) for line in text.splitlines() if line.startswith("#")) < 80

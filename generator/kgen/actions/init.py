@@ -39,7 +39,8 @@ from kgen.storage import write_file
 
 _FALLBACK_PLATFORM = "linux-64"
 _COMPUTED_ON = "What is computed on."
-_WIDTH = 88
+_WIDTH = 79
+"""Columns of a comment: what is written is shown too, on terminals of 80 columns as a rule."""
 
 
 class Machine(NamedTuple):

@@ -554,3 +554,8 @@ class TestOwnIndex:
         matrix = load(folder("matrix"))
         write_settings(tmp_path, PLAIN, matrix, backends=("torch",), accelerator=cuda_of("12"))
         assert settings.read(tmp_path, matrix).torch_index is None
+
+
+def test_what_is_shown_fits_a_terminal_of_80_columns(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    _, text = write_settings(tmp_path, machine("580.65.06", "9.0", name="NVIDIA H200"), matrix, nix=True)
+    assert max(len(line) for line in text.splitlines() if line.startswith("#")) < 80

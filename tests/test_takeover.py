@@ -341,5 +341,5 @@ def test_what_is_left_out_is_named(kgen: Kgen, project: Path) -> None:
     assert "# The backends; each gets an environment of its own. The project requires them." in done.stdout
     (project / "kgen.toml").unlink()
     named = kgen("init", "jax", "--from", "environment.yml", "--cpu")
-    assert "# The backends; each gets an environment of its own. They were named to kgen init." in named.stdout
+    assert "# The backends; each gets an environment of its own. They were named to kgen\n# init.\n" in named.stdout
     assert 'python = "3.11"' in done.stdout

@@ -40,7 +40,7 @@ from kgen.storage import write_file
 _FALLBACK_PLATFORM = "linux-64"
 _COMPUTED_ON = "What is computed on."
 _WIDTH = 79
-"""Characters of a line of a comment; a terminal of 80 columns shows it as it is."""
+"""Columns of a comment: what is written is shown too, on terminals of 80 columns as a rule."""
 
 
 class Machine(NamedTuple):

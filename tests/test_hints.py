@@ -43,6 +43,27 @@ def test_a_setting_that_a_flag_replaces_is_not(kgen: Kgen, project: Path) -> Non
         assert kgen(*shlex.split(hint, comments=True)[1:]).status == 0, hint
 
 
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ("tensorflow --require tensorflow==2.1.0", "keras2-tensorflow --cpu --python 3.7 --require tensorflow==2.1.4"),
+        (
+            "tensorflow --require tensorflow==2.3.5",
+            "tf-keras-tensorflow --cpu --python 3.8 --require tensorflow==2.3.4",
+        ),
+        ("tensorflow --require tensorflow==2.12.5", "tensorflow --cpu --python 3.11 --require tensorflow==2.12.1"),
+        ("jax --require jax==0.5.9", "jax --cpu --python 3.13 --require jax==0.5.3"),
+    ],
+)
+def test_a_release_without_a_row_is_near_those_of_its_minor(kgen: Kgen, asked: str, hint: str) -> None:
+    """Where the Python is open, that of the newest release does not decide what is near to an old one."""
+    refused = kgen("solve", *asked.split(), "--cpu", "--platform", "linux-64")
+    assert refused.status == 3
+    first = hints_of(refused.stderr)[0]
+    assert first.partition("   # gives ")[0].replace(" --platform linux-64", "") == f"kgen solve {hint}"
+    assert kgen(*shlex.split(first, comments=True)[1:]).status == 0
+
+
 def test_what_shapes_the_lock_alone_is_repeated(kgen: Kgen, project: Path) -> None:
     done = kgen(*LOCK, "numpy", "--cpu", "--require", "numpy==99", "--portable", "--no-nix")
     assert done.status == 3

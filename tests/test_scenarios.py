@@ -55,7 +55,7 @@ KINDS = {
     "gpu": r"dropping `--gpu .*`",
     "apart": r"an environment for each backend.*",
     "platform": r"--platform .*",
-    "cpu": r"--cpu",
+    "cpu": r"--cpu( --torch-index)?",
 }
 """Kind of a suggestion -> how it reads."""
 CAUSES = {

@@ -26,7 +26,7 @@ from kgen.matrix.records import Backend
 from kgen.model import grammar
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
-from kgen.model.ranges import VersionRange
+from kgen.model.ranges import VersionRange, version_or_none
 from kgen.model.request import JOINT, TargetMachine
 from kgen.model.requirement import Requirement
 from kgen.project import ENVS, KGEN_TOML, PYPROJECT, load, parse_envs
@@ -300,7 +300,9 @@ def _of_required_release(row: Backend, matrix: CompatibilityMatrix, settings: Se
     if not wishes or row.generation != next(iter(matrix.generations)) or generation_required(settings, matrix):
         return row
     versions = [release.version for release in matrix.framework(row.framework).releases]
-    fitting = [version for version in versions if all(version in one for one in wishes)]
+    named = (version_or_none(one.version) for wish in wishes for one in wish if one.operator == "==")
+    # a release that the matrix does not know is one of the generation that its number is of
+    fitting = [version for version in versions if all(version in one for one in wishes)] or [*filter(None, named)]
     rows = [one for one in matrix.backends.values() if (one.framework, one.short) == (row.framework, row.short)]
     found = [one for one in rows if any(version in one.releases for version in fitting)]
     return row if row in found else next(iter(found), row)

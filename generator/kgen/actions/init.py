@@ -202,6 +202,8 @@ class _Chooser:
         self._asked = accelerator
         self._kind = accelerators.kind(host.best)
         self._left_out: list[str] = []
+        self._may_use_own_index = False
+        self._uses_own_index = False
         self._named = bool(names)
         self._backends = [
             backend for backend in matrix.backends.values() if backend.name in (names or matrix.default_backends(None))
@@ -224,6 +226,7 @@ class _Chooser:
         Args:
             find_links: whether builds that only a framework's own index has are found in a folder.
         """
+        self._may_use_own_index = not find_links
         entry, accelerator = self._accelerator()
         known = f"All there are: {', '.join(self._matrix.backends)}."
         comment = "The backends; each gets an environment of its own. "
@@ -298,7 +301,12 @@ class _Chooser:
         target = Machine(here.driver, here.architectures)
         gpus = ", ".join(dict.fromkeys(f"{gpu.name} ({gpu.architecture})" for gpu in here.gpus))
         machine = f"driver {here.driver or 'of unknown version'} and {gpus}"
-        alone = {backend.name: self._newest([backend], target) for backend in self._backends if backend.accelerated}
+        alone = self._newest_alone(target)
+        if not any(alone.values()) and self._may_use_own_index:
+            # what only a framework's own index has is better than the CPU
+            self._uses_own_index = True
+            alone = self._newest_alone(target)
+            self._uses_own_index = any(alone.values())
         found = [one for one in alone.values() if one is not None]
         if not found:
             if usable_majors(self._matrix, kind.name, self._platform, target.driver, target.gpus):
@@ -316,6 +324,10 @@ class _Chooser:
         if shared < best:
             reason += f", and that all backends have builds for: for {best.number}, {', '.join(without)} has none"
         return shared, f"{reason}."
+
+    def _newest_alone(self, machine: Machine) -> dict[str, Accelerator | None]:
+        """The newest version that each backend can have on a machine, if any."""
+        return {one.name: self._newest([one], machine) for one in self._backends if one.accelerated}
 
     def _leave_out(self, machine: Machine) -> Accelerator:
         """The newest version that most of the backends can have on a machine; the others are left out."""
@@ -360,7 +372,8 @@ class _Chooser:
     def _request(self, backend: Backend, accelerator: Accelerator, machine: Machine) -> EnvironmentRequest:
         asked = self._required._replace(platforms=(self._platform,), driver=machine.driver, gpu=machine.gpus)
         alone = JointEnvironment(name=backend.name, backends=(backend.name,))
-        return request_for(alone, asked, accelerator, self._platform, self._matrix)
+        request = request_for(alone, asked, accelerator, self._platform, self._matrix)
+        return request._replace(own_index=request.own_index or self._uses_own_index)
 
     def _python_entries(self, accelerator: Accelerator) -> Iterator[_Entry]:
         what = "The Python of the environments."

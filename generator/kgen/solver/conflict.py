@@ -128,9 +128,20 @@ def left_by_wishes(problem: Problem, variable: FrameworkVariable) -> list[Releas
 
 
 def asked_for(problem: Problem, variable: FrameworkVariable) -> Sequence[Release]:
-    """The same; all releases of the generation where nothing is left."""
+    """The same; where nothing is left, the release whose label is asked for, and else all of the generation."""
     left = left_by_wishes(problem, variable)
-    return left or [one for one in variable.releases if problem.is_of_generation(variable.name, one.version)]
+    every = [one for one in variable.releases if problem.is_of_generation(variable.name, one.version)]
+    wished = problem.requirements_of(variable.name)
+    labelled = [
+        one
+        for one in every
+        if any(
+            label is not None and Version(f"{one.version}+{label}") in wish.specifier
+            for wish in wished
+            for label in [label_of(wish)]
+        )
+    ]
+    return left or labelled or every
 
 
 def narrowed_to(problem: Problem, variable: FrameworkVariable) -> str:

@@ -149,11 +149,8 @@ def _requirements(problem: Problem) -> Iterator[Step]:
     for requirement in request.requirements:
         others = tuple(other for other in request.requirements if other is not requirement)
         near = _near(problem, request._replace(requirements=others), requirement)
-        for text in (
-            *_early(problem, requirement),
-            *_respelled(problem, requirement),
-            *([] if near is None else [near]),
-        ):
+        closest = (*_early(problem, requirement), *_respelled(problem, requirement), *_beside(problem, requirement))
+        for text in (*closest, *([] if near is None else [near])):
             change = Change(RequestField.REQUIREMENT, text, str(requirement))
             yield (change,), request._replace(requirements=(*others, Requirement(text)))
 
@@ -167,6 +164,24 @@ def _early(problem: Problem, requirement: Requirement) -> Iterator[str]:
     early = [one.version for one in variable.releases if one.version.is_prerelease]
     held = [one for one in early if one in requirement.specifier]
     for version in (held or [one for one in early if any(one.release == bound.release for bound in bounds)])[-1:]:
+        yield f"{requirement.head}=={version}"
+
+
+def _beside(problem: Problem, requirement: Requirement) -> Iterator[str]:
+    """The releases next to one that the matrix does not know, those of its minor first, where any Python will do.
+
+    Which of them the Python of the request serves says nothing then: it was chosen for what is newest.
+    """
+    variable = problem.variables.get(requirement.name)
+    exact = [version_or_none(one.version) for one in requirement.specifier if one.operator == "=="]
+    wanted = exact[0] if len(exact) == 1 else None
+    if not problem.request.python_open or wanted is None or not isinstance(variable, FrameworkVariable):
+        return
+    known = [one.version for one in variable.releases if not (one.yanked or one.version.is_prerelease)]
+    if wanted.is_prerelease or Version(wanted.public) in known:
+        return
+    near = [*[one for one in known if one > wanted][:1], *[one for one in known if one < wanted][-1:]]
+    for version in sorted(near, key=lambda one: one.release[:2] != wanted.release[:2]):
         yield f"{requirement.head}=={version}"
 
 

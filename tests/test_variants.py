@@ -114,11 +114,39 @@ def test_a_preview_that_somebody_has_turned_on_makes_no_lock_of_one_machine(kgen
     done = here(*LOCK, "varied")
     assert done.status == 4
     assert (
-        "uv's preview of wheel variants is on, and takes one of varied for this machine: uv writes no variant into a"
+        "uv's preview of wheel variants is on, and takes one of varied for one kind of machine: uv writes no variant into a"
         " lock, which is for others too\n\nhint: UV_PREVIEW= UV_PREVIEW_FEATURES= kgen lock"
     ) in done.stderr
     assert not (kgen_alone.folder / "locks/numpy-cpu").exists()
     assert here(*LOCK, "varied", UV_PREVIEW_FEATURES="", UV_PREVIEW="").status == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "fits"),
+    [
+        (("--driver", "525.60.13", "--gpu", "9.0"), False),
+        (("--driver", "570.26", "--gpu", "8.0"), False),
+        (("--driver", "570.26", "--gpu", "9.0"), True),
+    ],
+)
+def test_with_the_preview_uv_is_given_the_target(
+    kgen_alone: Kgen, index: Index, target: tuple[str, ...], *, fits: bool
+) -> None:
+    """Driver and architecture are those of the request, whatever GPU is here: for others there is an ordinary wheel."""
+    index.wheelhouse.put(
+        Wheel(name="varied", version="1.0"),
+        variant("cu128", "2.0"),
+        VariantsFile(name="varied", version="2.0", variants={"cu128": CUDA_128}),
+    )
+    words = ("lock", "--no-nix", "--python", PYTHON, "jax", "--cuda", "12", *target, "--dependency", "varied")
+    with_preview = dataclasses.replace(kgen_alone, environment={**kgen_alone.environment, **PREVIEW})
+    done = with_preview(*words)
+    assert done.status == (4 if fits else 0), done.stderr
+    assert ("takes one of varied" in done.stderr) is fits
+    # what the user's own variables say of the target is not what uv goes by
+    said = {**with_preview.environment, DRIVER: "12.8", ARCHITECTURE: "9.0"}
+    again = dataclasses.replace(with_preview, environment=said)(*words, "--upgrade")
+    assert again.status == done.status
 
 
 @pytest.mark.usefixtures("_varied")

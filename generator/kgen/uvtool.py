@@ -344,7 +344,7 @@ def failure(reason: str, command: str) -> OutsideError:
     variant = _VARIANT.search(reason)
     if variant is not None:
         return OutsideError(
-            f"uv's preview of wheel variants is on, and takes one of {variant[1]} for this machine: uv writes no"
+            f"uv's preview of wheel variants is on, and takes one of {variant[1]} for one kind of machine: uv writes no"
             " variant into a lock, which is for others too",
             hints=[f"UV_PREVIEW= UV_PREVIEW_FEATURES= kgen {command}   # or out of `uv.toml`: preview"],
         )

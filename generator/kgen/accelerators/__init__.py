@@ -13,7 +13,7 @@ import importlib
 import pkgutil
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -292,6 +292,16 @@ class Kind(Protocol):
     @abstractmethod
     def probe(self) -> Devices:
         """What this machine has; a machine without such a device, or with a broken driver, is an answer."""
+
+    def variant_facts(self, runs: str, architectures: Sequence[str]) -> Mapping[str, str]:
+        """Variables that give a resolver which picks wheel variants the facts of a target; none where none is known.
+
+        Args:
+            runs: the newest version that the target's driver runs; empty where the driver is not known.
+            architectures: those of the target's devices.
+        """
+        del runs, architectures
+        return {}
 
     def conditions(self) -> tuple[Condition, ...]:
         """The state that each device is in; nothing where the driver does not report it, or was not asked yet."""

@@ -21,6 +21,8 @@ from kgen.accelerators import (
 from kgen.model.grammar import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kgen.model.architecture import DeviceCode
     from kgen.model.driver import DriverVersion
 
@@ -130,6 +132,18 @@ class _Cuda(Kind):
         if any(major == gpu[0] and minor <= gpu[1] for major, minor in map(_number, code.machine)):
             return Fit.NATIVE
         return Fit.COMPILED if any(_number(one) <= gpu for one in code.portable) else Fit.NONE
+
+    def variant_facts(self, runs: str, architectures: Sequence[str]) -> Mapping[str, str]:
+        """Those of NVIDIA's variant provider, which take the place of what it finds on this machine.
+
+        It takes one architecture: the oldest, whose code the others of a major run as well.
+        """
+        oldest = min(architectures, key=_number, default="")
+        facts = {
+            "NV_VARIANT_PROVIDER_FORCE_CUDA_DRIVER_VERSION": runs,
+            "NV_VARIANT_PROVIDER_FORCE_SM_ARCH": oldest,
+        }
+        return {name: value for name, value in facts.items() if value}
 
     def probe(self) -> Devices:
         """Asks NVML, whatever CUDA_VISIBLE_DEVICES hides."""

@@ -49,6 +49,8 @@ class Question(NamedTuple):
         in_flight: how many requests to the index uv may have in flight; None for its own choice, or the user's.
         macos: the oldest macOS of the target, as `14.0`; empty for other systems.
         beside: a folder whose wheels are taken too; None for none.
+        facts: variables that tell uv of the target what it would find out of this machine, where its preview of wheel
+            variants is on.
     """
 
     requirements: tuple[str, ...]
@@ -59,6 +61,7 @@ class Question(NamedTuple):
     in_flight: int | None = None
     macos: str = ""
     beside: str | None = None
+    facts: tuple[tuple[str, str], ...] = ()
 
     @property
     def lasts(self) -> bool:
@@ -143,6 +146,7 @@ class Asker:
                         **({} if question.in_flight is None else {"UV_CONCURRENT_DOWNLOADS": str(question.in_flight)}),
                         **({"UV_FIND_LINKS": found} if found else {}),
                         **({"MACOSX_DEPLOYMENT_TARGET": question.macos} if question.macos else {}),
+                        **dict(question.facts),
                     },
                     cwd=self._root,
                     cancel=self._cancel,

@@ -20,6 +20,7 @@ from kgen.formats.wheels.closed import Closed
 from kgen.formats.wheels.lessons import Lesson
 from kgen.formats.wheels.lock import LockedWheel
 from kgen.formats.wheels.uv import Unclosed, Uv
+from kgen.matrix.candidates import reaches
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
 from kgen.model.causes import Newer, Reason, SetAside
@@ -278,6 +279,7 @@ class Closer:
                 added=added,
                 offline=offline,
                 in_flight=self._shares.get(answer.request),
+                facts=facts_of_target(self._matrix, answer.request),
             )
 
         closed = ask(answer)
@@ -505,6 +507,15 @@ class Closer:
                 hints=["check the index that uv is configured for (`uv.toml`, UV_DEFAULT_INDEX)"],
             )
         return found
+
+
+def facts_of_target(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Mapping[str, str]:
+    """Variables that tell uv the driver and the GPUs of a request's machines, where its preview of variants is on."""
+    kind, driver = request.accelerator.kind, request.oldest_driver
+    came = ((one.version, one.driver_on(request.platform)) for one in matrix.toolkits_of(kind))
+    runs = max((version for version, floor in came if driver and floor and reaches(driver, floor)), default=None)
+    newest = "" if runs is None else f"{runs.major}.{runs.minor}"
+    return accelerators.kind(kind).variant_facts(newest, request.every_gpu)
 
 
 def with_whole(matrix: CompatibilityMatrix, answer: Resolution, closed: Collection[str]) -> Resolution | None:

@@ -98,6 +98,7 @@ class Uv:
         added: Sequence[str] = (),
         offline: bool = False,
         in_flight: int | None = None,
+        facts: Mapping[str, str] = MappingProxyType({}),
     ) -> Pylock | Unclosed:
         """Close a resolution for its Python and platform, wheels only.
 
@@ -108,6 +109,7 @@ class Uv:
             added: requirements besides those of the resolution.
             offline: answer from uv's cache alone.
             in_flight: how many requests to the index uv may have in flight; None for its own choice, or the user's.
+            facts: variables that tell uv of the target what it would find out of this machine.
 
         Raises:
             OutsideError: uv, the index or the network failed.
@@ -140,7 +142,7 @@ class Uv:
         macos = _macos(resolution, platform)
         narrowed = [*wishes, *resolution.constraints, *constraints]
         if not resolution.sources and not resolution.direct:
-            return self._compile(requirements, narrowed, arguments, in_flight, kept, own=own, macos=macos)
+            return self._compile(requirements, narrowed, arguments, in_flight, kept, own=own, macos=macos, facts=facts)
         with _for_sources(resolution.sources) as folder, storage.scratch() as apart:
             standing_in = stand_ins(resolution.sources, folder)
             standing = _placed(resolution, apart)
@@ -149,7 +151,7 @@ class Uv:
             brought = [text for is_asked, text in standing if not is_asked]
             closed = self._compile(
                 [*requirements, *named], [*narrowed, *brought], arguments, in_flight, kept,
-                beside=folder if resolution.sources else None, own=own, macos=macos,
+                beside=folder if resolution.sources else None, own=own, macos=macos, facts=facts,
             )  # fmt: skip
             if isinstance(closed, Unclosed):
                 return closed
@@ -234,6 +236,7 @@ class Uv:
         beside: Path | None = None,
         own: Mapping[str, str] = MappingProxyType({}),
         macos: Version | None,
+        facts: Mapping[str, str] = MappingProxyType({}),
     ) -> Pylock | Unclosed:
         answer = self._asker.ask(
             Question(
@@ -245,6 +248,7 @@ class Uv:
                 in_flight=in_flight,
                 macos="" if macos is None else f"{macos.major}.{macos.minor}",
                 beside=None if beside is None else str(beside),
+                facts=tuple(sorted(facts.items())),
             )
         )
         return _read(answer.lock) if answer.lock else Unclosed(named=_named(answer.refusal), reason=answer.refusal)

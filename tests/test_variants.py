@@ -114,8 +114,8 @@ def test_a_preview_that_somebody_has_turned_on_makes_no_lock_of_one_machine(kgen
     done = here(*LOCK, "varied")
     assert done.status == 4
     assert (
-        "uv's preview of wheel variants is on, and takes one of varied for one kind of machine: uv writes no variant into a"
-        " lock, which is for others too\n\nhint: UV_PREVIEW= UV_PREVIEW_FEATURES= kgen lock"
+        "uv's preview of wheel variants is on, and takes one of varied for one kind of machine: uv writes no"
+        " variant into a lock, which is for others too\n\nhint: UV_PREVIEW= UV_PREVIEW_FEATURES= kgen lock"
     ) in done.stderr
     assert not (kgen_alone.folder / "locks/numpy-cpu").exists()
     assert here(*LOCK, "varied", UV_PREVIEW_FEATURES="", UV_PREVIEW="").status == 0

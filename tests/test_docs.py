@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jsonschema
 import pytest
@@ -27,7 +28,9 @@ from tests.command import Kgen, tree
 from tests.recorded import REFERENCE, RecordedIndex, load, serving
 from tests.test_reference_locks import at, without_frozen
 
+from kgen import accelerators, lockfiles, tables
 from kgen.cli import command, main
+from kgen.fields import LOCKED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -272,6 +275,29 @@ def hooks() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_page_about_locks_knows_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What kgen writes into a lock and reads of it are the keys that the reference is made of, and no others."""
+    made: list[tables.Table] = []
+    make = tables.Table.__init__
+
+    def noted(self: tables.Table, *words: Any) -> None:  # noqa: ANN401 - whatever it is made of
+        make(self, *words)
+        made.append(self)
+
+    monkeypatch.setattr(tables.Table, "__init__", noted)
+    used: set[str] = set()
+    for path in sorted((ROOT / "locks").glob("*/pylock.*.toml")):
+        kgen = lockfiles.parse(path, path.read_bytes())[1]["tool"]["kgen"]
+        (table,) = [one for one in made if one.data is kgen]
+        used |= {*kgen, *table._known}
+    asked = {key for _, entry in LOCKED for key in entry.keys}
+    assert not {*lockfiles.DECIDED} & asked
+    kinds = {kind.name for kind in accelerators.known()}
+    # every lock is asked for the version and the limit of its own kind, which the CPU has none of
+    assert used - {"cpu", "cpu-limit"} <= {*lockfiles.DECIDED, *asked, *kinds}
+    assert {*lockfiles.DECIDED} <= used
 
 
 @pytest.mark.parametrize("name", sorted(hooks().pages()))

@@ -197,6 +197,29 @@ class TestEditors:
         assert block(page, "toml", "#:schema").startswith("#:schema ./kgen.schema.json\n")
 
 
+@pytest.mark.parametrize("way", ["first line", "rule"])
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('backends = ["jax", "torch"]\ncuda = "12"\n', None),
+        ("cuda = 12\n", '12 is not of type "string"'),
+        ("frobnicate = true\n", "'frobnicate' was unexpected"),
+    ],
+)
+def test_taplo_judges_settings_as_the_page_says(tmp_path: Path, way: str, text: str, fault: str | None) -> None:
+    """It is what the editors of the page run; by the line in the settings, or by the rule beside them."""
+    page = "how-to/editors-and-notebooks.md"
+    shutil.copy(ROOT / "docs/kgen.schema.json", tmp_path)
+    head = block(page, "toml", "#:schema").partition("\n")[0] if way == "first line" else "# settings"
+    (tmp_path / "kgen.toml").write_text(f"{head}\n{text}", encoding="utf-8")
+    if way == "rule":
+        (tmp_path / ".taplo.toml").write_text(block(page, "ini", "[[rule]]"), encoding="utf-8")
+    words = [str(Path(sys.executable).with_name("taplo")), "check", "kgen.toml"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if fault is None else 1), done.stderr
+    assert fault is None or fault in done.stderr
+
+
 def test_hooks_of_the_page_are_offered() -> None:
     """Those that a configuration names are those of this repository, and `rev` is a branch of it."""
     (repo,) = yaml.safe_load(block("how-to/merges-and-bots.md", "yaml", "kgen-check"))["repos"]

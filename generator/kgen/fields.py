@@ -92,7 +92,7 @@ class Field(NamedTuple):
         example: a value that can be typed.
         scope: the commands that have the flag.
         distinct: whether a list must hold something, and nothing twice.
-        initial: its value where nobody sets it.
+        initial: its default value.
         lock: how a lock holds it; None if it does not shape what is locked.
         about: what causes and changes call it; None if they are never about it.
         installer: the form of locks that it is for; None if it is for whichever.

@@ -85,7 +85,7 @@ class IndexFile(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """A project as an index has it; its page is understood when somebody asks for the files.
+    """A project as an index has it; its page is parsed when its files are asked for.
 
     Attributes:
         index: the index's URL, without what is secret in it.

@@ -194,7 +194,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         content = files.read(path, files.SMALL)
     except FileNotFoundError:
-        # Where a link leads nowhere, somebody meant something to be.
+        # a dangling link stands for settings that should be there
         if not path.is_symlink():
             return None
         raise FileError(

@@ -85,7 +85,7 @@ def is_settled(locks: Path) -> bool:
 def replace_folder(target: Path, files: Mapping[str, bytes], *, owned: Callable[[str], bool]) -> bool:
     """Makes the folder hold these files, whole or not at all.
 
-    Whoever looks, or kills the process, at whatever moment finds the old folder or the new one (where the
+    At any moment, also after `kill -9`, the old folder or the new one is there (where the
     system cannot exchange two folders at once, and after a kill, only when :func:`recover` has run). What is
     on disk is safe against a power cut too. A file that another process adds to the folder while this
     function runs may be lost, so that all who write into it do so under :func:`exclusive`.
@@ -223,7 +223,7 @@ def create_file(path: Path, content: bytes) -> bool:
 def staged_folder(target: Path, *, owned: Callable[[Path], bool]) -> Iterator[Path]:
     """A new folder, which takes the place of `target` when the `with` block ends; left by an error, it goes.
 
-    Whoever looks, or kills the process, at whatever moment finds the old folder or the new one (where the system
+    At any moment, also after `kill -9`, the old folder or the new one is there (where the system
     cannot exchange two folders at once, and after a kill, only when :func:`sweep` has run). The folder's path is of
     this run alone, so that a program that has outlived an earlier run does no harm. What is in it is not seen safely
     onto the disk: it is to be something that can be made again. To be called under :func:`exclusive`.
@@ -321,7 +321,7 @@ def _make_marked(name: Callable[[], Path]) -> tuple[Path, int]:
         try:
             handle = os.open(folder / _MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileNotFoundError:
-            # Somebody swept just between its creation and this.
+            # Another process swept between its creation and this.
             continue
         with contextlib.suppress(OSError):
             # In vain where locks are unknown; nobody there can tell that it has no owner either.
@@ -397,7 +397,7 @@ def guard_of(target: Path) -> Path:
 
 
 def _sweep_guard(guard: Path) -> None:
-    """Removes the folder that a killed run has held; not while somebody holds it."""
+    """Removes the folder that a killed run has held; not while a process holds it."""
     if stat.S_ISDIR(guard.lstat().st_mode):
         try:
             handle = os.open(guard / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
@@ -729,7 +729,7 @@ def _temporary(place: Path) -> tuple[Path, int]:
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
             return path, handle
-        # Somebody swept just between its creation and its lock.
+        # Another process swept between its creation and its lock.
         os.close(handle)
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place))
 

@@ -36,7 +36,7 @@ def render(template: str, **values: object) -> str:
 
 
 def prepare(*prefixes: str) -> None:
-    """Compile the templates below these paths now, so that rendering costs nothing when somebody waits for it."""
+    """Compile the templates below these paths now, so that rendering costs nothing later."""
     for name in _environment().list_templates():
         if name.startswith(prefixes):
             _environment().get_template(name)

@@ -1,4 +1,4 @@
-"""What tells the environments that this user's kgen has made from a folder that somebody has put in their place.
+"""Tells environments that this user's kgen made from folders that another user put in their place.
 
 A repository can hold a folder that looks like an environment, down to kgen's record of it, and `kgen run` would execute
 what is in it. It cannot know the token: random text, made once for each user, which kgen writes into what it makes.

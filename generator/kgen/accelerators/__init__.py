@@ -179,7 +179,7 @@ class DriverHelp(NamedTuple):
         consumer: a device for consumers, which the maker's packages for an older driver do not serve; empty if there
             is no such package.
         no_code: what happens on a device that code was not compiled for.
-        library: the driver's own library, of which toolkits bring a stub for linking; empty if there is none.
+        library: the driver's own library; toolkits bring a stub of it for linking. Empty if there is none.
         library_file: the name that processes open it by.
         library_asked: a function in it that fills in the driver's version and starts no device.
         stub: what happens with such a stub.

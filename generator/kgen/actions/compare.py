@@ -1,4 +1,4 @@
-"""Run somebody's own training in several locked environments, unchanged, and compare what it did."""
+"""Run the user's own training script, unchanged, in several locked environments, and compare the results."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def carry(root: Path) -> None:
 
 
 def _carries(settings: Settings) -> bool:
-    """Whether the library belongs into the project: its flake imports it, and somebody here has a use for it."""
+    """Whether the library belongs into the project: its flake imports it, and Nix is in use here."""
     wanted = settings.nix or host.has_program("nix")
     return wanted and carries((_read(settings.root / NAME) or b"").decode(errors="replace"))
 

@@ -1,4 +1,4 @@
-"""What somebody meant who typed something else than a backend where backends are asked for."""
+"""What users mean who type something else where a backend is expected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kgen.actions.plan import RequestFlags
 
 _ALIKE = 0.8
-"""How alike a name must be to that of a backend of an older generation, which nobody would type by accident."""
+"""How alike a name must be to that of a backend of an older generation, so that nobody types one by accident."""
 
 
 _VERSION = r"[0-9]+(\.[0-9]+)+"

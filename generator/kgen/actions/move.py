@@ -144,7 +144,7 @@ def plan_move(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) ->
         )
     old = _before(new, read(find_root(folder), matrix).accelerator, matrix)
     flags = {name: raw for name, raw in asked.flags.items() if name not in {field.name for field in ACCELERATORS}}
-    after = solve(asked, matrix, folder)  # first: what is wrong in what was typed is told in the words that were typed
+    after = solve(asked, matrix, folder)  # first: an error about the request repeats the words that the user typed
     before = solve(asked._replace(flags={**flags, old.kind: old.number}), matrix, folder)
     answers = {_key(one.request): one for one in before.answers}
     moves, unaffected = [], []

@@ -276,7 +276,7 @@ def sync(
         exact: also remove packages that were installed by hand.
         own: install the project itself, editable, where it is a package; else leave it out until this is asked again.
         progress: shows how far it is, once there is something to do.
-        waiting: called when somebody else is making it.
+        waiting: called when another process is making it.
 
     Returns:
         Whether it was made, in how many seconds, and what the user should know.

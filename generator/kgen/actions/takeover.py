@@ -32,7 +32,7 @@ TOOLS = ("uv", "poetry", "pixi")
 """What can be named without a file: their tables are in `pyproject.toml`, or in a file of a fixed name."""
 
 _NO_DEFAULTS = "nodefaults"
-"""What conda is told where channels stand, so that it asks no others."""
+"""The entry that keeps conda from asking other channels than those of the file."""
 
 _PATCHES = 40
 """More patch releases than a minor of CPython ever had."""
@@ -291,7 +291,7 @@ class _Reader:
         """Take channels over, which count for `kgen lock --conda`; those that count by themselves need not be named."""
         found = []
         for name in dict.fromkeys(names):
-            if name == _NO_DEFAULTS:  # of which kgen asks none
+            if name == _NO_DEFAULTS:  # kgen asks no such channel
                 continue
             try:
                 found.append(parsers.parse_channel(name))

@@ -1,4 +1,4 @@
-"""`kgen attest`: sign receipts, by a key or as somebody whom Sigstore knows."""
+"""`kgen attest`: sign receipts, with a key or with an identity that Sigstore vouches for."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What an argument may be, for shells that complete it: value and what it is.
 
-A fault has no place while somebody types, and the command will report it: where something cannot be read, there is
-nothing to offer.
+While the user types there is no place for an error, and the command will report it: where something cannot be read,
+there is nothing to offer.
 """
 
 from __future__ import annotations

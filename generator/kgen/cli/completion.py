@@ -78,7 +78,7 @@ def completions(group: command.Group, before: Sequence[str], current: str) -> li
         awaiting = _awaiting(context, [*before, flag] if equals else before)
         found = _values(context, awaiting, value if equals else current) if awaiting else _others(context, current)
         return list(found)
-    except KgenError:  # no place for a fault while somebody types; the command will report it
+    except KgenError:  # there is no place for an error while the user types; the command will report it
         return []
 
 

@@ -240,7 +240,7 @@ def words_of(text: str) -> list[str]:
 
 
 def filled(pieces: Iterable[str], room: int, *, before: str = "", indent: int = 0, going_on: str = "") -> str:
-    """Lines of these pieces, none of which is torn.
+    """Lines made of these pieces, each whole on one line.
 
     Args:
         pieces: what stands on one line each.

@@ -61,7 +61,7 @@ def proven_options(
     """What receipts are to count for; None where nothing of them is asked.
 
     Raises:
-        UsageError: somebody is to be believed, or receipts are named, and nothing is asked of receipts.
+        UsageError: a signer or receipts are named, and no option uses receipts.
     """
     from kgen.actions.lock_options import ProvenOptions  # noqa: PLC0415 - the list of commands imports no action
 

@@ -1,4 +1,4 @@
-"""Bytes on their way, as they are shown while somebody waits for them."""
+"""Shows downloads while they run: bytes and rate."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _STROKES = (
     ("#bf3989", "#f778ba", "4 2"),
     ("#57606a", "#a3abb4", "1 2"),
 )
-"""The lines: their colour in light and in dark, and their dashes, by which they are told apart without colours too."""
+"""The lines: their colour in light and in dark, and their dashes, which tell them apart without colours too."""
 
 _POINTS = 400
 """So many points a line has at most: no screen shows more."""

@@ -1,4 +1,4 @@
-"""Packages that somebody has installed into an environment by hand: they outlive its being made anew."""
+"""Packages that the user installed into an environment by hand: kgen keeps them when it makes the environment anew."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def is_kgens(prefix: Path) -> bool:
     """Whether kgen has made the environment in this folder, this version or an earlier one, whole or not.
 
     It carries then what every version has written into each: the record, or the text of what it was made from.
-    Neither counts that is no regular file in the folder itself, which may be somebody else's.
+    Only regular files in the folder itself count; anything else may belong to another program.
     """
     for name, told in ((RECORD, _is_record), (SOURCE, lambda content: content.startswith(b"kgen "))):
         path = prefix / name
@@ -194,7 +194,7 @@ def _metadata(site: Path, form: Format) -> dict[str, Path]:
 def is_whole(of: Source) -> bool:
     """Whether the environment is there, was made of exactly this, and has not lost a package since.
 
-    What somebody has added to it does not count: it stays.
+    What the user added does not count: it stays.
 
     Files are looked at by name only; :mod:`kgen.formats.verify` looks into them.
     """
@@ -228,7 +228,7 @@ def _tokenless(state: bytes) -> tuple[bytes, bytes]:
 
 
 def gained(of: Source) -> list[str]:
-    """The packages that somebody has added to the environment since kgen made it, as `name-version`."""
+    """The packages that the user added since kgen made the environment, as `name-version`."""
     record, site = read_record(of.prefix), site_packages(of.prefix)
     if record is None or site is None:
         return []

@@ -36,7 +36,7 @@ def _stamps(folder: str) -> Iterator[tuple[str, int, int]]:
 
 
 def keep_few(folder: Path) -> None:
-    """Forget the notes that nobody has looked at for longest."""
+    """Delete the notes that were not used for longest."""
     stamps = sorted(((path.stat().st_mtime, path) for path in folder.iterdir()), reverse=True)
     for _, path in stamps[KEPT:]:
         path.unlink(missing_ok=True)

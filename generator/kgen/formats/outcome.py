@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kgen.settings import Settings
 
 Reporter = Callable[[EnvironmentRequest, str], None]
-"""Is told the stage that a request is in, from any thread."""
+"""Called with a request and its stage, from any thread."""
 
 
 class Locked(Protocol):
@@ -29,7 +29,7 @@ class Locked(Protocol):
 
     @property
     def summary(self) -> Summary:
-        """What people and programs are told of it."""
+        """What kgen prints about it, for people and for programs."""
 
     @property
     def size(self) -> int | None:
@@ -118,7 +118,7 @@ class LockJob(NamedTuple):
         merge: whether old locks may be in conflict after a merge; what both sides share is kept then.
         every: whether the requests are for all platforms of their environments, so that no other stays in a file that
             is for several; None where nothing is to be written.
-        report: is told the stage of each request.
+        report: called with each request and its stage.
         alone: whether locks are made in one form only, and of requests that have one Python.
         take_over: the lock of another tool that locks begin with, where kgen has none.
         taken: platform -> project of the Python index -> the version that this lock has.

@@ -222,7 +222,7 @@ def locked_build(matrix: CompatibilityMatrix, framework: str, version: Version, 
         and (target.python is None or target.python in build.pythons)
     ]
     labelled = [build for build in serving if build.local == version.local]
-    # a label that the matrix has no row for is one of somebody's own index, on whose builds it has no facts of its own
+    # a label without a row in the matrix is from another index, and the matrix has no facts about its builds
     return max(labelled or [build for build in serving if build.local is None], key=newness, default=None)
 
 

@@ -239,7 +239,7 @@ def merged(name: str, lower: str, upper: str) -> str:
     from kgen.matrix import writer  # noqa: PLC0415 - only after an upgrade of kgen
 
     if not _is_sound(name, upper):
-        return upper  # whoever reads it says what is wrong with it
+        return upper  # reading it reports what is wrong with it
     try:
         if name == _CONDA_NAMES:
             # a list as a whole, and no rows: the newer one
@@ -262,7 +262,7 @@ def merged(name: str, lower: str, upper: str) -> str:
             if more:
                 added[version] = writer.with_builds(added.get(version, mine[version]), more)
     except tomli.TOMLDecodeError:
-        return upper  # whoever reads it says what is wrong with it
+        return upper  # reading it reports what is wrong with it
     return writer.with_rows(lower, heading, added)
 
 

@@ -111,7 +111,7 @@ class LockedTree(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """What people are told of where it is from."""
+        """Where it is from, for people."""
         return str(self.path) if self.url is None else f"{self.url} at {(self.commit or '')[:12]}"
 
     @property

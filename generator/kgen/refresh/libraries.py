@@ -157,7 +157,7 @@ class Update:
         return writer.library_text({**head, "files": writer.grouped(fits)})
 
     def _beside(self, yanked: Mapping[str, str], fits: Sequence[LibraryFit], today: dt.date) -> str:
-        """The same where somebody wrote into the file by hand: nothing of theirs is moved, new releases come last."""
+        """The same for a file that was edited by hand: its lines stay in place, new releases come last."""
         import tomlkit  # noqa: PLC0415 - slow to import, and few files are like that
 
         document: Any = tomlkit.parse(self._text or "")

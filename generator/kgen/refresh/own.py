@@ -171,7 +171,7 @@ class OwnIndex:
     # -- what is to be read --------------------------------------------------------------------------------------------
 
     def _wanted(self) -> Iterator[tuple[str, Version, str, Fit]]:
-        """Label, release and platform of each build that the matrix has no row of and somebody could need."""
+        """Label, release and platform of each build that has no row in the matrix and may be needed."""
         for (label, version), files in sorted(self._files.items(), key=lambda item: (item[0][1], item[0][0])):
             fit = fit_of(files, self._context.targets, self._context.minors)
             builds = self._releases[version].get("build", ())

@@ -709,7 +709,7 @@ def compare(
         common = [
             minor for minor in context.minors if all(minor in fit.get(platform, {}) for platform in build["platforms"])
         ]
-        # an old release may run on fewer Pythons than its pure wheels are tagged for: who wrote its row knew of which
+        # an old release may run on fewer Pythons than its pure wheels are tagged for: its row was written by hand
         if own >= recipe.since and set(common) > taken and taken == set(build["pythons"]):
             place = next(index for index, one in enumerate(release["build"]) if one is build)
             gains.append(Gain(place, tuple(common)))

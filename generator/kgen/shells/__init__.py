@@ -114,7 +114,7 @@ def programs() -> Mapping[str, Shell]:
 
 
 def recognised(asked: str) -> Shell:
-    """The shell that somebody has asked for by a name or a path.
+    """The shell that the user names, by a name or a path.
 
     Raises:
         UsageError: kgen knows none of this name.

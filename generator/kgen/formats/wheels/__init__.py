@@ -1,4 +1,4 @@
-"""Locks of wheels, for uv and whoever reads PEP 751: `pylock.PLATFORM.toml`."""
+"""Locks of wheels, for uv and other installers that read PEP 751: `pylock.PLATFORM.toml`."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Builder(NamedTuple):
         place.mkdir()
         path = str(root / build.path) if build.path else ""
         words = [str(self.prefix / "bin/python"), str(_PROGRAM), build.backend, path, str(place), kind]
-        # what the backend writes on stdout beside the names is shown to nobody
+        # the backend may write more on stdout than the names: kgen drops it
         # a backend may be a program, which it looks for where other builders of wheels have it: first on PATH
         path_of_programs = os.pathsep.join([str(self.prefix / "bin"), host.variable("PATH") or os.defpath])
         env = {"PYTHONPATH": "", "PYTHONHOME": "", "PATH": path_of_programs, "RUST_BACKTRACE": "0"}

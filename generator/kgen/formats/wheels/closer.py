@@ -118,7 +118,7 @@ class Closer:
             uv: the resolver.
             open_reader: gives what reads wheels and source distributions.
             cancel: set when everything that is under way is to end.
-            report: is told the stage that each request is in, from any thread.
+            report: called with each request and its stage, from any thread.
             in_flight: how many requests to the index there may be at a time; None leaves it to uv.
             open_releases: gives what says which releases there are; None where nothing is built from source.
             sources: finds out what is at the places that requests name; None where they name none.

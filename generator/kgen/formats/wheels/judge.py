@@ -89,11 +89,11 @@ def _needed_libraries(
     wanted = lock.resolution.request.accelerator.whole
     sonames = matrix.sonames
     stems = {_stem(name) for name in sonames}
-    # one text instead of the ten thousand names in it, of which a handful is asked for
+    # one text instead of ten thousand names: only a handful is looked for
     given = "".join("/" + "\n/".join(listing.entries) + "\n" for listing in listings.values())
     if any(name.endswith(".dll") for name in sonames):
         given += given.lower()
-    # of what could not be listed nobody knows what it gives
+    # what could not be listed may bring anything
     complete = listings.keys() >= lock.versions.keys()
 
     def fits(name: str) -> bool:
@@ -138,7 +138,7 @@ def _told(fault: NeedsOtherMajor, told: set[str]) -> Iterator[LockFault]:
 def _is_variant(
     path: str, wrong: Collection[str], tracked: Mapping[str, Collection[str]], fits: Callable[[str], bool]
 ) -> bool:
-    """Whether a file is one of several of which a program picks that of its CUDA, as those of bitsandbytes."""
+    """Whether a file is one of several from which a program picks the one for its CUDA, as bitsandbytes does."""
     served = {_stem(name) for other, names in tracked.items() if other != path for name in names if fits(name)}
     return {_stem(name) for name in wrong} <= served
 
@@ -206,7 +206,7 @@ def _wrong_accelerators(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[Loc
 
 
 def _several_libraries(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[LockFault]:
-    """Libraries of which a process can have one at most, under several names."""
+    """Libraries under several names, where a process can load only one."""
     libraries = {name: matrix.library(name) for name in lock.versions}
     for kind in matrix.accelerators.values():
         for role, title_of_role in kind.unique.items():
@@ -229,7 +229,7 @@ def _cpu_builds(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[LockFault]:
 
 
 def _one_module(matrix: CompatibilityMatrix, lock: Lock) -> Iterator[LockFault]:
-    """Projects that are one module: of source distributions nobody knows the files before they are built."""
+    """Projects that provide the same module; the files of a source distribution are unknown before it is built."""
     owners: dict[str, str] = {}
     for name in matrix.framework_names:
         if name not in lock.versions:

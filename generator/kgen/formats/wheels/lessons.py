@@ -159,7 +159,7 @@ def _forbidding(matrix: CompatibilityMatrix, resolution: Resolution, fault: Lock
     if isinstance(fault, OtherAccelerator):
         if fault.package not in resolution.packages:
             yield from _of_major(matrix, fault.package, fault.wanted)
-            # whoever asked for one library of this major asks for others, too
+            # a package that asks for one library of this major asks for others, too
             for name in matrix.library_names:
                 yield from _of_major(matrix, name, fault.wanted)
     elif isinstance(fault, (NeedsMissing, NeedsOtherMajor)) and fault.package not in resolution.packages:

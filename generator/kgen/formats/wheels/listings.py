@@ -41,7 +41,7 @@ class Listings:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def of(self, wheel: LockedWheel) -> Future[WheelListing]:
-        """The list of a wheel, which somebody may have asked for before."""
+        """The file list of a wheel; read once."""
         with self._lock:
             if wheel not in self._asked:
                 self._asked[wheel] = self._pool.submit(
@@ -86,7 +86,7 @@ class Listings:
         return {installed(path): content for path, content in (found or {}).items()}
 
     def read_ahead(self, closing: Future[Closed | None]) -> None:
-        """Ask for what was closed; whoever needs it will hear of what fails."""
+        """Read the wheels of a resolution ahead; errors surface where a list is used."""
         found = None if closing.cancelled() or closing.exception() else closing.result()
         for wheel in (*found.wheels.values(), *found.build.values()) if found else ():
             self.of(wheel)

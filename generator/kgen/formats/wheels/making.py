@@ -135,7 +135,7 @@ def _moved(outcomes: Sequence[WheelOutcome], python: str) -> list[EnvironmentReq
 
 
 def _is_better(before: Sequence[WheelOutcome], after: Sequence[WheelOutcome]) -> bool:
-    """Whether another Python gives every environment the frameworks that it had; and what was chosen is told then."""
+    """Whether another Python gives every environment the frameworks that it had; if so, notes say what it gains."""
     for old, new in zip(before, after, strict=True):
         # what comes along on the other Python may be more than there was
         if new.lock is None or not _frameworks(old).items() <= _frameworks(new).items():

@@ -127,7 +127,7 @@ class Newest:
         closed = self._kept_back.get((found.resolution.request, one.name)) or self._trial(request, found, [one])
         if closed is None:
             return ""
-        # that the newest is required is what was tried, and asked by nobody
+        # the trial required the newest release, the user did not
         newest = rf"{re.escape(one.name)}=={re.escape(str(one.newest))}"
         others = re.sub(rf"you require {newest} and ", "you require ", closed)
         others = re.sub(rf"(?:; | and )?you require {newest}(?![0-9.])", "", others)

@@ -116,7 +116,7 @@ def render(
 
 
 def is_own(content: bytes, data: Mapping[str, Any]) -> bool:
-    """Whether a lock is as kgen wrote it: whoever edits one by hand leaves another text.
+    """Whether a lock is as kgen wrote it: an edit by hand leaves another text.
 
     Args:
         content: the file.
@@ -132,7 +132,7 @@ def is_own(content: bytes, data: Mapping[str, Any]) -> bool:
 
 
 def again(data: Mapping[str, Any]) -> str:
-    """The text of what is in a lock, or would be in one that nobody has written yet."""
+    """The text of a lock with this content, whether or not it is on disk."""
     return seal(_again(data))
 
 

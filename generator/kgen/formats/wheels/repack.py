@@ -67,7 +67,7 @@ def kept_wheel_of(
     """The same as :func:`wheel_of`; kept for the next time, as making it takes longer than all the rest of a bundle.
 
     What was installed from a wheel says by its own list of files whether it is still the same. The digest is that of
-    the wheel when it was made: whoever uses the file compares it.
+    the wheel when it was made; every use of the file compares it.
 
     Args:
         distribution: what is installed.

@@ -2,7 +2,7 @@
 
 Locks are made of the request, the matrix, this kgen, the configuration of uv, and of what uv and the index answer. All
 but the answers is in the name of a note; the note has what was asked, with digests of the answers, and the files that
-were made. So whoever locks again asks the same at once, and where nothing has changed outside, there is nothing to
+were made. So locking again asks the same at once, and where nothing has changed outside, there is nothing to
 solve, to read, to judge or to render. Lists of the files in wheels are known by the wheel's hash, and never change.
 """
 
@@ -86,7 +86,7 @@ class Note:
         """What came of the same before, if every answer is as it was; None if not, or if nothing is known.
 
         Args:
-            asker: is given the questions of then, so that whoever goes on has the answers.
+            asker: receives the questions of then, so that later steps find the answers.
             ask_pages: gives what tells whether the pages of projects have changed, in no time if there are none.
             closers: how many questions are asked at a time.
             cancel: set it to end what is under way.
@@ -103,7 +103,7 @@ class Note:
             try:
                 found = results(answers, cancel)
                 same = listed is None or results([listed], cancel) == [noted.pages]
-            except KgenError:  # whoever goes on meets it again, and says what is wrong
+            except KgenError:  # the next step meets it again, and reports it
                 return None
         if not same or any(_digest(one) != digest for one, (_, digest) in zip(found, noted.asked, strict=True)):
             return None

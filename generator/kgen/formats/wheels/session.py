@@ -70,8 +70,8 @@ class Session:
             closer: closes each request; of this run alone.
             open_reader: gives what reads sizes and file lists of wheels.
             cancel: set it to end everything that is under way.
-            report: is told the stage that each request is in, from any thread.
-            open_releases: gives what says which releases there are; None where nobody asks.
+            report: called with each request and its stage, from any thread.
+            open_releases: gives the releases that the indexes have; None where none are asked for.
         """
         self._matrix = matrix
         self._closer = closer
@@ -303,7 +303,7 @@ class Session:
             outcome.lock = lock
 
     def _that_matter(self, reading: Listings, found: Closed, faults: Sequence[LockFault]) -> Iterator[LockFault]:
-        """The faults without paths of which it does not matter whose file is there: `__init__.py` of namespaces."""
+        """The faults without harmless overlaps: `__init__.py` files that only extend a namespace."""
         asked: dict[str, set[str]] = {}
         for fault in faults:
             if isinstance(fault, OverlappingFiles):
@@ -329,7 +329,7 @@ class Session:
     def _needs(
         self, reading: Listings, found: Closed, listings: Mapping[str, WheelListing]
     ) -> Mapping[str, Mapping[str, Needs]]:
-        """What the compiled files need of the packages of which the matrix does not know it."""
+        """What compiled files need, for the packages whose needs the matrix does not know."""
         asked = {
             name: reading.needs_of(wheel, listings[name])
             for name, wheel in found.wheels.items()

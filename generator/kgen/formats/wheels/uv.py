@@ -361,7 +361,7 @@ def _end_of(day: datetime.date) -> str:
 
 
 def _macos(resolution: Resolution, platform: Platform) -> Version | None:
-    """The oldest macOS of a target, which uv is told by a variable; None for other systems."""
+    """The oldest macOS of a target, which uv reads from a variable; None for other systems."""
     return resolution.request.macos or platform.macos
 
 

@@ -589,6 +589,30 @@ def test_extras_that_bring_another_accelerator_are_left_out(
     assert "unchanged" in standing.stdout
 
 
+@pytest.mark.parametrize(("marker", "there"), [("sys_platform == 'win32'", False), ("sys_platform == 'linux'", True)])
+def test_a_framework_comes_along_where_its_marker_holds(
+    kgen_alone: Kgen, project: Path, marker: str, *, there: bool
+) -> None:
+    wish = f"tensorflow[and-cuda]; {marker}"
+    result = kgen_alone(*LOCK, "--cpu", "jax", "--dependency", wish)
+    assert result.status == 0, result.stderr
+    assert ("tensorflow" in versions(project, "jax-cpu")) is there
+    assert ("is taken without `and-cuda`" in result.stderr) is there
+    assert kgen_alone("check").status == 0
+
+
+def test_a_framework_that_computes_on_the_cpu_is_judged_as_such(kgen_alone: Kgen, project: Path) -> None:
+    """No TensorFlow has code for this GPU; the lock says that it is not to, and brings it no CUDA of its own."""
+    asked = ("--cuda", "12", "--gpu", "12.0", "jax", "--dependency", "tensorflow[and-cuda]")
+    result = kgen_alone(*LOCK, *asked)
+    assert result.status == 0, result.stderr
+    assert "TensorFlow, which dependencies bring in, computes on the CPU: no release of it for CUDA 12" in result.stderr
+    assert kgen_table(project, "jax-cuda12")["on-cpu"] == ["tensorflow"]
+    assert "tensorflow[and-cuda] is taken without `and-cuda`" in result.stderr
+    assert kgen_alone("check").status == 0
+    assert "unchanged" in kgen_alone(*LOCK, *asked, "--offline").stdout
+
+
 def test_an_extra_for_the_accelerator_stays(kgen_alone: Kgen, project: Path) -> None:
     result = kgen_alone(*LOCK, "--cuda", "12", "jax", "--dependency", "jax[cuda12]")
     assert result.status == 0, result.stderr

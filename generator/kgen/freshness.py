@@ -351,9 +351,10 @@ class _FreshnessCheck:
 
     @functools.cached_property
     def _on_cpu(self) -> frozenset[str]:
-        """The frameworks that came in through dependencies as builds for the CPU."""
+        """The frameworks that came in through dependencies and compute on the CPU."""
         if self.made_for.other_frameworks != CPU_BUILDS:
-            return frozenset()
+            known = (self.matrix.backends.get(backend) for backend in self.lock.on_cpu)
+            return frozenset(row.framework for row in known if row is not None)
         own = {self.matrix.backends[backend].framework for backend in self.lock.backends}
         return frozenset(name for name in self.matrix.accelerated_frameworks if name not in own)
 

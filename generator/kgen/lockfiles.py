@@ -310,6 +310,7 @@ DECIDED: Mapping[str, str] = MappingProxyType(
         "indexes": "packages that come from a framework's own index -> its label",
         "licences": "what each package declares",
         "size": "the bytes to download; absent where the index does not say",
+        "on-cpu": "backends whose frameworks dependencies bring along, and that compute on the CPU",
         "build": "the files that build source distributions, source trees and the project itself",
         "warnings": "what speaks against the lock, as sentences",
         "why": "a reason for each decision, with its source. One by receipts also has their number and `devices`, one"
@@ -374,6 +375,7 @@ def _lockfile(top: Table, path: Path, sha256: str) -> Lockfile:
         build=tuple(_files(kgen, "build")),
         allow_overlap=kgen.parsed_texts("allow-overlap", grammar.pair),
         trees=tuple(trees),
+        on_cpu=kgen.parsed_texts("on-cpu", grammar.backend),
     )
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import tomli
 from packaging.version import Version
@@ -40,6 +40,9 @@ from kgen.model.accelerator import Accelerator
 from kgen.model.grammar import shown
 from kgen.model.requirement import Requirement, parse_requirement, required_name
 from kgen.tables import Table, nearest
+
+if TYPE_CHECKING:
+    from kgen.model.request import EnvironmentRequest
 
 T = TypeVar("T")
 
@@ -397,6 +400,13 @@ class CompatibilityMatrix:
             if match is not None:
                 return Accelerator(row.name, (int(match["major"]),))
         return None
+
+    def applying(self, request: EnvironmentRequest) -> tuple[Requirement, ...]:
+        """The dependencies of a request whose markers hold on its platform and Python."""
+        if all(wish.marker is None for wish in request.dependencies):
+            return request.dependencies
+        markers = self.platforms[request.platform].marker_environment(request.python)
+        return tuple(one for one in request.dependencies if one.marker is None or one.marker.evaluate(markers))
 
     def extras_for_accelerators(self, wish: Requirement) -> dict[str, Accelerator]:
         """The extras of a framework that bring an accelerator's libraries, as `and-cuda` of TensorFlow -> its major.

@@ -152,6 +152,7 @@ class Lockfile(NamedTuple):
         part: what identifies its part of a file that is for several platforms; None where the file is for this one.
         allow_overlap: the pairs of packages that may own the same files, as the user allowed.
         trees: what is built from source trees and installed besides, sorted by name.
+        on_cpu: the backends whose frameworks dependencies bring along, and that compute on the CPU here.
     """
 
     path: Path
@@ -178,6 +179,7 @@ class Lockfile(NamedTuple):
     hooks: str | None = None
     part: str | None = None
     allow_overlap: tuple[tuple[str, str], ...] = ()
+    on_cpu: tuple[str, ...] = ()
     trees: tuple[LockedTree, ...] = ()
 
     def require_grammar(self) -> None:

@@ -105,7 +105,7 @@ def _plugins_of_others(problem: Problem) -> dict[str, Accelerator]:
     request, matrix = problem.request, problem.matrix
     return {
         wish.name: own
-        for wish in request.dependencies
+        for wish in matrix.applying(request)
         if (own := plugin_of_other(matrix, wish.name, problem.frameworks, request.accelerator)) is not None
     }
 
@@ -471,10 +471,12 @@ def _extras_of_others(problem: Problem) -> dict[Requirement, dict[str, Accelerat
 
     Projects name the extra once for all their machines: `tensorflow[and-cuda]`, also for a laptop without a GPU.
     """
-    own = problem.request.accelerator.whole
+    request, matrix = problem.request, problem.matrix
+    on_cpu = {matrix.backends[backend].framework for backend in request.cpu_members}
     found = {}
-    for wish in (one for one in problem.request.dependencies if one.url is None):
-        brought = problem.matrix.extras_for_accelerators(wish)
+    for wish in (one for one in matrix.applying(request) if one.url is None):
+        own = CPU if wish.name in on_cpu else request.accelerator.whole
+        brought = matrix.extras_for_accelerators(wish)
         others = {extra: brings for extra, brings in sorted(brought.items()) if brings != own}
         if others:
             found[wish] = others
@@ -506,7 +508,7 @@ def _of_companions(problem: Problem, packages: Mapping[str, Version]) -> Iterato
 
 def _beside_companions(problem: Problem, packages: Mapping[str, Version]) -> dict[str, Reason]:
     """What companions that are asked for import beside the chosen frameworks: requirement -> why it is there."""
-    asked = {one.name for one in problem.request.dependencies}
+    asked = {one.name for one in problem.matrix.applying(problem.request)}
     return {
         text: Reason(parse_requirement(text).name, None, Unstated(row.project, None, text), (row.provenance.source,))
         for row in problem.matrix.companions

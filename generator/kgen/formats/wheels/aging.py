@@ -129,7 +129,7 @@ def aged(
     """
     request = resolution.request
     held = {wish.name: wish for wish in request.held}
-    for name in dict.fromkeys(wish.name for wish in request.dependencies if wish.url is None):
+    for name in dict.fromkeys(wish.name for wish in matrix.applying(request) if wish.url is None):
         locked = versions.get(name)
         kept = name in held and locked is not None and locked in held[name].specifier
         if locked is None or kept or name in resolution.packages:

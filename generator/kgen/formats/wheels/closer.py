@@ -319,7 +319,7 @@ class Closer:
 
     def _joined_by_name(self, request: EnvironmentRequest, notes: list[str]) -> EnvironmentRequest:
         """The request with the frameworks that the user names as dependencies, before uv is asked at all."""
-        asked = [one.name for one in request.dependencies]
+        asked = [one.name for one in self._matrix.applying(request)]
         ahead = self._solve(request, ()) if asked else None
         decided = {*ahead.packages, *ahead.parts} if isinstance(ahead, Resolution) else set[str]()
         return self._joined(request, asked, notes, decided)

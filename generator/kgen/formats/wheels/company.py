@@ -66,7 +66,7 @@ def joined(
 def together_note(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterator[str]:
     """That a framework which the user names as a dependency can be a backend of the environment, and how."""
     request = resolution.request
-    named = {wish.name for wish in request.dependencies}
+    named = {wish.name for wish in matrix.applying(request)}
     members = [one for one in request.members if matrix.backends[one].framework in named]
     if not members:
         return

@@ -266,6 +266,7 @@ def _decided(lock: Lock, revision: str, version: str) -> dict[str, Any]:
         **lock_data(request),
         "matrix": revision,
         **accelerator_data(resolution),
+        "on-cpu": sorted(request.cpu_members) or None,
         "size": lock.size,
         "warnings": [warning_text(one) for one in resolution.warnings] or None,
     }

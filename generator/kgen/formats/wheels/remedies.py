@@ -47,7 +47,8 @@ class Remedies:
             JudgementError: there is such a dependency.
         """
         wanted = request.accelerator.whole
-        named = ((wish, self._matrix.named_after(wish.name)) for wish in request.dependencies if wish.url is None)
+        applying = (wish for wish in self._matrix.applying(request) if wish.url is None)
+        named = ((wish, self._matrix.named_after(wish.name)) for wish in applying)
         others = {wish: own for wish, own in named if own is not None and own != wanted}
         if request.accelerator == CPU or not others:
             return

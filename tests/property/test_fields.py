@@ -133,10 +133,10 @@ def test_every_field_is_an_attribute_of_the_settings() -> None:
 def test_what_shapes_a_lock_is_an_attribute_of_the_request() -> None:
     """All of a request is in its lock, but for what only matters while it is solved, is in its name, or is found out.
 
-    Which frameworks dependencies bring along (`members`) the first closing tells; what was seen to train (`proven`) is
-    in the lock as the reason of a version.
+    Which frameworks dependencies bring along (`members`) the first closing tells; what was seen to train, or what a
+    newer release does not fit (`recorded`), is in the lock as the reason of a version.
     """
-    passing = {"name", "python_named", "python_open", "held", "as_of", "members", "cpu_members", "proven"}
+    passing = {"name", "python_named", "python_open", "held", "as_of", "members", "cpu_members", "recorded"}
     assert {entry.attribute for _, entry in fields.LOCKED} == set(EnvironmentRequest._fields) - passing
 
 

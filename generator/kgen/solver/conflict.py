@@ -12,6 +12,7 @@ from kgen.matrix.records import Build, Release
 from kgen.model.architecture import Architectures
 from kgen.model.causes import (
     REQUEST,
+    Bound,
     BuildPurpose,
     BuiltFor,
     Cause,
@@ -42,8 +43,8 @@ from kgen.model.causes import (
 )
 from kgen.model.ranges import spell, version_or_none
 from kgen.model.requestfield import RequestField
-from kgen.model.requirement import parse_requirement
-from kgen.solver.problem import CUDNN, Dependency, FrameworkVariable, Problem, label_of
+from kgen.model.requirement import Requirement, parse_requirement
+from kgen.solver.problem import CUDNN, Dependency, FrameworkVariable, Problem, label_of, parts_of
 from kgen.solver.search import search
 
 
@@ -307,7 +308,12 @@ def _facts_behind_wish(problem: Problem, term: Term) -> Iterator[Cause]:
         else:
             named = [release for position, release in enumerate(releases) if mask >> position & 1]
             rows = [(release, obstacle_of(problem, name, release)) for release in named]
-            if not named:
+            wanted = parse_requirement(term.argument)
+            rows += [
+                (release, DependsOn(wanted.name, (Bound(f"=={version}"),)))
+                for release, version in ([] if rows else parts_near(problem, name, wanted))
+            ]
+            if not rows:
                 fact = _other_labels(problem, name, term) or _no_release(problem, name, term)
                 yield Cause(name, (Stated(fact),), _source(releases[-1].builds))
         if rows:
@@ -317,6 +323,32 @@ def _facts_behind_wish(problem: Problem, term: Term) -> Iterator[Cause]:
                 source=_source([problem.build_of(name, release) or release.builds[0] for release, _ in rows]),
                 releases=runs([release.version for release, _ in rows], variable.versions),
             )
+
+
+def parts_near(problem: Problem, framework: str, wanted: Requirement) -> list[tuple[Release, Version]]:
+    """The releases of a framework that are installed with a part next to the version that is asked for.
+
+    Args:
+        problem: what has no solution.
+        framework: one of its frameworks.
+        wanted: what is asked of a package that may be a part of it, as jaxlib of JAX.
+
+    Returns:
+        The release below and the one above, each with its version of the part; fewer where there are none.
+    """
+    variable = problem.variables.get(framework)
+    named = [one for bound in wanted.specifier if (one := version_or_none(bound.version)) is not None]
+    if not isinstance(variable, FrameworkVariable) or not named:
+        return []
+    parts = parts_of(framework, variable.builds).get(wanted.name, ())
+    known = [
+        (release, one)
+        for release, one in zip(variable.releases, parts, strict=False)
+        if one is not None and problem.is_sound(framework, release)  # whatever Python they are for
+    ]
+    below = [pair for pair in known if pair[1] < named[0]][-1:]
+    above = [pair for pair in known if pair[1] > named[0]][:1]
+    return [*below, *above]
 
 
 def _companion_facts(problem: Problem, term: Term) -> Iterator[Cause]:

@@ -196,6 +196,25 @@ def _exact(requirement: Requirement) -> Version | None:
     return Version(named[0]) if len(named) == 1 and "*" not in named[0] else None
 
 
+def parts_of(framework: str, builds: Sequence[Build | None]) -> dict[str, list[Version | None]]:
+    """The packages that a framework is installed with in one version.
+
+    Args:
+        framework: the framework.
+        builds: its build of each release; None where there is none.
+
+    Returns:
+        Package -> its version with each release; None where the build names none.
+    """
+    found: dict[str, list[Version | None]] = {}
+    for position, build in enumerate(builds):
+        for installed in map(parse_requirement, () if build is None else build.install):
+            exact = _exact(installed)
+            if installed.name != framework and exact is not None:
+                found.setdefault(installed.name, [None] * len(builds))[position] = exact
+    return found
+
+
 def _mask_of_requirement(requirement: Requirement, versions: Sequence[Version], local: Sequence[str | None]) -> int:
     """The bits of the versions that a requirement allows, by itself or by the label of the build."""
     mask = mask_of(requirement.specifier, versions)
@@ -317,6 +336,17 @@ class Problem:
             )
             variable.filters.append(Filter((term,), mask))
 
+    def _apply_parts(self, variable: FrameworkVariable) -> None:
+        """What is asked of a package that a framework is installed with in one version, as jaxlib with each JAX."""
+        parts = self._known.once(
+            ("parts", variable.name, self.target_of(variable.name)), lambda: parts_of(variable.name, variable.builds)
+        )
+        for name, versions in parts.items():
+            for term, requirement in self._requirements.get(name, ()):
+                if requirement.specifier:
+                    mask = mask_where(versions, lambda one, of=requirement: one is not None and one in of.specifier)
+                    variable.filters.append(Filter((term,), mask))
+
     def _apply_companions(self, variable: Variable) -> None:
         """What is asked for and belongs to some releases of a framework: others are not for it.
 
@@ -401,6 +431,7 @@ class Problem:
         )
         self.variables[name] = variable
         self._apply_requirements(variable, local)
+        self._apply_parts(variable)
         self._apply_companions(variable)
         self._apply_cutoff(variable, releases)
         if self.platform.glibc is not None:

@@ -16,6 +16,7 @@ from kgen.model.request import CPU_BUILDS, EnvironmentRequest
 from kgen.model.requestfield import RequestField
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution, Suggestion
+from kgen.solver import conflict
 from kgen.solver.problem import FrameworkVariable, Problem, label_of
 from kgen.solver.search import search
 
@@ -148,11 +149,22 @@ def _requirements(problem: Problem) -> Iterator[Step]:
     request = problem.request
     for requirement in request.requirements:
         others = tuple(other for other in request.requirements if other is not requirement)
-        near = _near(problem, request._replace(requirements=others), requirement)
-        closest = (*_early(problem, requirement), *_respelled(problem, requirement), *_beside(problem, requirement))
-        for text in (*closest, *([] if near is None else [near])):
+        for text in _others_near(problem, request._replace(requirements=others), requirement):
             change = Change(RequestField.REQUIREMENT, text, str(requirement))
             yield (change,), request._replace(requirements=(*others, Requirement(text)))
+
+
+def _others_near(problem: Problem, without: EnvironmentRequest, requirement: Requirement) -> Iterator[str]:
+    """Other bounds in the place of a requirement, those that say nearly the same first."""
+    yield from _early(problem, requirement)
+    yield from _respelled(problem, requirement)
+    yield from _beside(problem, requirement)
+    for name in problem.frameworks:
+        parts = conflict.parts_near(problem, name, requirement)
+        yield from (f"{requirement.head}=={version}" for _, version in reversed(parts))
+    near = _near(problem, without, requirement)
+    if near is not None:
+        yield near
 
 
 def _early(problem: Problem, requirement: Requirement) -> Iterator[str]:
@@ -231,8 +243,7 @@ def _dependencies(problem: Problem) -> Iterator[Step]:
         others = tuple(other for other in request.dependencies if other is not wish)
         if wish.url is not None or not wish.specifier:
             continue
-        text = _near(problem, request._replace(dependencies=others), wish)
-        if text is not None:
+        for text in _others_near(problem, request._replace(dependencies=others), wish):
             change = Change(RequestField.DEPENDENCY, text, str(wish))
             yield (change,), request._replace(dependencies=(*others, Requirement(text)))
 

@@ -266,6 +266,10 @@ def parse_requirement_flag(text: str) -> Requirement:
     return requirement
 
 
+_PLACE = r"(?:[a-z][a-z0-9+.-]*:/|\.{0,2}/|~/)"
+"""The start of a URL or of a path."""
+
+
 def parse_dependency(text: str) -> Requirement:
     """A requirement on a package, of the index or from the place that it names; its name is normalised.
 
@@ -285,6 +289,10 @@ def _requirement(text: str) -> Requirement:
             raise ValueError(
                 f"`{shown(text)}` is not a requirement: `kgen sync` installs the project itself editable, and another"
                 " folder as mylib @ ./libs/mylib"
+            ) from None
+        if re.match(_PLACE, text):
+            raise ValueError(
+                f"`{shown(text)}` is not a requirement: write the project's name before the place, as NAME @ PLACE"
             ) from None
         raise ValueError(f"`{shown(text)}` is not a requirement such as scikit-learn>=1.5") from None
 

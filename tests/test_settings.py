@@ -215,15 +215,15 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` prints that
         (
             'dependencies = ["git+https://user:secret@host/x"]',
             (
-                "dependencies[0]: `git+https://…@host/x` is not a requirement: write the project's name before the place,"
-                " as NAME @ PLACE"
+                "dependencies[0]: `git+https://…@host/x` is not a requirement: write the project's name before the"
+                " place, as NAME @ PLACE"
             ),
         ),
         (
             'dependencies = ["./libs/x"]',
             (
-                "dependencies[0]: `./libs/x` is not a requirement: write the project's name before the place,"
-                " as NAME @ PLACE"
+                "dependencies[0]: `./libs/x` is not a requirement: write the project's name before the"
+                " place, as NAME @ PLACE"
             ),
         ),
         (

@@ -139,8 +139,8 @@ class TestTalk:
     def test_a_terminal_sees_what_takes_long(self, kgen_alone: Kgen, index: Index) -> None:
         """Of stages that end at once, none has to be drawn."""
         index.misbehave("hang", at=r"^uv")
-        status, screen = on_terminal(kgen_alone, *LOCK, "numpy", until="closing with uv")
-        assert "closing with uv" in screen
+        status, screen = on_terminal(kgen_alone, *LOCK, "numpy", until="resolving with uv")
+        assert "resolving with uv" in screen
         assert status == 128 + signal.SIGINT
 
     def test_colour_is_respected(self, kgen: Kgen) -> None:
@@ -529,7 +529,7 @@ hint: give uv the credentials of the index (`uv auth login`, or a netrc file), t
             "",
             f"""\
 {CPU_NOTE}
-error: numpy-cpu: what the matrix allows could not be closed from the index that uv is configured for
+error: numpy-cpu: uv finds no solution in the index that it is configured for
 [MISSING]
 
 hint: check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it

@@ -385,7 +385,7 @@ class TestDependencies:
             (wheel for wheel in index.wheelhouse.wheels("nvidia-cublas") if wheel.uploaded.isoformat() <= CUTOFF),
             key=lambda wheel: tuple(map(int, wheel.version.split("."))),
         ).version
-        none = "no lock can be closed without nvidia-cublas and nvidia-cudnn-cu13"
+        none = "uv finds no solution without nvidia-cublas and nvidia-cudnn-cu13"
         torch = max(
             index.wheelhouse.wheels("torch"), key=lambda wheel: tuple(map(int, wheel.version.split(".")))
         ).version
@@ -397,7 +397,7 @@ class TestDependencies:
             4,
             "",
             f"""
-error: torch-cuda12: the lock that uv closed is not fit to be written
+error: torch-cuda12: what uv resolved does not work together
   nvidia-cublas {cublas} is of CUDA 13, in an environment for CUDA 12
     required by: brings-more -> nvidia-cublas
   nvidia-cudnn-cu13 9.26.0.51 is of CUDA 13, in an environment for CUDA 12
@@ -422,7 +422,7 @@ not locked: torch-cuda12; existing locks are unchanged
             "",
             f"""\
 {CPU_NOTE}
-error: numpy-cpu: what the matrix allows could not be closed from the index that uv is configured for
+error: numpy-cpu: uv finds no solution in the index that it is configured for
 no-such-thing was not found in the package registry and you require no-such-thing
 
 hint: check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it
@@ -440,7 +440,7 @@ class TestWhatUvCannotClose:
         assert result.status == 0
         assert versions(project, "jax-cpu")["jax"] == "0.10.1"
         assert result.stderr == (
-            f"{CPU_NOTE}note: jax-cpu: jax 0.10.2 was set aside, uv could not close it:"
+            f"{CPU_NOTE}note: jax-cpu: jax 0.10.2 was set aside, uv found no solution with it:"
             f" there is no version of jaxlib==0.10.2 and you require jaxlib==0.10.2\n{NEXT.format('jax-cpu')}"
         )
 
@@ -499,7 +499,7 @@ class TestWhatUvCannotClose:
             "",
             f"""\
 {CPU_NOTE}
-error: jax-cpu: what the matrix allows could not be closed from the index that uv is configured for
+error: jax-cpu: uv finds no solution in the index that it is configured for
 only missing==1.0 is available and jaxlib>=0.10.2 depends on missing>=2; you require jaxlib==0.10.2
 
 hint: look at `dependencies` and `--require`: uv found them to exclude the frameworks

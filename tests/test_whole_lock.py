@@ -100,10 +100,10 @@ def test_none_fits(kgen_alone: Kgen, project: Path, index: Index) -> None:
     assert status == 4
     assert (
         """
-error: jax-cuda12: the lock that uv closed is not fit to be written
+error: jax-cuda12: what uv resolved does not work together
   inner 1.0 needs libcudart.so.13 (inner/native.so), in an environment for CUDA 12
     required by: outer>=1 -> inner
-no lock can be closed without inner 1.0
+uv finds no solution without inner 1.0
 
 """
         in said

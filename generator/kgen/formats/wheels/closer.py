@@ -206,7 +206,7 @@ class Closer:
                 break
             if answer.local:
                 answer = self._offered(answer, learned.incompatibilities)
-            self._report(request, "closing with uv")
+            self._report(request, "resolving with uv")
             constraints = (*learned.ceilings, *learned.unfit)
             answer, closed = self.by_uv(answer, constraints, learned.added)
             if isinstance(closed, Unclosed):
@@ -436,7 +436,7 @@ class Closer:
         learned.incompatibilities.append(incompatibility)
         pins = " with ".join(f"{name} {version}" for name, version in sorted(incompatibility))
         environment = answer.request.environment
-        why = f"uv could not close it: {unclosed.cause}"
+        why = f"uv found no solution with it: {unclosed.cause}"
         if len(incompatibility) == 1:
             ((name, incompatible),) = incompatibility
             wanted = self._wanted(name, unclosed.reason)
@@ -492,7 +492,7 @@ class Closer:
         request = answer.request
         if not sources and not request.project_build:
             return {}
-        self._report(request, "closing what builds from source")
+        self._report(request, "resolving what builds from source")
         closed = self._uv.building(sources, answer, self._matrix.platforms[request.platform])
         found: dict[str, LockedWheel] = {}
         if isinstance(closed, Unclosed):

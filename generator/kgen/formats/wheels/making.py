@@ -145,7 +145,7 @@ def _is_better(before: Sequence[WheelOutcome], after: Sequence[WheelOutcome]) ->
             continue
         moved = f"{new.request.environment}: for Python {new.request.python} and not {old.request.python}"
         if old.lock is None:
-            new.notes.append(f"{moved}, for which what is asked cannot be closed")
+            new.notes.append(f"{moved}, for which uv finds no solution")
         else:
             was, now = old.lock.versions, new.lock.versions
             newer = [

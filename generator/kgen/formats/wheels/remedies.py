@@ -78,8 +78,7 @@ class Remedies:
         """
         request, reason = unclosable
         raise UnavailableError(
-            f"{request.environment}: what the matrix allows could not be closed from the index that uv is configured"
-            f" for\n{reason}",
+            f"{request.environment}: uv finds no solution in the index that it is configured for\n{reason}",
             hints=self._for_unclosable(request, reason),
         )
 

@@ -217,7 +217,7 @@ class Session:
             return found
         anew = self._closer.close(request._replace(held=()), outcome.notes)
         outcome.notes.append(
-            f"{request.environment}: nothing was kept of the locks that are there: they could not be closed"
+            f"{request.environment}: kept nothing of the locks that are there: uv finds no solution with their versions"
         )
         return anew
 
@@ -358,11 +358,11 @@ class Session:
                 listed += [chain] if chain and chain not in listed else []
         forbidden = [] if lesson is None else [one for one in lesson.forbidden if one.split()[0] not in following]
         if forbidden and outcome.request in self._unclosable:
-            listed.append(f"no lock can be closed without {' and '.join(forbidden)}")
+            listed.append(f"uv finds no solution without {' and '.join(forbidden)}")
         own = {wish.name for wish in outcome.request.dependencies}
         named = [asked[name] for name in guilty if name in own or name not in found.resolution.packages]
         outcome.error = JudgementError(
-            f"{outcome.request.environment}: the lock that uv closed is not fit to be written\n" + "\n".join(listed),
+            f"{outcome.request.environment}: what uv resolved does not work together\n" + "\n".join(listed),
             hints=[
                 f"look at `dependencies`: {' and '.join(named)} {'brings' if len(named) == 1 else 'bring'} these in"
                 if named

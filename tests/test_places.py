@@ -267,7 +267,13 @@ class TestFolders:
         assert done.status == 2
         assert "`lib` is to come from " in done.stderr
         assert "nowhere, and there is no such folder" in done.stderr
-        assert "`self` is the project itself, which `kgen sync` installs by itself" in done.stderr
+        assert (
+            "`self` is the project itself, and no `build-system` in pyproject.toml says what builds it" in done.stderr
+        )
+        own = project.folder / "pyproject.toml"
+        described = '[project]\nname = "self"\nversion = "1"\n\n[build-system]\nrequires = ["setuptools"]\n'
+        own.write_text(f"{own.read_text(encoding='utf-8')}\n{described}", encoding="utf-8")
+        assert "`self` is the project itself, which `kgen sync` installs by itself" in project("lock").stderr
 
 
 class TestFiles:

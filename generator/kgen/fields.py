@@ -229,7 +229,7 @@ _ACCELERATOR = LockEntry(
     _write_accelerator,
     _read_accelerator,
     {
-        "accelerator": "the accelerator with its major, as in the environment's name: `cuda12`, `cpu`",
+        "accelerator": "the accelerator with its major, as in the environment's name",
         **{
             f"{kind.name}-limit": f"the newest {kind.title} that was asked for, with its minor"
             for kind in accelerators.known()

@@ -1,6 +1,7 @@
 # installed :: { pkgs, lock, index ? …, netrc ? false, python ? … } -> what environments are made of
 #
 # Each wheel is fetched and unpacked (and byte-compiled) by itself, so that environments share what they have in common.
+# Small ones are unpacked together: a derivation takes Nix longer than what is in them.
 # A source distribution becomes a wheel first, built in an environment of what the lock says that it is built with, and of
 # nothing else: a build has no network.
 {
@@ -17,6 +18,7 @@
 let
   inherit (builtins)
     concatStringsSep
+    filter
     match
     replaceStrings
     toJSON
@@ -57,32 +59,44 @@ let
       // (if index == null then { } else { inherit index; })
     );
 
-  # `size` is null where nobody has said it
-  unpack =
-    {
-      name,
-      version,
-      size,
-      wheel,
-    }:
-    {
-      path = "${
-        derive "${name}-${version}" ./builders/unpack_wheel.py {
-          inherit wheel;
-          project = name;
-          size = if size == null then "" else toString size;
-        }
-      }";
-      project = name;
-      owner = "${name} ${version}";
-    };
+  # what a derivation by itself costs is worth it for wheels of so many bytes
+  worthOne = 1000000;
 
-  wheelOf =
-    file:
-    unpack {
-      inherit (file) name version size;
-      wheel = fetched file;
-    };
+  unpacked =
+    name: wheels:
+    derive name ./builders/unpack_wheels.py { wheels = toJSON wheels; };
+
+  placed = path: file: {
+    inherit path;
+    project = file.name;
+    owner = "${file.name} ${file.version}";
+  };
+
+  # `size` is null where nobody has said it
+  describe = file: folder: {
+    inherit (file) wheel size;
+    inherit folder;
+    project = file.name;
+  };
+
+  alone =
+    file: placed "${unpacked "${file.name}-${file.version}" [ (describe file "") ]}" file;
+
+  # of files of a lock
+  wheelsOf =
+    files:
+    let
+      isSmall = file: file.size != null && file.size < worthOne;
+      withWheel = file: {
+        inherit (file) name version size;
+        wheel = fetched file;
+      };
+      small = map withWheel (filter isSmall files);
+      together = unpacked "small-wheels" (map (file: describe file file.name) small);
+    in
+    map (
+      file: if isSmall file then placed "${together}/${file.name}" file else alone (withWheel file)
+    ) files;
 
   link =
     name:
@@ -115,7 +129,7 @@ let
       variables = toJSON variables;
     };
 
-  builders = link "${lock.environment}-builders" { packages = map wheelOf lock.build; };
+  builders = link "${lock.environment}-builders" { packages = wheelsOf lock.build; };
 
   # a wheel of sources: an archive or a folder
   buildWheel =
@@ -152,7 +166,7 @@ let
 
   sourceOf =
     file:
-    unpack {
+    alone {
       inherit (file) name version;
       size = null;
       wheel = buildWheel {
@@ -162,7 +176,7 @@ let
     };
 
   venv = link lock.environment {
-    packages = map wheelOf lock.wheels ++ map sourceOf lock.sources;
+    packages = wheelsOf lock.wheels ++ map sourceOf lock.sources;
     inherit (lock) variables;
     driver = drivers.${lock.accelerator} or [ ];
     shows = lock.buildsProject;
@@ -179,8 +193,8 @@ in
       source,
     }:
     link lock.environment {
-      packages = map wheelOf lock.wheels ++ [
-        (unpack {
+      packages = wheelsOf lock.wheels ++ [
+        (alone {
           inherit name version;
           size = null;
           wheel = buildWheel { inherit name version source; };
@@ -194,7 +208,7 @@ in
     source:
     derive "${lock.environment}-project" ./builders/link_venv.py {
       python = "${venv}/bin/python";
-      editable = (unpack {
+      editable = (alone {
         name = "project";
         version = "0";
         size = null;

@@ -1,8 +1,8 @@
 # mkImage :: { pkgs, venv } -> a program that writes a container image of an environment to its standard output
 #
-# `nix build .#jax-cpu-image && ./result | docker load`, or `| skopeo copy docker-archive:/dev/stdin oci:folder`. Its
-# layers are store paths, so that images share what their environments share. Of the driver nothing is in it: container runtimes
-# lend that, and find by these variables that they should.
+# `nix build .#jax-cpu-image && ./result | docker load`, or `./result > image.tar` and `skopeo copy
+# docker-archive:image.tar oci:folder`. Its layers are store paths, so that images share what their environments share. Of
+# the driver nothing is in it: container runtimes lend that, and find by these variables that they should.
 { pkgs, venv }:
 let
   inherit (builtins) attrNames map;

@@ -11,12 +11,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import urllib.parse
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 import tomli
@@ -179,6 +181,20 @@ class Nix:
         listed = [str(file) for file in files]
         if listed:
             self.run("nix-store", "--add-fixed", "sha256", *listed)
+
+
+def image_of(stream: Path) -> tuple[list[str], dict[str, Any]]:
+    """The tags of the image that a program writes, and what the image says of its process."""
+    written = subprocess.run([stream], capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(written)) as archive:
+        (manifest,) = json.loads(_member(archive, "manifest.json"))
+        return manifest["RepoTags"], json.loads(_member(archive, manifest["Config"]))["config"]
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    assert file is not None, name
+    return file.read()
 
 
 def _machine(pypi: str) -> dict[str, object]:

@@ -6,6 +6,7 @@ But conda-lock brings conda 24.7.1 along, with what activates: :class:`TestByCon
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shlex
@@ -461,6 +462,41 @@ class TestByCondaItself:
         same = [name for name in names if name not in {"SMALL", "LEFT"}]
         assert [outside.get(name) for name in same] == [after.get(name) for name in same]
         assert ("SMALL" in outside, outside["LEFT"]) == (False, "mine")
+
+
+_XONSH = """\
+def _conda(words):
+    __xonsh__.execer.exec($(PYTHON SCRIPT shell.xonsh @(words)), glbs=__xonsh__.ctx, filename="conda")
+
+aliases["conda"] = _conda
+$XONSH_SUBPROC_CMD_RAISE_ERROR = True
+"""
+"""What conda's `conda.xsh` does on `activate`, `deactivate` and `reactivate`."""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("xonsh") is None, reason="there is no xonsh for this Python")
+class TestByCondaInXonsh:
+    """conda has xonsh run the hooks for sh, in a bash of its own, and take over what that bash has exported."""
+
+    @pytest.mark.parametrize(("how", "before"), [("", "mine"), (" --stack", None), (" --stack", "mine")])
+    def test_there_and_back(self, tmp_path: Path, how: str, before: str | None) -> None:
+        jax = prefix(tmp_path, "jax-cuda12", {"KERAS_BACKEND": "jax"}, folder="my envs")
+        torch = prefix(tmp_path, "torch-cuda12", {"KERAS_BACKEND": "torch"}, folder="my envs")
+        (tmp_path / "conda.py").write_text(_CONDA)
+        function = _XONSH.replace("PYTHON", sys.executable).replace("SCRIPT", str(tmp_path / "conda.py"))
+        lines = [f"conda activate '{jax}'", REPORT, f"conda activate{how} '{torch}'", REPORT, "conda reactivate"]
+        lines += [REPORT, "conda deactivate", REPORT, "conda reactivate", REPORT, "conda deactivate", REPORT]
+        script = tmp_path / "script.xsh"
+        script.write_text(function + "\n".join(lines) + "\n")
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+        if before is not None:
+            environment["KERAS_BACKEND"] = before
+        words = [sys.executable, "-m", "xonsh", "--no-rc", str(script)]
+        done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        found = [json.loads(line) for line in done.stdout.splitlines() if line]
+        assert seen(found) == [JAX, TORCH, TORCH, JAX, JAX, (before, None)]
+        assert left(found[-1]) == set()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

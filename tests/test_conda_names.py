@@ -26,6 +26,12 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
 from kgen.parsers import CondaName, parse_conda_name
 
+OTHER = "3.12" if MINOR != "3.12" else "3.11"
+"""A Python that the channel of the tests has no builds for."""
+BOTH = (
+    f"--python {MINOR} --platform linux-64 --dependency lmdb --dependency kvstore"
+    " --conda-name lmdb=python-lmdb --conda-name kvstore=python-kvstore"
+)
 THERE = ("huggingface_hub", "lmdb", "python-lmdb", "numpy", "ruamel.yaml", "ray-core", "ray-default", "python-duckdb")
 
 
@@ -126,6 +132,8 @@ def _grown(built: Channel, tmp_path_factory: pytest.TempPathFactory) -> Channel:
     python = ["python", f"python_abi {MINOR}.* *_cp{MINOR.replace('.', '')}"]
     channel.add("lmdb", "0.9.31", "h0_0", depends=["__glibc >=2.17"])
     channel.add("python-lmdb", "1.6.2", f"{TAG}_0", depends=[*python, "lmdb"])
+    channel.add("kvstore", "2.0", "h0_0")
+    channel.add("python-kvstore", "1.1.0", f"{TAG}_0", depends=[*python, "kvstore"])
     channel.add("huggingface_hub", "0.30.0", subdir="noarch", depends=["python"])
     channel.add("ruamel.yaml", "0.18.0", f"{TAG}_0", depends=python)
     channel.add("ray-core", "2.40.0", f"{TAG}_0", depends=python)
@@ -164,7 +172,7 @@ def ask(*dependencies: str, **more: Any) -> EnvironmentRequest:  # noqa: ANN401
         name="jax",
         backends=("jax",),
         accelerator=more.pop("accelerator", CPU),
-        python=MINOR,
+        python=more.pop("python", MINOR),
         platform="linux-64",
         dependencies=tuple(map(parse_requirement, dependencies)),
         **more,
@@ -204,6 +212,26 @@ class TestLocked:
         # and what the hint says works
         found = versions(opened(lmdb="python-lmdb").full(request))
         assert (found["python-lmdb"], found["lmdb"]) == ("1.6.2", "0.9.31")
+
+    @pytest.mark.parametrize(
+        ("dependencies", "python", "flags"),
+        [
+            # the channel has builds for one Python only
+            (("lmdb",), OTHER, f"--python {MINOR} --platform linux-64 --dependency lmdb --conda-name lmdb=python-lmdb"),
+            (("lmdb", "kvstore"), MINOR, BOTH),
+            (("lmdb", "kvstore"), OTHER, BOTH),
+        ],
+    )
+    def test_a_name_beside_something_else(
+        self, opened: Opened, dependencies: tuple[str, ...], python: str, flags: str
+    ) -> None:
+        """What works is one hint, with all that has to change."""
+        outcome = opened().full(ask(*dependencies, python=python))
+        assert outcome.conflict is not None
+        found = [hint.partition("   #")[0] for hint in report.hints(outcome.conflict, CommandForm(lock_command, {}))]
+        assert f"kgen lock jax --cpu {flags}" in found
+        chosen = {name: f"python-{name}" for name in dependencies}
+        assert set(chosen.values()) <= versions(opened(**chosen).full(ask(*dependencies))).keys()
 
     def test_without_another_name_nothing_is_guessed(self, opened: Opened) -> None:
         outcome = opened().full(ask("clib"))

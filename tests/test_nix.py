@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -648,6 +649,40 @@ print(*(name for name in {names} if os.path.exists(importlib.import_module(name)
         compiled = {path.name.partition(".")[0] for path in (venv / SITE / "odd" / "__pycache__").iterdir()}
         assert compiled == {"fine"}
 
+    def test_tests_are_not_compiled(self, make: Callable[..., Path]) -> None:
+        """They are a quarter of it, and nobody imports them; who does finds them all the same."""
+        tests = ["kit/tests/__init__.py", "kit/tests/deep/helper.py", "kit/layer_test.py", "conftest.py"]
+        others = ["kit/__init__.py", "kit/test_util.py", "kit/testing/__init__.py", "kit/test/__init__.py", "tests.py"]
+        venv = make(File.of(Wheel(name="kit", version="1", files=dict.fromkeys([*tests, *others], b"x = 7\n"))))
+        cached = {path: importlib.util.cache_from_source(str(venv / SITE / path)) for path in (*tests, *others)}
+        assert [path for path, compiled in cached.items() if Path(compiled).exists()] == others
+        code = "import conftest, kit.layer_test, kit.tests.deep.helper as helper; print(helper.x)"
+        assert python(venv, code).stdout == "7\n"
+
+    def test_a_small_wheel_that_is_refused_beside_others(self, nix: Nix, tmp_path: Path) -> None:
+        """They are unpacked together, and the one that is wrong is named."""
+        files = [File.of(Wheel(name=name, version="1")) for name in ("before", "wrong", "zealous")]
+        files[1] = File.of(Wheel(name="wrong", version="1"), b"no zip" * 1000)
+        lock = write_environment(tmp_path / "locks", "numpy-cpu", lock_text("numpy-cpu", files))
+        nix.seed(file.written(tmp_path / "wheels") for file in files)
+        said = str(nix.build(f"kgen.mkVenv {{ inherit pkgs; lock = {lock}; }}", fails=True))
+        assert "kgen: the wheel wrong-1-py3-none-any.whl is no zip file: " in said
+        assert "Traceback" not in said
+
+    def test_a_wheel_that_is_large_is_shared(self, nix: Nix, tmp_path: Path) -> None:
+        """Environments that differ in small wheels build the others once."""
+        large = File.of(Wheel(name="large", version="1", files={"large.bin": os.urandom(1_100_000)}))
+        small = [File.of(Wheel(name=name, version="1")) for name in ("one", "two")]
+        nix.seed(file.written(tmp_path / "wheels") for file in (large, *small))
+        needed = []
+        for place, files in (("a", [large, small[0]]), ("b", [large, small[1]])):
+            lock = write_environment(tmp_path / place, "numpy-cpu", lock_text("numpy-cpu", files))
+            venv = nix.build(f"kgen.mkVenv {{ inherit pkgs; lock = {lock}; }}")
+            needed.append(set(nix.run("nix-store", "--query", "--references", venv).stdout.split()))
+        shared, apart = needed[0] & needed[1], needed[0] ^ needed[1]
+        assert [path for path in shared if path.endswith("-large-1")]
+        assert [Path(path).name.partition("-")[2] for path in apart] == ["small-wheels"] * 2
+
     def test_a_size_that_is_not_the_locks(self, nix: Nix, tmp_path: Path) -> None:
         file = File.of(Wheel(name="size", version="1"))
         text = lock_text("numpy-cpu", [file]).replace(f"size = {len(file.content)}", "size = 7")
@@ -662,11 +697,13 @@ print(*(name for name in {names} if os.path.exists(importlib.import_module(name)
             b"def f%d(a, b=(1, 'x')):\n    return a in {'p', 'q', 'r'}\n" % number for number in range(500)
         )
         files = {f"many/m{number}.py": source for number in range(100)}
-        venv = make(File.of(Wheel(name="many", version="1.0", files={**files, "many/__init__.py": b""})))
+        wheels = [Wheel(name=name, version="1.0", files={f"{name}/__init__.py": source}) for name in ("few", "one")]
+        wheels.append(Wheel(name="many", version="1.0", files={**files, "many/__init__.py": b""}))
+        venv = make(*map(File.of, wheels))
         derivation = nix.run("nix-store", "--query", "--deriver", venv).stdout.strip()
         needed = nix.run("nix-store", "--query", "--references", derivation).stdout.split()
-        built = [path for path in needed if path.endswith(("-many-1.0.drv", "-preload.drv"))]
-        assert len(built) == 1
+        built = [path for path in needed if path.endswith(("-many-1.0.drv", "-small-wheels.drv", "-few-1.0.drv"))]
+        assert sorted(Path(path).name.partition("-")[2] for path in built) == ["many-1.0.drv", "small-wheels.drv"]
         for cores in ("1", "3"):
             nix.run("nix-store", "--realise", "--check", "--cores", cores, derivation, *built)
 

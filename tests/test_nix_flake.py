@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from tests import lock_nix
 from tests.command import CUTOFF, Kgen
 from tests.index import Index
-from tests.nix import MINOR, ROOT, SYSTEM, File, Nix, copy_of_repository, lock_text, write_environment
+from tests.nix import MINOR, ROOT, SYSTEM, File, Nix, copy_of_repository, image_of, lock_text, write_environment
 from tests.wheelhouse import Wheel
 
 from kgen import accelerators, lockfiles
@@ -326,11 +326,11 @@ class TestPackages:
     def test_image(self, nix: Nix, own: Path, tmp_path: Path) -> None:
         """Its program is the environment's Python, on the backend that is locked; it has a shell and certificates."""
         nix.flake("build", "--out-link", str(tmp_path / "stream"), f"path:{own}#jax-image")
-        told = json.loads(subprocess.run([tmp_path / "stream"], capture_output=True, check=True).stdout)
+        tags, config = image_of(tmp_path / "stream")
         venv = nix.flake("eval", "--raw", f"path:{own}#jax.outPath")
-        assert (told["name"], told["tag"]) == ("jax-cpu", "latest")
-        assert told["config"]["Entrypoint"] == [f"{venv}/bin/python"]
-        variables = dict(one.split("=", 1) for one in told["config"]["Env"])
+        assert tags == ["jax-cpu:latest"]
+        assert config["Entrypoint"] == [f"{venv}/bin/python"]
+        variables = dict(one.split("=", 1) for one in config["Env"])
         assert variables["KERAS_BACKEND"] == "jax"
         assert variables["PATH"] == f"{venv}/bin:/bin"
         assert Path(variables["SSL_CERT_FILE"]).exists()
@@ -344,7 +344,7 @@ class TestPackages:
         """In a container with what the image is made of, its variables, a user whom no file names, and no network."""
         nix.flake("build", "--out-link", str(tmp_path / "stream"), f"path:{own}#jax-image")
         stream = (tmp_path / "stream").resolve()
-        config = json.loads(subprocess.run([stream], capture_output=True, check=True).stdout)["config"]
+        _, config = image_of(stream)
         closure = nix.run("nix-store", "--query", "--requisites", str(stream)).stdout.split()
         # the Python and the shell of the small nixpkgs are this machine's
         machine = [sys.base_prefix, "/usr", "/lib", "/lib64", "/bin"]
@@ -359,12 +359,40 @@ class TestPackages:
         )  # fmt: skip
         assert (done.stdout, done.stderr) == ("jax keras 12345\n", "")
 
+    @pytest.mark.skipif(
+        not all(map(shutil.which, ("skopeo", "umoci", "bwrap"))), reason="skopeo, umoci or bubblewrap is not installed"
+    )
+    def test_image_by_tools_for_containers(self, nix: Nix, own: Path, tmp_path: Path) -> None:
+        """skopeo makes an OCI image of it, umoci unpacks it, and what that says to run runs in it."""
+        nix.flake("build", "--out-link", str(tmp_path / "stream"), f"path:{own}#jax-image")
+        stream, layout, bundle = tmp_path / "stream", tmp_path / "layout", tmp_path / "bundle"
+        (tmp_path / "image.tar").write_bytes(subprocess.run([stream], capture_output=True, check=True).stdout)
+        copy = ["skopeo", "copy", "--quiet", "--insecure-policy", f"docker-archive:{tmp_path / 'image.tar'}"]
+        subprocess.run([*copy, f"oci:{layout}:jax"], check=True)
+        rootless = [] if os.getuid() == 0 else ["--rootless"]
+        subprocess.run(["umoci", "unpack", *rootless, "--image", f"{layout}:jax", bundle], check=True)
+        process = json.loads((bundle / "config.json").read_text())["process"]
+        _, config = image_of(stream)
+        assert (process["args"], process["cwd"]) == (config["Entrypoint"], config["WorkingDir"])
+        assert set(config["Env"]) <= set(process["env"])
+        # the Python and the shell of the small nixpkgs are this machine's
+        machine = [path for path in (sys.base_prefix, "/usr", "/lib", "/lib64") if Path(path).exists()]
+        shown = [word for path in machine for word in ("--ro-bind", path, path)]
+        variables = [word for one in process["env"] for word in ("--setenv", *one.split("=", 1))]
+        words = ["bwrap", "--unshare-all", "--clearenv", "--bind", bundle / "rootfs", "/", *shown, *variables]
+        code = "import os, keras; print(keras.backend.backend(), os.stat('/tmp').st_mode & 0o7777 == 0o1777)"
+        done = subprocess.run(
+            [*words, "--chdir", process["cwd"], *process["args"], "-c", code],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.stdout, done.stderr) == ("jax True\n", "")
+
     def test_image_for_cuda(self, nix: Nix, tmp_path: Path) -> None:
         """A container runtime lends the driver to a container that asks for it."""
         one = File.of(Wheel(name="one", version="1"))
         lock = write_environment(tmp_path / "locks", "jax-cuda12", lock_text("jax-cuda12", [one], cuda="12.8"))
         made = f"kgen.mkImage {{ inherit pkgs; venv = kgen.mkVenv {{ inherit pkgs; lock = {lock}; }}; }}"
-        told = nix.evaluate(f"builtins.fromJSON (builtins.unsafeDiscardStringContext ({made}).image)")
+        told = nix.evaluate(f"builtins.fromJSON (builtins.unsafeDiscardStringContext ({made}).image.image)")
         assert isinstance(told, dict)
         assert "NVIDIA_VISIBLE_DEVICES=all" in told["config"]["Env"]
         assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in told["config"]["Env"]

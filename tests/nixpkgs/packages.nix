@@ -146,12 +146,30 @@ pythons
       config ? { },
       extraCommands ? "",
     }:
+    let
+      image = run "image-${name}" {
+        image = builtins.toJSON { inherit name tag config contents extraCommands; };
+      } ''printf '%s\n' "$image" > "$out"'';
+    in
     run "stream-${name}" {
-      image = builtins.toJSON { inherit name tag config contents extraCommands; };
-      # keeps what the image needs alive
-      inherit contents;
+      inherit image;
+      # for each path that is reached: the path, what made it, how many it refers to, and those
+      exportReferencesGraph = [
+        "graph"
+        image
+      ];
+      program = ./stream_image.py;
+      python = machine.pythons.${pythons.${machine.python3}.pythonVersion}.executable;
     } ''
-      printf '%s\n' "#!${bash}" "cat <<'END'" "$image" END > "$out"
+      paths=
+      while read -r path && read -r _ && read -r count; do
+        paths="$paths '$path'"
+        while [ "$count" -gt 0 ]; do
+          read -r _
+          count=$((count - 1))
+        done
+      done < graph
+      printf '%s\n' "#!${bash}" "exec '$python' '$program' '$image'$paths" > "$out"
       chmod +x "$out"
     '';
 

@@ -6,6 +6,7 @@ machine is assumed to have, is left out in turn: what can go is no part of the r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -41,6 +42,10 @@ Solver = Callable[[Query], Answer]
 
 _MOST = 3
 """So many changes that work are shown."""
+_MOST_TOGETHER = 32
+"""So many changes that belong together are tried, where none works alone: each of them is solved."""
+_Candidate = tuple[tuple[Change, ...], EnvironmentRequest, Names]
+"""Changes, and what is asked with them."""
 
 
 class _Condition(NamedTuple):
@@ -175,9 +180,9 @@ def _machine(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Condition]
 def suggestions(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> Iterator[Suggestion]:
     """Changes that work, each of them solved, the smallest first."""
     found = 0
-    named = ((changes, asked.request, names) for changes, names in _other_names(asked))
-    changed = ((changes, request, asked.names) for changes, request in _changes(matrix, asked.request))
-    for changes, request, names in (*named, *changed):
+    for changes, request, names in _candidates(matrix, asked):
+        if len(changes) > 1 and found:
+            return
         if refusal(matrix, request, asked.channels) is not None:
             continue
         wanted = target(matrix, request, asked.channels, names)
@@ -192,6 +197,40 @@ def suggestions(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> It
         found += 1
         if found == _MOST:
             return
+
+
+def _candidates(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Candidate]:
+    """What may work: one change, and then several together, as a name may be in the way beside something else."""
+    renamed = [*_other_names(asked)]
+    for changes, names in renamed:
+        yield changes, asked.request, names
+    for changes, request in _changes(matrix, asked.request):
+        yield changes, request, asked.names
+    several = [*itertools.islice(_several_names(asked), _MOST_TOGETHER)]
+    for changes, names in several:
+        yield changes, asked.request, names
+    together = (
+        ((*others, *changes), request, names)
+        for others, names in (*reversed(several), *renamed)
+        for changes, request in _changes(matrix, asked.request)
+        # who leaves the project out needs no name for it
+        if not {change.field for change in changes} & {RequestField.DEPENDENCY, RequestField.REQUIREMENT}
+    )
+    yield from itertools.islice(together, _MOST_TOGETHER)
+
+
+def _several_names(asked: Target) -> Iterator[tuple[tuple[Change, ...], Names]]:
+    """Other packages for several of the projects that were asked for, fewest projects first."""
+    by_project: dict[str, list[tuple[tuple[Change, ...], Names]]] = {}
+    for changes, names in _other_names(asked):
+        (project,) = names.chosen.keys() - asked.names.chosen.keys()
+        by_project.setdefault(project, []).append((changes, names))
+    for number in range(2, len(by_project) + 1):
+        for projects in itertools.combinations(by_project, number):
+            for chosen in itertools.product(*(by_project[project] for project in projects)):
+                changes = tuple(change for one, _ in chosen for change in one)
+                merged = {project: package for _, names in chosen for project, package in names.chosen.items()}
+                yield changes, asked.names._replace(chosen=merged)
 
 
 def _other_names(asked: Target) -> Iterator[tuple[tuple[Change, ...], Names]]:

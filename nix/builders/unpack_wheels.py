@@ -1,8 +1,9 @@
-"""The builder of one wheel, unpacked: laid out as an installer would, all but what depends on where the venv is.
+"""The builder of unpacked wheels: each laid out as an installer would, all but what depends on where the venv is.
 
-Below `$out` are `site` (what goes into site-packages), `bin` (scripts as they are in the wheel), `data`, `headers`, and
-`scripts.json` (the scripts that entry points ask for). Modules are byte-compiled. Its arguments are in the environment,
-put there by mk-venv.nix. Needs a CPython and its standard library only.
+A wheel has below `$out`, or below its folder there that `$wheels` names, `site` (what goes into site-packages), `bin`
+(scripts as they are in the wheel), `data`, `headers`, and `scripts.json` (the scripts that entry points ask for).
+Modules are byte-compiled, but for tests. Its arguments are in the environment, put there by installed.nix. Needs a
+CPython and its standard library only.
 """
 
 from __future__ import annotations
@@ -23,10 +24,20 @@ import zipfile
 TYPE_CHECKING = False  # as `typing` has it, without importing it for every wheel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import NoReturn
+    from typing import NoReturn, TypedDict
 
     Placed = tuple[str, zipfile.ZipInfo]
     """Where a member of the archive goes, and the member."""
+    Portion = tuple["_Wheel", list[Placed]]
+
+    class Described(TypedDict):
+        """A wheel in the arguments."""
+
+        wheel: str
+        project: str
+        size: int | None
+        folder: str
+
 
 SCHEMES = {"purelib": "site", "platlib": "site", "scripts": "bin", "data": "data", "headers": "headers"}
 EXECUTABLE = 0o111
@@ -36,34 +47,64 @@ COST_OF_FILE = 50_000
 COST_OF_COMPILING = 60
 PORTION = 64_000_000
 UNCHECKED_HASH = 0b01
+# Tests that packages bring along, a quarter of all that there is to compile. Nobody imports them but who runs them, and
+# then Python compiles them in memory. A module that is called `test_…` may be one for writing tests, and frameworks
+# import theirs at their start.
+TESTS = re.compile(r"(?:.*/)?tests/.*|.*_test\.py|(?:.*/)?conftest\.py")
 
 
 def main(given: dict[str, str]) -> None:
-    """Unpack the wheel that the environment describes to `$out`."""
-    wheel, out = given["wheel"], given["out"]
-    # the store's name of the file begins with a hash that says nothing to anybody
-    name = os.path.basename(wheel).partition("-")[2]
-    size = os.path.getsize(wheel)
-    if given["size"] and size != int(given["size"]):
-        _fail(name, f"has {size} bytes, and the lock says {given['size']}")
-    try:
-        archive = _open(wheel)
-    except zipfile.BadZipFile as error:
-        _fail(name, f"is no zip file: {error}")
-    members = [member for member in archive.infolist() if not member.is_dir()]
-    info = _dist_info([member.filename for member in members], name)
-    # of two members for one place the last stays
-    places = {_place(member.filename, info, name): member for member in members}
-    _make_folders(out, places)
-    portions = sorted(_portions(places.items()), key=_cost, reverse=True)
-    _in_processes(lambda portion: _extract(archive, portion, out, name), portions, _cores(given["NIX_BUILD_CORES"]))
-    site = os.path.join(out, "site")
-    scripts = _entry_points(os.path.join(site, info, "entry_points.txt"), name)
-    with open(os.path.join(out, "scripts.json"), "w", encoding="utf-8") as file:
-        json.dump(scripts, file, indent=1)
-    with open(os.path.join(site, info, "INSTALLER"), "w", encoding="utf-8") as file:
-        file.write("kgen\n")
-    _rewrite_record(os.path.join(site, info, "RECORD"), info, scripts, given)
+    """Unpack the wheels that the environment describes to `$out`.
+
+    `$wheels` is a list as JSON: `wheel` is the file, `project` its project, `size` its bytes by the lock or null, and
+    `folder` its place below `$out`, which is `$out` itself where there is none.
+    """
+    wheels = [_Wheel(described, given["out"]) for described in json.loads(given["wheels"])]
+    portions = [(wheel, portion) for wheel in wheels for portion in _portions(wheel.places.items())]
+    portions.sort(key=lambda one: _cost(one[1]), reverse=True)
+    _in_processes(lambda one: _extract(*one), portions, _cores(given["NIX_BUILD_CORES"]))
+    for wheel in wheels:
+        wheel.finish(given["minor"])
+
+
+class _Wheel:
+    """A wheel on its way into the store.
+
+    Attributes:
+        name: what its file is called.
+        archive: the file, opened.
+        out: where it is unpacked to; its folders are there.
+        places: what goes where, relative to `out`.
+    """
+
+    def __init__(self, described: Described, out: str) -> None:
+        wheel = described["wheel"]
+        # the store's name of the file begins with a hash that says nothing to anybody
+        self.name = os.path.basename(wheel).partition("-")[2]
+        self.out = os.path.join(out, described["folder"]) if described["folder"] else out
+        self._project = described["project"]
+        size = os.path.getsize(wheel)
+        if described["size"] is not None and size != described["size"]:
+            _fail(self.name, f"has {size} bytes, and the lock says {described['size']}")
+        try:
+            self.archive = _open(wheel)
+        except zipfile.BadZipFile as error:
+            _fail(self.name, f"is no zip file: {error}")
+        members = [member for member in self.archive.infolist() if not member.is_dir()]
+        self._info = _dist_info([member.filename for member in members], self.name)
+        # of two members for one place the last stays
+        self.places = {_place(member.filename, self._info, self.name): member for member in members}
+        _make_folders(self.out, self.places)
+
+    def finish(self, minor: str) -> None:
+        """Write what is no member of the archive, once all of them are there."""
+        info = os.path.join(self.out, "site", self._info)
+        scripts = _entry_points(os.path.join(info, "entry_points.txt"), self.name)
+        with open(os.path.join(self.out, "scripts.json"), "w", encoding="utf-8") as file:
+            json.dump(scripts, file, indent=1)
+        with open(os.path.join(info, "INSTALLER"), "w", encoding="utf-8") as file:
+            file.write("kgen\n")
+        _rewrite_record(os.path.join(info, "RECORD"), self._info, scripts, f"python{minor}/{self._project}")
 
 
 class _Mapped(mmap.mmap):
@@ -111,20 +152,20 @@ def _data_folder(info: str) -> str:
     return info[: -len(".dist-info")] + ".data"
 
 
-def _is_module(place: str) -> bool:
-    return place.endswith(".py") and place.startswith("site" + os.sep)
+def _is_compiled(place: str) -> bool:
+    return place.endswith(".py") and place.startswith("site" + os.sep) and TESTS.fullmatch(place) is None
 
 
 def _make_folders(out: str, places: Iterable[str]) -> None:
     folders = {os.path.dirname(place) for place in places}
-    folders |= {os.path.dirname(importlib.util.cache_from_source(place)) for place in places if _is_module(place)}
+    folders |= {os.path.dirname(importlib.util.cache_from_source(place)) for place in places if _is_compiled(place)}
     for folder in sorted(folders):
         os.makedirs(os.path.join(out, folder), exist_ok=True)
 
 
 def _cost(portion: Iterable[Placed]) -> int:
     return sum(
-        COST_OF_FILE + member.file_size * (COST_OF_COMPILING if _is_module(place) else 1) for place, member in portion
+        COST_OF_FILE + member.file_size * (COST_OF_COMPILING if _is_compiled(place) else 1) for place, member in portion
     )
 
 
@@ -141,7 +182,7 @@ def _portions(places: Iterable[Placed]) -> list[list[Placed]]:
     return portions
 
 
-def _in_processes(work: Callable[[list[Placed]], None], portions: Iterable[list[Placed]], cores: int) -> None:
+def _in_processes(work: Callable[[Portion], None], portions: Iterable[Portion], cores: int) -> None:
     """Do the work on each portion in a process of its own, so many at a time, in this order.
 
     Compiled code tells a little of what its process did before. Each process begins where this one is, so that it is
@@ -167,23 +208,23 @@ def _in_processes(work: Callable[[list[Placed]], None], portions: Iterable[list[
         sys.exit(1)
 
 
-def _extract(archive: zipfile.ZipFile, portion: list[Placed], out: str, name: str) -> None:
-    """Write members of the archive and compile those that are modules."""
+def _extract(wheel: _Wheel, portion: list[Placed]) -> None:
+    """Write members of a wheel and compile the modules among them."""
     warnings.simplefilter("ignore")
     gc.disable()  # the process ends before it would pay
     for place, member in portion:
-        target = os.path.join(out, place)
+        target = os.path.join(wheel.out, place)
         try:
-            if _is_module(place):
-                content = archive.read(member)
+            if _is_compiled(place):
+                content = wheel.archive.read(member)
                 with open(target, "wb") as file:
                     file.write(content)
                 _compile(content, target, place[len("site" + os.sep) :])
             else:
-                with archive.open(member) as source, open(target, "wb") as file:
+                with wheel.archive.open(member) as source, open(target, "wb") as file:
                     shutil.copyfileobj(source, file, CHUNK)
         except zipfile.BadZipFile as error:
-            _fail(name, f"is damaged: {error}")
+            _fail(wheel.name, f"is damaged: {error}")
         # what zipfile extracts by itself has lost this bit, and programs inside of packages (ptxas) need it
         if member.external_attr >> 16 & EXECUTABLE or place.startswith("bin" + os.sep):
             os.chmod(target, 0o755)  # noqa: S103 - as every store has it
@@ -225,7 +266,7 @@ def _entry_points(path: str, wheel: str) -> dict[str, str]:
     return scripts
 
 
-def _rewrite_record(path: str, info: str, scripts: dict[str, str], given: dict[str, str]) -> None:
+def _rewrite_record(path: str, info: str, scripts: dict[str, str], headers: str) -> None:
     """Make the list of the wheel's files say where they are installed; whoever reads the metadata asks it."""
     up = "../../.."
     places = {
@@ -233,7 +274,7 @@ def _rewrite_record(path: str, info: str, scripts: dict[str, str], given: dict[s
         "platlib": "",
         "scripts": f"{up}/bin/",
         "data": f"{up}/",
-        "headers": f"{up}/include/site/python{given['minor']}/{given['project']}/",
+        "headers": f"{up}/include/site/{headers}/",
     }
     rows = []
     with open(path, newline="", encoding="utf-8") as file:

@@ -17,6 +17,7 @@ import pytest
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from packaging.version import Version
+from tests import elves
 
 from kgen.loader import cache, elf, environment, owners, search, versions
 from kgen.loader.environment import Carried, OpenedLibrary
@@ -472,6 +473,19 @@ def test_a_file_that_may_not_be_read_is_passed_over(elsewhere: bool, reachable: 
     assert (done.returncode == 0) is elsewhere
     told = "own/libx.so.1 None" if elsewhere else "other/libx.so.1 Permission denied"
     assert asked.stdout == f"{root}/{told}\n", asked.stderr
+
+
+def test_a_file_of_the_system_names_what_is_preloaded_after_the_variable(tmp_path: Path) -> None:
+    """ld.so(8): words with spaces, colons or lines between them, and comments; the real one is root's."""
+    for name in ("a", "b"):
+        (tmp_path / f"lib{name}.so").write_bytes(elves.shared_object(soname=f"lib{name}.so"))
+    (tmp_path / "preload").write_text(f"# ours\n{tmp_path}/libb.so:{tmp_path}/missing.so # {tmp_path}/libc.so\n")
+    rules = search.system({"LD_PRELOAD": f"{tmp_path}/liba.so"}, preload_file=tmp_path / "preload")
+    found = Process(rules, tmp_path / "none").openings
+    assert [(one.path, one.via) for one in found] == [
+        (tmp_path / "liba.so", "LD_PRELOAD"),
+        (tmp_path / "libb.so", "/etc/ld.so.preload"),
+    ]
 
 
 def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:

@@ -145,3 +145,13 @@ def test_a_drivers_library_for_another_word_size_is_none(tmp_path: Path) -> None
     empty = surroundings._driver_library(CUDA, rules)
     assert empty is not None
     assert (empty.path, empty.answers, empty.fault) == (str(tmp_path / "libcuda.so.1"), False, "file too short")
+
+
+@pytest.mark.parametrize("folder", ["run/opengl-driver/lib", ".singularity.d/libs", "usr/local/nvidia/lib64"])
+def test_a_drivers_library_where_only_a_variable_leads(folder: str, tmp_path: Path) -> None:
+    assert surroundings.driver_elsewhere(CUDA, tmp_path) is None
+    (tmp_path / folder).mkdir(parents=True)
+    assert surroundings.driver_elsewhere(CUDA, tmp_path) is None
+    (tmp_path / folder / "libcuda.so.1").touch()
+    assert surroundings.driver_elsewhere(CUDA, tmp_path) == f"/{folder}/libcuda.so.1"
+    assert surroundings.driver_elsewhere(accelerators.kind("cpu"), tmp_path) is None

@@ -49,7 +49,7 @@ class Library(NamedTuple):
         stem: its name, as `libcudnn`.
         version: that of what it was installed with, or what stands in it; None if nothing tells.
         path: the file.
-        via: what makes the loader look there: `LD_LIBRARY_PATH`, `LD_PRELOAD` or `ldconfig`.
+        via: what makes the loader look there: `LD_LIBRARY_PATH`, `LD_PRELOAD`, `/etc/ld.so.preload` or `ldconfig`.
     """
 
     stem: str
@@ -142,6 +142,7 @@ class Surroundings(NamedTuple):
         distribution: the ID of the Linux distribution, as `debian`, and those it resembles.
         set_in: variable -> the places, as `file:line`, where a start-up file of a shell mentions it.
         driver_library: the driver's own library; None where there is none, or it was not looked for.
+        driver_elsewhere: the driver's own library in a folder where the loader does not look; None if there is none.
         modules: the modules of the kernel.
         nodes: what is in `/dev`; None where there is no telling.
         wsl: whether Windows runs this Linux.
@@ -161,6 +162,7 @@ class Surroundings(NamedTuple):
     distribution: tuple[str, ...]
     set_in: Mapping[str, tuple[str, ...]]
     driver_library: DriverLibrary | None = None
+    driver_elsewhere: str | None = None
     modules: frozenset[str] = frozenset()
     nodes: frozenset[str] | None = None
     wsl: bool = False
@@ -200,6 +202,7 @@ def gather(
     """
     variables = host.variables()
     rules = rules or search.system(variables)
+    driver = next(filter(None, (_driver_library(kind, rules) for kind in kinds)), None)
     return Surroundings(
         variables=variables,
         libraries=tuple(
@@ -212,7 +215,8 @@ def gather(
         gpu_vendors=_gpu_vendors(Path("/sys/bus/pci/devices")),
         distribution=_distribution(Path("/etc/os-release")),
         set_in=_mentions(interesting),
-        driver_library=next(filter(None, (_driver_library(kind, rules) for kind in kinds)), None),
+        driver_library=driver,
+        driver_elsewhere=None if driver else next(filter(None, map(driver_elsewhere, kinds)), None),
         modules=_modules(Path("/proc/modules")),
         nodes=_nodes(Path("/dev")),
         wsl="microsoft" in _reads(Path("/proc/sys/kernel/osrelease")).lower(),
@@ -260,6 +264,18 @@ def _driver_library(kind: Kind, rules: System) -> DriverLibrary | None:
         return DriverLibrary(says.library, path, via, answers=None)
     answers = {0: True, _REFUSED: False}.get(done.status)
     return DriverLibrary(says.library, path, via, answers, version=version_of(found.path))
+
+
+def driver_elsewhere(kind: Kind, root: Path = Path("/")) -> str | None:
+    """A driver's own library in a folder that only a variable leads to; None if there is none.
+
+    Args:
+        kind: the kind of accelerator.
+        root: what the folders are below.
+    """
+    says = kind.driver_help
+    places = [f"{folder}/{says.library_file}" for folder in says.places]
+    return next((place for place in places if (root / place.lstrip("/")).exists()), None)
 
 
 def version_of(library: Path) -> DriverVersion | None:

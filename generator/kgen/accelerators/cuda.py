@@ -62,6 +62,13 @@ class _Cuda(Kind):
         library_asked="cuDriverGetVersion",
         other_module="nouveau",
         stub="it is for linking only: every call fails with CUDA error 34, and the GPU seems not to be there",
+        places=(
+            "/run/opengl-driver/lib",  # NixOS
+            "/.singularity.d/libs",  # Apptainer and Singularity, with --nv
+            "/usr/local/nvidia/lib64",  # Google's nodes of Kubernetes
+            "/usr/lib/wsl/lib",
+            "/var/lib/snapd/lib/gl",
+        ),
         vendor="10de",
         install={
             "ubuntu": "sudo ubuntu-drivers install",

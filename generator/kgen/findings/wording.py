@@ -11,7 +11,7 @@ from pathlib import Path
 from kgen import accelerators
 from kgen.accelerators import Kind
 from kgen.findings.shape import ExaminedEnvironment, Facts
-from kgen.loader.search import LIBRARY_PATH, PRELOAD, RPATH, RUNPATH
+from kgen.loader.search import LIBRARY_PATH, PRELOAD, PRELOAD_FILE, RPATH, RUNPATH
 from kgen.model.lockfile import Lockfile
 from kgen.surroundings import Surroundings
 
@@ -65,8 +65,6 @@ def without(path: Path, via: str, around: Surroundings) -> str:
     folder = path.parent
     if via == PRELOAD:
         return less(PRELOAD, {str(path), path.name}, "[ :]+", " ", around)
-    if via in {RPATH, RUNPATH}:
-        return f"ls -l {shlex.quote(str(path))}   # {via} of what asks for it leads there: move it aside"
     if via == LIBRARY_PATH:
         driver = around.driver_library
         if driver is not None and driver.answers and Path(driver.path).parent == folder and Path(driver.path) != path:
@@ -74,6 +72,17 @@ def without(path: Path, via: str, around: Surroundings) -> str:
                 f"ls -l {shlex.quote(str(path))}   # the driver's own library is beside it: take this file out of there"
             )
         return less(LIBRARY_PATH, {str(folder), str(_without_level(folder))}, "[:;]", ":", around)
+    return _out_of_reach(path, via)
+
+
+def _out_of_reach(path: Path, via: str) -> str:
+    """The same where no variable leads there."""
+    if via == PRELOAD_FILE:
+        named = shlex.quote(str(path))
+        return f"grep -nF {named} {PRELOAD_FILE}   # every program loads what stands there: sudoedit {PRELOAD_FILE}"
+    if via in {RPATH, RUNPATH}:
+        return f"ls -l {shlex.quote(str(path))}   # {via} of what asks for it leads there: move it aside"
+    folder = path.parent
     if is_systems(folder):
         named = shlex.quote(str(path))
         return f"dpkg -S {named} || rpm -qf {named}   # remove that package if nothing else needs it"
@@ -81,6 +90,11 @@ def without(path: Path, via: str, around: Surroundings) -> str:
         f"grep -rl {shlex.quote(str(folder))} /etc/ld.so.conf /etc/ld.so.conf.d"
         "   # take that line out if nothing else needs it, then: sudo ldconfig"
     )
+
+
+def looking_first(folder: Path) -> str:
+    """The command after which the loader looks into a folder before it looks elsewhere."""
+    return f"export {LIBRARY_PATH}={shlex.quote(str(folder))}${{{LIBRARY_PATH}:+:${LIBRARY_PATH}}}"
 
 
 def is_systems(folder: Path) -> bool:

@@ -81,9 +81,9 @@ class Opening(NamedTuple):
     passed_over: bool = False
 
 
-LOADED, GIVEN, PRELOAD, RPATH, LIBRARY_PATH, RUNPATH, CACHE, DEFAULT, NOWHERE = (
-    "loaded already", "by its path", "LD_PRELOAD", "DT_RPATH", "LD_LIBRARY_PATH", "DT_RUNPATH", "ld.so.cache",
-    "the default folders", "nowhere",
+LOADED, GIVEN, PRELOAD, PRELOAD_FILE, RPATH, LIBRARY_PATH, RUNPATH, CACHE, DEFAULT, NOWHERE = (
+    "loaded already", "by its path", "LD_PRELOAD", "/etc/ld.so.preload", "DT_RPATH", "LD_LIBRARY_PATH", "DT_RUNPATH",
+    "ld.so.cache", "the default folders", "nowhere",
 )  # fmt: skip
 
 
@@ -205,6 +205,7 @@ class System(NamedTuple):
     Attributes:
         library_path: the folders of LD_LIBRARY_PATH, as they are written.
         preload: the words of LD_PRELOAD.
+        preload_file: those of `/etc/ld.so.preload`, which come after.
         cache: soname -> file, of the cache.
         loader: the one that programs of this machine usually ask for.
         processor: what the loader calls this processor.
@@ -214,6 +215,7 @@ class System(NamedTuple):
 
     library_path: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
+    preload_file: tuple[str, ...] = ()
     cache: Mapping[str, Path] = {}
     loader: Loader = Loader()
     processor: Processor = Processor()
@@ -221,13 +223,19 @@ class System(NamedTuple):
     listed: Folders | None = None
 
 
-def system(variables: Mapping[str, str], machine: int = X86_64, cache_file: Path = cache.CACHE) -> System:
+def system(
+    variables: Mapping[str, str],
+    machine: int = X86_64,
+    cache_file: Path = cache.CACHE,
+    preload_file: Path = Path(PRELOAD_FILE),
+) -> System:
     """What the loader goes by on this machine.
 
     Args:
         variables: of the processes.
         machine: `e_machine` of the processes.
         cache_file: the loader's cache.
+        preload_file: the file that names what every process of the machine loads first.
     """
     described = processor(machine, _described(), host.glibc())
     # without a folder in it the variable has no effect; an empty one beside others is the working folder
@@ -235,6 +243,7 @@ def system(variables: Mapping[str, str], machine: int = X86_64, cache_file: Path
     return System(
         library_path=tuple(re.split("[:;]", written)) if written else (),
         preload=tuple(word for word in re.split("[ :]+", variables.get("LD_PRELOAD", "")) if word),
+        preload_file=tuple(re.sub("#.*", "", _reads(preload_file)).replace(":", " ").split()),
         cache=cache.read(machine, described.levels, cache_file),
         loader=loader(_LOADERS.get(machine, "/lib/ld.so.1")),
         processor=described,
@@ -244,10 +253,14 @@ def system(variables: Mapping[str, str], machine: int = X86_64, cache_file: Path
 
 
 @functools.cache
-def _described(listing: Path = Path("/proc/cpuinfo")) -> str:
+def _described() -> str:
     """What Linux says of this machine's processors; nothing where there is no telling."""
+    return _reads(Path("/proc/cpuinfo"))
+
+
+def _reads(path: Path) -> str:
     try:
-        return listing.read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return ""
 
@@ -322,7 +335,8 @@ class Process:
             if self._main.elf.interpreter is not None:
                 self._loader = loader(self._main.elf.interpreter)
         # what is preloaded is there before anything that it or the program needs
-        given = [self._map(word, self._main, PRELOAD) for word in rules.preload]
+        words = [(word, PRELOAD) for word in rules.preload] + [(word, PRELOAD_FILE) for word in rules.preload_file]
+        given = [self._map(word, self._main, via) for word, via in words]
         # of those that cannot be it says so and goes on; what one needs and is not there ends the process all the same
         self.openings = [one for one in self.openings if one.path is not None and one.fault is None]
         there = [self._main, *(mapped for _, mapped in given)]

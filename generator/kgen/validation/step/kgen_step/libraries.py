@@ -8,6 +8,7 @@ import sys
 WATCHED = (
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
+    "LD_AUDIT",
     "CUDA_VISIBLE_DEVICES",
     "CUDA_FORCE_PTX_JIT",
     "CUDA_DISABLE_PTX_JIT",

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -78,6 +78,20 @@ class DriverLibrary(NamedTuple):
     version: DriverVersion | None = None
 
 
+class Assembler(NamedTuple):
+    """A program that makes machine code for a device, where a variable leads compilers to it.
+
+    Attributes:
+        variable: the variable, as `PATH` or `CUDA_HOME`.
+        path: the program.
+        version: the release of its toolkit, as `11.8`; None if it did not tell.
+    """
+
+    variable: str
+    path: str
+    version: str | None
+
+
 class DeviceFault(NamedTuple):
     """A fault of a device that the kernel has logged.
 
@@ -143,6 +157,7 @@ class Surroundings(NamedTuple):
         set_in: variable -> the places, as `file:line`, where a start-up file of a shell mentions it.
         driver_library: the driver's own library; None where there is none, or it was not looked for.
         driver_elsewhere: the driver's own library in a folder where the loader does not look; None if there is none.
+        assemblers: the programs of an accelerator's toolkit that variables lead to.
         modules: the modules of the kernel.
         nodes: what is in `/dev`; None where there is no telling.
         wsl: whether Windows runs this Linux.
@@ -163,6 +178,7 @@ class Surroundings(NamedTuple):
     set_in: Mapping[str, tuple[str, ...]]
     driver_library: DriverLibrary | None = None
     driver_elsewhere: str | None = None
+    assemblers: tuple[Assembler, ...] = ()
     modules: frozenset[str] = frozenset()
     nodes: frozenset[str] | None = None
     wsl: bool = False
@@ -217,6 +233,7 @@ def gather(
         set_in=_mentions(interesting),
         driver_library=driver,
         driver_elsewhere=None if driver else next(filter(None, map(driver_elsewhere, kinds)), None),
+        assemblers=tuple(one for kind in kinds for one in assemblers(kind, variables)),
         modules=_modules(Path("/proc/modules")),
         nodes=_nodes(Path("/dev")),
         wsl="microsoft" in _reads(Path("/proc/sys/kernel/osrelease")).lower(),
@@ -276,6 +293,23 @@ def driver_elsewhere(kind: Kind, root: Path = Path("/")) -> str | None:
     says = kind.driver_help
     places = [f"{folder}/{says.library_file}" for folder in says.places]
     return next((place for place in places if (root / place.lstrip("/")).exists()), None)
+
+
+def assemblers(kind: Kind, variables: Mapping[str, str]) -> Iterator[Assembler]:
+    """The programs that variables lead compilers to, each asked for its release as the compilers do."""
+    name, home = kind.driver_help.assembler, variables.get("CUDA_HOME")
+    if not name:
+        return
+    for variable, folders in (("PATH", variables.get("PATH", "")), ("CUDA_HOME", f"{home}/bin" if home else "")):
+        path = shutil.which(name, path=folders) if folders else None
+        if path is None:
+            continue
+        try:
+            told = process.run([path, "--version"], timeout=10).stdout
+        except KgenError:
+            told = ""
+        match = re.search(r"\brelease ([0-9]+\.[0-9]+)", told)
+        yield Assembler(variable, path, None if match is None else match[1])
 
 
 def version_of(library: Path) -> DriverVersion | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from kgen import accelerators
 from kgen.accelerators import Kind
 from kgen.findings.shape import ExaminedEnvironment, Facts
-from kgen.loader.search import LIBRARY_PATH, PRELOAD, PRELOAD_FILE, RPATH, RUNPATH
+from kgen.loader.search import LIBRARY_PATH, PRELOAD, PRELOAD_FILE, RPATH, RUNPATH, leading_to
 from kgen.model.lockfile import Lockfile
 from kgen.surroundings import Surroundings
 
@@ -71,7 +71,7 @@ def without(path: Path, via: str, around: Surroundings) -> str:
             return (
                 f"ls -l {shlex.quote(str(path))}   # the driver's own library is beside it: take this file out of there"
             )
-        return less(LIBRARY_PATH, {str(folder), str(_without_level(folder))}, "[:;]", ":", around)
+        return less(LIBRARY_PATH, set(map(str, leading_to(folder))), "[:;]", ":", around)
     return _out_of_reach(path, via)
 
 
@@ -100,11 +100,6 @@ def looking_first(folder: Path) -> str:
 def is_systems(folder: Path) -> bool:
     """Whether a folder is one of the system's own, or the part of one for this architecture."""
     return str(folder) in _SYSTEM or (str(folder.parent) in _SYSTEM and folder.name.endswith("-linux-gnu"))
-
-
-def _without_level(folder: Path) -> Path:
-    """The folder that the loader was given, of one in it that is for this processor."""
-    return folder.parent.parent if folder.parent.name == "glibc-hwcaps" else folder
 
 
 def less(variable: str, entries: Collection[str], between: str, joint: str, around: Surroundings) -> str:

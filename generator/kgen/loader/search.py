@@ -139,6 +139,13 @@ def _places(folders: Sequence[str], processor: Processor) -> Iterator[str]:
         yield folder
 
 
+def leading_to(folder: Path) -> tuple[Path, ...]:
+    """The folders that the loader may have been given where it looks into this one: itself, or one around it."""
+    words = {_HWCAPS, *_LEVELS, "tls", *_OF_INTEL, *_ADDITIONS, *_PLATFORMS.values()}
+    around = itertools.takewhile(lambda one: one.name in words, (folder, *folder.parents))
+    return folder, *(one.parent for one in around)
+
+
 @functools.cache
 def _together(words: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """Some of the words, in the loader's order: with the first before without it, and so on; never none of them."""

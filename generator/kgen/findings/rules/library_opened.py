@@ -134,9 +134,9 @@ RULE = Rule(
     about=(
         "For each library of the accelerator that the environment's frameworks ask for, kgen finds the "
         "file that the loader of this machine would open: by LD_PRELOAD, /etc/ld.so.preload, DT_RPATH, "
-        "LD_LIBRARY_PATH, DT_RUNPATH, the cache and the default folders, in this order, read from the environment's own "
-        "ELF files. Its version is that of the distribution that it was installed with, or stands in the "
-        "file; the file's name tells none. It is a fault if the loader fails on the file, if it is of "
+        "LD_LIBRARY_PATH, DT_RUNPATH, the cache and the default folders, in this order, read from the "
+        "environment's own ELF files. Its version is that of the distribution that it was installed with, or "
+        "stands in the file; the file's name tells none. It is a fault if the loader fails on the file, if it is of "
         "another major or an older release than the lock's, if its version cannot be told, or if the lock "
         "has no such library and it works beside those that the lock has."
     ),

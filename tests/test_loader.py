@@ -695,6 +695,58 @@ Status: install ok installed
         assert versions.of_dpkg(library) == wanted
 
 
+class TestVersionsOfOtherDistributions:
+    """What rpm prints, and pacman's own files; NVIDIA's and Arch's packages as they are named there."""
+
+    LIBRARY = Path("/usr/lib64/libcudnn.so.9")
+
+    @pytest.mark.parametrize(
+        ("answer", "version"),
+        [
+            ("printf '9.10.2.21\\n'", "9.10.2.21"),
+            ("echo 'file /usr/lib64/libcudnn.so.9 is not owned by any package'; exit 1", None),
+            # two packages own it: no telling which one put it there
+            ("printf '9.10.2.21\\n9.1.0\\n'", None),
+            ("printf ''", None),
+        ],
+    )
+    def test_rpm_is_asked_for_the_owner(
+        self, answer: str, version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = '[ "$*" = "-q --queryformat %{VERSION}\\n -f /usr/lib64/libcudnn.so.9" ] || exit 2'
+        (tmp_path / "rpm").write_text(f"#!/bin/sh\n{asked}\n{answer}\n")
+        (tmp_path / "rpm").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        versions.of_rpm.cache_clear()
+        assert versions.of_rpm(self.LIBRARY) == version
+        versions.of_rpm.cache_clear()
+
+    def test_without_rpm_there_is_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        versions.of_rpm.cache_clear()
+        assert versions.of_rpm(self.LIBRARY) is None
+        versions.of_rpm.cache_clear()
+
+    @pytest.mark.skipif(shutil.which("rpm") is None, reason="no rpm here")
+    def test_rpm_itself_takes_the_question(self, tmp_path: Path) -> None:
+        versions.of_rpm.cache_clear()
+        assert versions.of_rpm(tmp_path / "of-nobody.so") is None
+
+    def test_pacman(self, tmp_path: Path) -> None:
+        for name, rows in (
+            ("cudnn-9.10.2.21-1", "%FILES%\nusr/\nusr/lib/\nusr/lib/libcudnn.so.9\n\n"),
+            ("nccl-1:2.29.3-2", "%FILES%\nusr/lib/libnccl.so.2\n"),
+            ("broken-1-1", None),
+        ):
+            (tmp_path / name).mkdir()
+            if rows is not None:
+                (tmp_path / name / "files").write_text(rows)
+        assert versions.of_pacman(Path("/usr/lib/libcudnn.so.9"), tmp_path) == "9.10.2.21"
+        assert versions.of_pacman(Path("/usr/lib/libnccl.so.2"), tmp_path) == "2.29.3"
+        assert versions.of_pacman(Path("/opt/libcudnn.so.9"), tmp_path) is None
+        assert versions.of_pacman(Path("/usr/lib/libcudnn.so.9"), tmp_path / "none") is None
+
+
 class TestEnvironment:
     """An environment whose frameworks are small libraries of the real ones' names and rules."""
 

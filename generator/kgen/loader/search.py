@@ -14,6 +14,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,7 +108,11 @@ class Folders:
         if folders not in self._indexes:
             self._indexes[folders] = _index(folders, processor)
         index = self._indexes[folders]
-        places = list(_places(folders, processor)) if index is None else index.get(name, ())
+        if index is None:
+            every = frozenset((_HWCAPS, *processor.words))
+            places: Sequence[str] = [place for one in folders for place in _places(one, processor, every)]
+        else:
+            places = index.get(name, ())
         for place in places:
             path = os.path.join(place, name)  # noqa: PTH118 - paths are thousands, and objects are slow
             # a link may lead nowhere
@@ -118,25 +123,27 @@ class Folders:
 def _index(folders: Sequence[str], processor: Processor) -> Mapping[str, Sequence[str]] | None:
     """Name -> the folders that have it; None if one of them may be gone into and not be listed."""
     found: dict[str, list[str]] = {}
-    for place in _places(folders, processor):
-        names = _listed(place)
-        if names is None:
+    for folder in folders:
+        within = _listed(folder)
+        if within is None:
             return None
-        for name in names:
-            found.setdefault(name, []).append(place)
+        for place in _places(folder, processor, within):
+            names = within if place == folder else _listed(place)
+            if names is None:
+                return None
+            for name in names:
+                found.setdefault(name, []).append(place)
     return found
 
 
-def _places(folders: Sequence[str], processor: Processor) -> Iterator[str]:
-    """Each folder after those in it that are for this processor."""
-    for folder in folders:
-        below = os.path.join(folder, _HWCAPS)  # noqa: PTH118
-        if processor.levels and os.path.isdir(below):  # noqa: PTH112
-            yield from (os.path.join(below, level) for level in processor.levels)  # noqa: PTH118
-        # a word alone is there for the folders of several to be
-        if any(os.path.isdir(os.path.join(folder, word)) for word in processor.words):  # noqa: PTH112, PTH118
-            yield from (os.path.join(folder, *words) for words in _together(processor.words))  # noqa: PTH118
-        yield folder
+def _places(folder: str, processor: Processor, names: AbstractSet[str]) -> Iterator[str]:
+    """A folder with these names in it, after those in it that are for this processor."""
+    if _HWCAPS in names:
+        yield from (os.path.join(folder, _HWCAPS, level) for level in processor.levels)  # noqa: PTH118
+    # a folder for several words is within one for the first of them
+    if not names.isdisjoint(processor.words):
+        yield from (os.path.join(folder, *words) for words in _together(processor.words))  # noqa: PTH118
+    yield folder
 
 
 def leading_to(folder: Path) -> tuple[Path, ...]:

@@ -9,11 +9,20 @@ _HEADER, _SEGMENT, _ENTRY = struct.Struct("<16sHHIQQQIHHH6x"), struct.Struct("<I
 _BASE = 0x10000
 """Addresses are other numbers than places in the file, as in every real one."""
 
+_NO_SYMBOLS = bytes(24) + struct.pack("<4I", 1, 1, 0, 0)
+"""The one symbol that every table begins with, and the hash table of no more; the loader looks into both."""
+
 
 def shared_object(
-    *needed: str, opens: Sequence[str] = (), padding: int = 0, soname: str = "", rpath: str = ""
+    *needed: str,
+    opens: Sequence[str] = (),
+    padding: int = 0,
+    soname: str = "",
+    rpath: str = "",
+    runpath: str = "",
+    flags: int = 0,
 ) -> bytes:
-    """One that needs these libraries, and has names of others among its constants.
+    """One that needs these libraries, and has names of others among its constants. The loader takes it.
 
     Args:
         needed: what the loader must find.
@@ -21,8 +30,10 @@ def shared_object(
         padding: bytes between its constants and its dynamic section.
         soname: its own name.
         rpath: its DT_RPATH.
+        runpath: its DT_RUNPATH.
+        flags: its DT_FLAGS_1.
     """
-    last = [(tag, text) for tag, text in ((14, soname), (15, rpath)) if text]
+    last = [(tag, text) for tag, text in ((14, soname), (15, rpath), (29, runpath)) if text]
     names = [*needed, *(text for _, text in last)]
     places, strings = [], b"\0"
     for name in names:
@@ -30,10 +41,14 @@ def shared_object(
         strings += name.encode() + b"\0"
     constants = b"".join(b"\0" + name.encode() + b"\0" for name in opens)
     strings_at = _HEADER.size + 2 * _SEGMENT.size
-    dynamic_at = strings_at + len(strings) + len(constants) + padding
+    symbols_at = strings_at + len(strings) + len(constants) + padding
+    symbols_at += -symbols_at % 8
+    dynamic_at = symbols_at + len(_NO_SYMBOLS)
     tags = [(1, place) for place in places[: len(needed)]]
     tags += [(tag, place) for (tag, _), place in zip(last, places[len(needed) :], strict=True)]
-    tags += [(5, _BASE + strings_at), (10, len(strings)), (0, 0)]
+    tags += [(0x6FFFFFFB, flags)] if flags else []
+    tags += [(5, _BASE + strings_at), (10, len(strings)), (6, _BASE + symbols_at), (11, 24)]
+    tags += [(4, _BASE + symbols_at + 24), (0, 0)]
     dynamic = b"".join(_ENTRY.pack(*tag) for tag in tags)
     size = dynamic_at + len(dynamic)
     return b"".join(
@@ -43,7 +58,8 @@ def shared_object(
             _SEGMENT.pack(2, 6, dynamic_at, _BASE + dynamic_at, 0, len(dynamic), len(dynamic), 8),
             strings,
             constants,
-            bytes(padding),
+            bytes(symbols_at - strings_at - len(strings) - len(constants)),
+            _NO_SYMBOLS,
             dynamic,
         ]
     )

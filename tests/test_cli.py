@@ -23,8 +23,9 @@ from tests.index import Fault, Index
 from tests.recorded import MATRIX
 from tests.wheelhouse import Wheel
 
-from kgen import __version__, uvtool
+from kgen import __main__, __version__, uvtool
 from kgen.cli.main import run
+from kgen.errors import ExitStatus
 from kgen.matrix.origin import FOLDER_VARIABLE
 
 CPU_NOTE = "note: for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto\n"
@@ -775,6 +776,30 @@ class TestInterrupted:
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
         said = "" if ignored else "interrupted; nothing is half-written\n"
         assert (done.returncode, done.stderr) == (status, said)
+
+    @pytest.mark.parametrize("home", ["/other/python", ""])
+    def test_the_standard_library_of_another_python(self, home: str) -> None:
+        """What PYTHONHOME leads to begins with modules that import, and fails at one that is compiled."""
+        script = (
+            "import os, sys\n"
+            "class Finder:\n"
+            "    def find_spec(self, name, path=None, target=None):\n"
+            "        if name == 'typer':\n"
+            "            raise ModuleNotFoundError(\"No module named '_posixsubprocess'\")\n"
+            "sys.meta_path.insert(0, Finder())\n"
+            f"os.environ['PYTHONHOME'] = {home!r}\n"
+            "sys.argv = ['kgen', 'doctor']\n"
+            "from kgen.__main__ import main\n"
+            "sys.exit(main())\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        told = (
+            "error: PYTHONHOME='/other/python' leads Python to another standard library: No module named"
+            " '_posixsubprocess'\n\nhint: unset PYTHONHOME\n"
+        )
+        # without the variable it is a bug, and is shown as one
+        assert (done.returncode, done.stderr == told) == ((4, True) if home else (1, False))
+        assert int(ExitStatus.OUTSIDE) == __main__._OUTSIDE
 
     def test_little_is_imported_before_it_is_heeded(self) -> None:
         """What Python answers until then is a traceback."""

@@ -366,7 +366,7 @@ class TestSurroundings:
         (tmp_path / ".bashrc").write_text("# KERAS_BACKEND=no\n\nexport KERAS_BACKEDN=jax\n")
         (tmp_path / ".config/fish").mkdir(parents=True)
         (tmp_path / ".config/fish/config.fish").write_text("set -gx KERAS_BACKEND torch\n")
-        places = surroundings.gather(findings.VARIABLES).set_in
+        places = surroundings.gather(findings.variables_told()).set_in
         assert places["KERAS_BACKEDN"] == (f"{tmp_path.resolve()}/.bashrc:3",)
         assert places["KERAS_BACKEND"] == (f"{tmp_path.resolve()}/.config/fish/config.fish:1",)
 

@@ -19,7 +19,16 @@ from kgen.loader.owners import MissingFile, SharedFile
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile
-from kgen.surroundings import DeviceFault, DriverLibrary, KerasSettings, Library, Scratch, Server, Surroundings
+from kgen.surroundings import (
+    Assembler,
+    DeviceFault,
+    DriverLibrary,
+    KerasSettings,
+    Library,
+    Scratch,
+    Server,
+    Surroundings,
+)
 
 CASES = Path(__file__).parent / "findings"
 PAGES = Path(__file__).parents[1] / "docs" / "findings"
@@ -52,6 +61,7 @@ def _around(data: Mapping[str, Any]) -> Surroundings:
         if "version" in library:
             library["version"] = DriverVersion(library["version"])
         changes["driver_library"] = DriverLibrary(**{"answers": None, **library})
+    changes["assemblers"] = tuple(Assembler(**row) for row in changes.get("assemblers", ()))
     changes["libraries"] = tuple(Library(**{"version": None, **row}) for row in changes.get("libraries", ()))
     changes["set_in"] = {name: tuple(places) for name, places in changes.get("set_in", {}).items()}
     return AROUND._replace(**changes)
@@ -99,7 +109,9 @@ def test_case(path: Path, matrix: CompatibilityMatrix, tmp_path: Path) -> None:
     host = having(machine.get("driver"), *gpus, note=machine.get("note"))
     if machine.get("two_versions"):
         host = host._replace(devices={"cuda": host.of("cuda")._replace(two_versions=True)})
-    host = host._replace(glibc=Version(machine["glibc"]) if "glibc" in machine else host.glibc)
+    if "glibc" in machine:
+        # an empty one is another C library
+        host = host._replace(glibc=Version(machine["glibc"]) if machine["glibc"] else None)
     examined = [_examined(case.get("environment", {}))]
     states = {"cuda": tuple(_condition(row) for row in case.get("conditions", ()))}
     around = _around(case.get("around", {}))

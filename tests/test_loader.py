@@ -16,6 +16,8 @@ from typing import ClassVar, NamedTuple
 import pytest
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
+from packaging.version import Version
+from tests import elves
 
 from kgen.loader import cache, elf, environment, owners, search, versions
 from kgen.loader.environment import Carried, OpenedLibrary
@@ -139,6 +141,12 @@ CASES = {
     "LD_PRELOAD goes before all": Case(
         (*_TWO, Library("m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
         ("m.so",), ("other/libx.so.1", "m.so"), {"LD_PRELOAD": "{root}/other/libx.so.1"},
+    ),
+    "all that is preloaded is there before what one of it needs": Case(
+        (*_TWO, Library("other/libpre.so", "libpre.so", needed=("own/libx.so.1",), rpath="$ORIGIN/../own"),
+         Library("m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
+        ("m.so",), ("other/libpre.so", "other/libx.so.1", "m.so"),
+        {"LD_PRELOAD": "{root}/other/libpre.so:{root}/other/libx.so.1"},
     ),
     "what cannot be preloaded is ignored": Case(
         (*_TWO, Library("empty.so", content=b""), Library("m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
@@ -467,14 +475,82 @@ def test_a_file_that_may_not_be_read_is_passed_over(elsewhere: bool, reachable: 
     assert asked.stdout == f"{root}/{told}\n", asked.stderr
 
 
+def test_a_file_of_the_system_names_what_is_preloaded_after_the_variable(tmp_path: Path) -> None:
+    """ld.so(8): words with spaces, colons or lines between them, and comments; the real one is root's."""
+    for name in ("a", "b"):
+        (tmp_path / f"lib{name}.so").write_bytes(elves.shared_object(soname=f"lib{name}.so"))
+    (tmp_path / "preload").write_text(f"# ours\n{tmp_path}/libb.so:{tmp_path}/missing.so # {tmp_path}/libc.so\n")
+    rules = search.system({"LD_PRELOAD": f"{tmp_path}/liba.so"}, preload_file=tmp_path / "preload")
+    found = Process(rules, tmp_path / "none").openings
+    assert [(one.path, one.via) for one in found] == [
+        (tmp_path / "liba.so", "LD_PRELOAD"),
+        (tmp_path / "libb.so", "/etc/ld.so.preload"),
+    ]
+
+
 def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "libx.so.1")
     with pytest.raises(OSError, match="no regular file"):
         elf.read(tmp_path / "libx.so.1")
 
 
+_LEVEL_2 = "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3"
+_LEVEL_3 = f"{_LEVEL_2} avx avx2 bmi1 bmi2 f16c fma abm movbe"
+_LEVEL_4 = f"{_LEVEL_3} avx512f avx512bw avx512cd avx512dq avx512vl"
+
+
+@pytest.mark.parametrize(
+    ("machine", "maker", "flags", "glibc", "wanted"),
+    [
+        (search.X86_64, "AuthenticAMD", _LEVEL_3, "2.37", ("x86_64", ("x86-64-v3", "x86-64-v2"), ())),
+        (search.X86_64, "GenuineIntel", _LEVEL_2, "2.39", ("x86_64", ("x86-64-v2",), ())),
+        (search.X86_64, "GenuineIntel", _LEVEL_3, None, ("haswell", ("x86-64-v3", "x86-64-v2"), ())),
+        (search.X86_64, "AuthenticAMD", _LEVEL_2, "2.36", ("x86_64", ("x86-64-v2",), ("tls", "x86_64", "x86_64"))),
+        # RHEL 8
+        (
+            search.X86_64, "GenuineIntel", _LEVEL_4, "2.28",
+            ("haswell", (), ("tls", "haswell", "avx512_1", "x86_64")),
+        ),
+        (
+            search.X86_64, "GenuineIntel", f"{_LEVEL_3} avx512cd avx512er avx512pf", "2.28",
+            ("xeon_phi", (), ("tls", "xeon_phi", "x86_64")),
+        ),
+        (search.AARCH64, None, "fp asimd atomics", "2.35", ("aarch64", (), ("tls", "aarch64", "atomics"))),
+        (search.AARCH64, None, "fp asimd", "2.39", ("aarch64", (), ())),
+    ],
+)  # fmt: skip
+def test_a_processor_is_called_as_its_glibc_calls_it(
+    machine: int, maker: str | None, flags: str, glibc: str | None, wanted: tuple[object, ...]
+) -> None:
+    """Names of before 2.37 as `--list-diagnostics` and LD_DEBUG have them; Intel's are of `sysdeps/x86`."""
+    text = f"vendor_id\t: {maker}\nflags\t\t: {flags} fpu\n" if maker else f"Features\t: {flags}\n"
+    assert search.processor(machine, text, None if glibc is None else Version(glibc)) == wanted
+
+
+def test_this_processor_is_called_as_the_loader_says() -> None:
+    place = next(path for path in map(Path, search._LOADERS.values()) if path.exists())
+    told = subprocess.run([str(place), "--list-diagnostics"], capture_output=True, check=False, text=True).stdout
+    said = dict(re.findall(r'^(dl_platform|dl_hwcaps_subdirs)="(.*)"$', told, re.MULTILINE))
+    if not said:
+        pytest.skip("this glibc is older than 2.33 and does not tell")
+    found = search.system({}).processor
+    assert found.platform == said["dl_platform"]
+    assert ":".join(found.levels) in said["dl_hwcaps_subdirs"]
+
+
+def test_folders_of_an_old_glibc_are_searched_with_the_most_words_first(tmp_path: Path) -> None:
+    words = search.Processor(words=("tls", "haswell", "x86_64"))
+    places = ["tls/haswell/x86_64", "tls/haswell", "tls/x86_64", "tls", "haswell/x86_64", "haswell", "x86_64", "."]
+    for place in places:
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / "libx.so.1").touch()
+    found = search.Folders().paths((str(tmp_path),), "libx.so.1", words)
+    assert [os.path.relpath(one.parent, tmp_path) for one in found] == places
+    assert list(search.Folders().paths((str(tmp_path),), "libx.so.1", search.Processor())) == [tmp_path / "libx.so.1"]
+
+
 class TestFolders:
-    LEVELS = ("x86-64-v3", "x86-64-v2")
+    PROCESSOR = search.Processor(levels=("x86-64-v3", "x86-64-v2"))
 
     def test_the_best_for_the_processor_first_and_folder_by_folder(self, tmp_path: Path) -> None:
         places = ["b/glibc-hwcaps/x86-64-v2", "b/glibc-hwcaps/x86-64-v3", "b/glibc-hwcaps/x86-64-v4", "b", "a"]
@@ -485,9 +561,9 @@ class TestFolders:
         (tmp_path / "c/libx.so.1").symlink_to("nowhere")
         (tmp_path / "file").touch()
         folders = tuple(str(tmp_path / name) for name in ("c", "file", "missing", "b", "a"))
-        found = [os.path.relpath(one, tmp_path) for one in search.Folders().paths(folders, "libx.so.1", self.LEVELS)]
+        found = [os.path.relpath(one, tmp_path) for one in search.Folders().paths(folders, "libx.so.1", self.PROCESSOR)]
         assert found == [f"{place}/libx.so.1" for place in (places[1], places[0], "b", "a")]
-        assert list(search.Folders().paths(folders, "libx.so", self.LEVELS)) == []
+        assert list(search.Folders().paths(folders, "libx.so", self.PROCESSOR)) == []
 
     def test_a_folder_that_may_not_be_listed_is_asked_for_each_name(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -505,8 +581,8 @@ class TestFolders:
 
         monkeypatch.setattr(os, "listdir", refusing)
         folders = (str(tmp_path / "a"), str(tmp_path / "b"))
-        assert list(search.Folders().paths(folders, "libx.so.1", ())) == [tmp_path / "b/libx.so.1"]
-        assert list(search.Folders().paths(folders, "liby.so.1", ())) == []
+        assert list(search.Folders().paths(folders, "libx.so.1", search.Processor())) == [tmp_path / "b/libx.so.1"]
+        assert list(search.Folders().paths(folders, "liby.so.1", search.Processor())) == []
 
     def test_a_file_with_many_paths_is_read_once_and_again_when_it_changes(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -617,6 +693,58 @@ Status: install ok installed
         shown = ["dpkg-query", "-W", "-f", "${source:Upstream-Version}", "zlib1g"]
         wanted = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
         assert versions.of_dpkg(library) == wanted
+
+
+class TestVersionsOfOtherDistributions:
+    """What rpm prints, and pacman's own files; NVIDIA's and Arch's packages as they are named there."""
+
+    LIBRARY = Path("/usr/lib64/libcudnn.so.9")
+
+    @pytest.mark.parametrize(
+        ("answer", "version"),
+        [
+            ("printf '9.10.2.21\\n'", "9.10.2.21"),
+            ("echo 'file /usr/lib64/libcudnn.so.9 is not owned by any package'; exit 1", None),
+            # two packages own it: no telling which one put it there
+            ("printf '9.10.2.21\\n9.1.0\\n'", None),
+            ("printf ''", None),
+        ],
+    )
+    def test_rpm_is_asked_for_the_owner(
+        self, answer: str, version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = '[ "$*" = "-q --queryformat %{VERSION}\\n -f /usr/lib64/libcudnn.so.9" ] || exit 2'
+        (tmp_path / "rpm").write_text(f"#!/bin/sh\n{asked}\n{answer}\n")
+        (tmp_path / "rpm").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        versions.of_rpm.cache_clear()
+        assert versions.of_rpm(self.LIBRARY) == version
+        versions.of_rpm.cache_clear()
+
+    def test_without_rpm_there_is_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        versions.of_rpm.cache_clear()
+        assert versions.of_rpm(self.LIBRARY) is None
+        versions.of_rpm.cache_clear()
+
+    @pytest.mark.skipif(shutil.which("rpm") is None, reason="no rpm here")
+    def test_rpm_itself_takes_the_question(self, tmp_path: Path) -> None:
+        versions.of_rpm.cache_clear()
+        assert versions.of_rpm(tmp_path / "of-nobody.so") is None
+
+    def test_pacman(self, tmp_path: Path) -> None:
+        for name, rows in (
+            ("cudnn-9.10.2.21-1", "%FILES%\nusr/\nusr/lib/\nusr/lib/libcudnn.so.9\n\n"),
+            ("nccl-1:2.29.3-2", "%FILES%\nusr/lib/libnccl.so.2\n"),
+            ("broken-1-1", None),
+        ):
+            (tmp_path / name).mkdir()
+            if rows is not None:
+                (tmp_path / name / "files").write_text(rows)
+        assert versions.of_pacman(Path("/usr/lib/libcudnn.so.9"), tmp_path) == "9.10.2.21"
+        assert versions.of_pacman(Path("/usr/lib/libnccl.so.2"), tmp_path) == "2.29.3"
+        assert versions.of_pacman(Path("/opt/libcudnn.so.9"), tmp_path) is None
+        assert versions.of_pacman(Path("/usr/lib/libcudnn.so.9"), tmp_path / "none") is None
 
 
 class TestEnvironment:

@@ -9,7 +9,7 @@ import pytest
 
 from kgen import accelerators, surroundings
 from kgen.loader import search
-from kgen.surroundings import DeviceFault, Server
+from kgen.surroundings import Assembler, DeviceFault, Server
 
 CUDA = accelerators.kind("cuda")
 
@@ -145,3 +145,30 @@ def test_a_drivers_library_for_another_word_size_is_none(tmp_path: Path) -> None
     empty = surroundings._driver_library(CUDA, rules)
     assert empty is not None
     assert (empty.path, empty.answers, empty.fault) == (str(tmp_path / "libcuda.so.1"), False, "file too short")
+
+
+@pytest.mark.parametrize("folder", ["run/opengl-driver/lib", ".singularity.d/libs", "usr/local/nvidia/lib64"])
+def test_a_drivers_library_where_only_a_variable_leads(folder: str, tmp_path: Path) -> None:
+    assert surroundings.driver_elsewhere(CUDA, tmp_path) is None
+    (tmp_path / folder).mkdir(parents=True)
+    assert surroundings.driver_elsewhere(CUDA, tmp_path) is None
+    (tmp_path / folder / "libcuda.so.1").touch()
+    assert surroundings.driver_elsewhere(CUDA, tmp_path) == f"/{folder}/libcuda.so.1"
+    assert surroundings.driver_elsewhere(accelerators.kind("cpu"), tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("echo Cuda compilation tools, release 11.8, V11.8.89", "11.8"), ("echo none; exit 1", None), ("exit 1", None)],
+)
+def test_an_assembler_that_a_variable_leads_to_says_its_release(text: str, version: str | None, tmp_path: Path) -> None:
+    program = tmp_path / "bin/ptxas"
+    assert list(surroundings.assemblers(CUDA, {"PATH": str(program.parent), "CUDA_HOME": str(tmp_path)})) == []
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    wanted = Assembler("PATH", str(program), version)
+    assert list(surroundings.assemblers(CUDA, {"PATH": str(program.parent)})) == [wanted]
+    home = list(surroundings.assemblers(CUDA, {"PATH": "", "CUDA_HOME": str(tmp_path)}))
+    assert home == [wanted._replace(variable="CUDA_HOME")]
+    assert list(surroundings.assemblers(accelerators.kind("rocm"), {"PATH": str(program.parent)})) == []

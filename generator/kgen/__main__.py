@@ -12,6 +12,9 @@ import sys
 
 from kgen import INTERRUPTED
 
+_OUTSIDE = 4
+"""`ExitStatus.OUTSIDE`, whose module needs the standard library."""
+
 
 def main() -> int:
     """Run the command line; returns the exit status."""
@@ -30,7 +33,15 @@ def main() -> int:
         os._exit(console.finished(0))
     # A run makes many objects and keeps most of them to its end: looking for garbage costs it 10 ms and finds none.
     gc.disable()
-    from kgen.cli.main import run  # noqa: PLC0415
+    try:
+        from kgen.cli.main import run  # noqa: PLC0415
+    except ImportError as error:
+        home = os.environ.get("PYTHONHOME")  # noqa: TID251 - kgen.host may not be imported either
+        if not home:
+            raise
+        told = f"error: PYTHONHOME={home!a} leads Python to another standard library: {error}"
+        os.write(2, f"{told}\n\nhint: unset PYTHONHOME\n".encode())
+        os._exit(_OUTSIDE)
 
     if interruptible:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -234,7 +234,7 @@ def inspect() -> Host:
     found = {kind.name: kind.probe() for kind in accelerators.probed()}
     return Host(
         platform=subdir(),
-        glibc=_glibc(),
+        glibc=glibc(),
         devices={name: one for name, one in found.items() if one != Devices()},
     )
 
@@ -282,7 +282,7 @@ def python_version_file(folder: Path) -> str | None:
     raise SettingsError(problem, hints=["give the version with `--python 3.12`", f"echo 3.12 > {_PYTHON_VERSION}"])
 
 
-def _glibc() -> Version | None:
+def glibc() -> Version | None:
     """The C library that this process runs on, if it is glibc."""
     try:
         text = os.confstr("CS_GNU_LIBC_VERSION") or ""

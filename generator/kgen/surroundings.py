@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -49,7 +49,7 @@ class Library(NamedTuple):
         stem: its name, as `libcudnn`.
         version: that of what it was installed with, or what stands in it; None if nothing tells.
         path: the file.
-        via: what makes the loader look there: `LD_LIBRARY_PATH`, `LD_PRELOAD` or `ldconfig`.
+        via: what makes the loader look there: `LD_LIBRARY_PATH`, `LD_PRELOAD`, `/etc/ld.so.preload` or `ldconfig`.
     """
 
     stem: str
@@ -76,6 +76,20 @@ class DriverLibrary(NamedTuple):
     answers: bool | None
     fault: str | None = None
     version: DriverVersion | None = None
+
+
+class Assembler(NamedTuple):
+    """A program that makes machine code for a device, where a variable leads compilers to it.
+
+    Attributes:
+        variable: the variable, as `PATH` or `CUDA_HOME`.
+        path: the program.
+        version: the release of its toolkit, as `11.8`; None if it did not tell.
+    """
+
+    variable: str
+    path: str
+    version: str | None
 
 
 class DeviceFault(NamedTuple):
@@ -142,6 +156,8 @@ class Surroundings(NamedTuple):
         distribution: the ID of the Linux distribution, as `debian`, and those it resembles.
         set_in: variable -> the places, as `file:line`, where a start-up file of a shell mentions it.
         driver_library: the driver's own library; None where there is none, or it was not looked for.
+        driver_elsewhere: the driver's own library in a folder where the loader does not look; None if there is none.
+        assemblers: the programs of an accelerator's toolkit that variables lead to.
         modules: the modules of the kernel.
         nodes: what is in `/dev`; None where there is no telling.
         wsl: whether Windows runs this Linux.
@@ -161,6 +177,8 @@ class Surroundings(NamedTuple):
     distribution: tuple[str, ...]
     set_in: Mapping[str, tuple[str, ...]]
     driver_library: DriverLibrary | None = None
+    driver_elsewhere: str | None = None
+    assemblers: tuple[Assembler, ...] = ()
     modules: frozenset[str] = frozenset()
     nodes: frozenset[str] | None = None
     wsl: bool = False
@@ -200,6 +218,7 @@ def gather(
     """
     variables = host.variables()
     rules = rules or search.system(variables)
+    driver = next(filter(None, (_driver_library(kind, rules) for kind in kinds)), None)
     return Surroundings(
         variables=variables,
         libraries=tuple(
@@ -212,7 +231,9 @@ def gather(
         gpu_vendors=_gpu_vendors(Path("/sys/bus/pci/devices")),
         distribution=_distribution(Path("/etc/os-release")),
         set_in=_mentions(interesting),
-        driver_library=next(filter(None, (_driver_library(kind, rules) for kind in kinds)), None),
+        driver_library=driver,
+        driver_elsewhere=None if driver else next(filter(None, map(driver_elsewhere, kinds)), None),
+        assemblers=tuple(one for kind in kinds for one in assemblers(kind, variables)),
         modules=_modules(Path("/proc/modules")),
         nodes=_nodes(Path("/dev")),
         wsl="microsoft" in _reads(Path("/proc/sys/kernel/osrelease")).lower(),
@@ -260,6 +281,35 @@ def _driver_library(kind: Kind, rules: System) -> DriverLibrary | None:
         return DriverLibrary(says.library, path, via, answers=None)
     answers = {0: True, _REFUSED: False}.get(done.status)
     return DriverLibrary(says.library, path, via, answers, version=version_of(found.path))
+
+
+def driver_elsewhere(kind: Kind, root: Path = Path("/")) -> str | None:
+    """A driver's own library in a folder that only a variable leads to; None if there is none.
+
+    Args:
+        kind: the kind of accelerator.
+        root: what the folders are below.
+    """
+    says = kind.driver_help
+    places = [f"{folder}/{says.library_file}" for folder in says.places]
+    return next((place for place in places if (root / place.lstrip("/")).exists()), None)
+
+
+def assemblers(kind: Kind, variables: Mapping[str, str]) -> Iterator[Assembler]:
+    """The programs that variables lead compilers to, each asked for its release as the compilers do."""
+    name, home = kind.driver_help.assembler, variables.get("CUDA_HOME")
+    if not name:
+        return
+    for variable, folders in (("PATH", variables.get("PATH", "")), ("CUDA_HOME", f"{home}/bin" if home else "")):
+        path = shutil.which(name, path=folders) if folders else None
+        if path is None:
+            continue
+        try:
+            told = process.run([path, "--version"], timeout=10).stdout
+        except KgenError:
+            told = ""
+        match = re.search(r"\brelease ([0-9]+\.[0-9]+)", told)
+        yield Assembler(variable, path, None if match is None else match[1])
 
 
 def version_of(library: Path) -> DriverVersion | None:

@@ -64,6 +64,18 @@ class _Cuda(Kind):
         library_asked="cuDriverGetVersion",
         other_module="nouveau",
         stub="it is for linking only: every call fails with CUDA error 34, and the GPU seems not to be there",
+        assembler="ptxas",
+        assembler_packages=(
+            *("nvidia-cuda-nvcc", "nvidia-cuda-nvcc-cu12", "nvidia-cuda-nvcc-cu11"),
+            *("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime-cu11"),
+        ),
+        places=(
+            "/run/opengl-driver/lib",  # NixOS
+            "/.singularity.d/libs",  # Apptainer and Singularity, with --nv
+            "/usr/local/nvidia/lib64",  # Google's nodes of Kubernetes
+            "/usr/lib/wsl/lib",
+            "/var/lib/snapd/lib/gl",
+        ),
         vendor="10de",
         install={
             "ubuntu": "sudo ubuntu-drivers install",

@@ -85,7 +85,7 @@ def examine(
         f"lib{stem}": findings.SystemLibrary(row["title"], tuple(row["packages"])) for stem, row in rows.items()
     }
     kinds = dict.fromkeys(one.lock.computes_on.kind for one in examined if one.lock.accelerated)
-    around = surroundings.gather(findings.VARIABLES, carried, [accelerators.kind(kind) for kind in kinds], rules)
+    around = surroundings.gather(findings.variables_told(), carried, [accelerators.kind(kind) for kind in kinds], rules)
     conditions = {kind: accelerators.kind(kind).conditions() for kind in kinds if machine.of(kind).found}
     found = findings.examine(machine, around, examined, matrix, libraries, conditions=conditions)
     return DoctorResult(machine, tuple(one.lock.environment for one in examined), found)

@@ -15,9 +15,9 @@ from kgen.findings.shape import ExaminedEnvironment, Facts, Finding, Rule, Syste
 from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.surroundings import Surroundings
+from kgen.validation import variables
 
 __all__ = [
-    "VARIABLES",
     "ExaminedEnvironment",
     "Facts",
     "Finding",
@@ -26,10 +26,17 @@ __all__ = [
     "examine",
     "identifier",
     "known",
+    "variables_told",
 ]
 
-VARIABLES = ("KERAS_[A-Z_]+", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHOME")
-"""Patterns of the variables whose place in start-up files is worth knowing."""
+_NEVER_UNSET = {"PATH"}
+"""Every start-up file mentions it."""
+
+
+def variables_told() -> tuple[str, ...]:
+    """Patterns of the variables whose place in start-up files is worth knowing."""
+    told = {row.name for row in variables.known()} - _NEVER_UNSET
+    return "KERAS_[A-Z_]+", "PYTHONHOME", *sorted(told)
 
 
 def examine(

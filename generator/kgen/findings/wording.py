@@ -11,7 +11,7 @@ from pathlib import Path
 from kgen import accelerators
 from kgen.accelerators import Kind
 from kgen.findings.shape import ExaminedEnvironment, Facts
-from kgen.loader.search import LIBRARY_PATH, PRELOAD, RPATH, RUNPATH
+from kgen.loader.search import LIBRARY_PATH, PRELOAD, PRELOAD_FILE, RPATH, RUNPATH, leading_to
 from kgen.model.lockfile import Lockfile
 from kgen.surroundings import Surroundings
 
@@ -65,15 +65,24 @@ def without(path: Path, via: str, around: Surroundings) -> str:
     folder = path.parent
     if via == PRELOAD:
         return less(PRELOAD, {str(path), path.name}, "[ :]+", " ", around)
-    if via in {RPATH, RUNPATH}:
-        return f"ls -l {shlex.quote(str(path))}   # {via} of what asks for it leads there: move it aside"
     if via == LIBRARY_PATH:
         driver = around.driver_library
         if driver is not None and driver.answers and Path(driver.path).parent == folder and Path(driver.path) != path:
             return (
                 f"ls -l {shlex.quote(str(path))}   # the driver's own library is beside it: take this file out of there"
             )
-        return less(LIBRARY_PATH, {str(folder), str(_without_level(folder))}, "[:;]", ":", around)
+        return less(LIBRARY_PATH, set(map(str, leading_to(folder))), "[:;]", ":", around)
+    return _out_of_reach(path, via)
+
+
+def _out_of_reach(path: Path, via: str) -> str:
+    """The same where no variable leads there."""
+    if via == PRELOAD_FILE:
+        named = shlex.quote(str(path))
+        return f"grep -nF {named} {PRELOAD_FILE}   # every program loads what stands there: sudoedit {PRELOAD_FILE}"
+    if via in {RPATH, RUNPATH}:
+        return f"ls -l {shlex.quote(str(path))}   # {via} of what asks for it leads there: move it aside"
+    folder = path.parent
     if is_systems(folder):
         named = shlex.quote(str(path))
         return f"dpkg -S {named} || rpm -qf {named}   # remove that package if nothing else needs it"
@@ -83,14 +92,14 @@ def without(path: Path, via: str, around: Surroundings) -> str:
     )
 
 
+def looking_first(folder: Path) -> str:
+    """The command after which the loader looks into a folder before it looks elsewhere."""
+    return f"export {LIBRARY_PATH}={shlex.quote(str(folder))}${{{LIBRARY_PATH}:+:${LIBRARY_PATH}}}"
+
+
 def is_systems(folder: Path) -> bool:
     """Whether a folder is one of the system's own, or the part of one for this architecture."""
     return str(folder) in _SYSTEM or (str(folder.parent) in _SYSTEM and folder.name.endswith("-linux-gnu"))
-
-
-def _without_level(folder: Path) -> Path:
-    """The folder that the loader was given, of one in it that is for this processor."""
-    return folder.parent.parent if folder.parent.name == "glibc-hwcaps" else folder
 
 
 def less(variable: str, entries: Collection[str], between: str, joint: str, around: Surroundings) -> str:

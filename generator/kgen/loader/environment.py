@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import tomli
 
 from kgen.loader import versions
-from kgen.loader.search import GIVEN, LOADED, Opening, Process, System
+from kgen.loader.search import GIVEN, LOADED, PRELOAD, PRELOAD_FILE, Opening, Process, System
 
 _NAME = re.compile(r"lib(?P<stem>[A-Za-z0-9_+]+)\.so(?:\.(?P<number>[0-9.]+))?$")
 
@@ -185,10 +185,8 @@ def _shown(path: Path, prefix: Path) -> str:
 
 def offered(rules: System, known: Mapping[str, Carried]) -> Iterator[tuple[str, Path, str]]:
     """The accelerator's libraries that this machine offers to any process: stem, file and what offers it."""
-    for word in rules.preload:
-        stem = stem_of(word)
-        if stem is not None:
-            yield stem, Path(word), "LD_PRELOAD"
+    for words, via in ((rules.preload, PRELOAD), (rules.preload_file, PRELOAD_FILE)):
+        yield from ((stem, Path(word), via) for word in words if (stem := stem_of(word)) is not None)
     for folder in rules.library_path:
         yield from ((stem, path, "LD_LIBRARY_PATH") for stem, path in _in_folder(Path(folder or "."), known))
     for name, path in rules.cache.items():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ from kgen.model.requirement import canonical_name
 
 _ROW = re.compile(rb"([^,\r\n\"]+\.so[^,\r\n\"/]*),(sha256=[^,\r\n]*|),")
 """A row of a RECORD about a shared library: what breaks an environment silently, and is read in no time."""
+
+_KEPT = 1024
+"""So many RECORDs are remembered: environments of a project have most of their distributions in common."""
 
 
 class SharedFile(NamedTuple):
@@ -91,29 +95,35 @@ def inspect(site: Path, allowed: Collection[tuple[str, str]] = ()) -> Ownership:
     )
 
 
-def _packages(distribution: str, content: bytes) -> Iterator[tuple[str, str]]:
+@functools.lru_cache(maxsize=_KEPT)
+def _packages(distribution: str, content: bytes) -> tuple[tuple[str, str], ...]:
     """The files of a RECORD that make a package of a folder called as the distribution, or as the beginning of that.
 
     `keras-nightly` brings `keras` as `keras` does, and `tensorflow-cpu` `tensorflow`.
     """
     words = _module(distribution).split("_")
+    found = []
     for count in range(1, len(words) + 1):
         path = "_".join(words[:count]) + "/__init__.py"
         row = f"{path},".encode()
         at = 0 if content.startswith(row) else content.find(b"\n" + row) + 1
         if at or content.startswith(row):
-            yield path, content[at + len(row) : content.find(b",", at + len(row))].decode("ascii", "replace")
+            found.append((path, content[at + len(row) : content.find(b",", at + len(row))].decode("ascii", "replace")))
+    return tuple(found)
 
 
-def _libraries(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+@functools.lru_cache(maxsize=_KEPT)
+def _libraries(content: bytes) -> tuple[tuple[bytes, bytes], ...]:
     """The shared libraries of a RECORD: name and digest. It has thousands of rows; a dozen of them matter."""
+    found = []
     at = content.find(b".so")
     while at >= 0:
         start, end = content.rfind(b"\n", 0, at) + 1, content.find(b"\n", at)
         match = _ROW.match(content, start)
         if match is not None:
-            yield match[1], match[2]
+            found.append((match[1], match[2]))
         at = content.find(b".so", end) if end >= 0 else -1
+    return tuple(found)
 
 
 def _module(distribution: str) -> str:

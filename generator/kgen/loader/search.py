@@ -7,14 +7,20 @@ header, and nothing in it runs.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
+import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
 
+from packaging.version import Version
+
+from kgen import host
 from kgen.loader import cache, elf
 from kgen.loader.elf import Elf, ForeignElfError
 
@@ -25,6 +31,19 @@ _LOADERS = {X86_64: "/lib64/ld-linux-x86-64.so.2", AARCH64: "/lib/ld-linux-aarch
 _PLATFORMS = {X86_64: "x86_64", AARCH64: "aarch64"}
 """What the kernel calls a processor (AT_PLATFORM)."""
 
+_OF_INTEL = {
+    "xeon_phi": "avx512cd avx512er avx512pf",
+    "haswell": "avx2 bmi1 bmi2 abm movbe popcnt",
+}
+"""What glibc calls Intel's processors instead -> what they have for that, the first that fits
+(`sysdeps/x86/cpu-features.c`)."""
+
+_ADDITIONS = {
+    "avx512_1": "avx512cd avx512bw avx512dq avx512vl",
+    "atomics": "atomics",
+}
+"""Folders for additions to a processor, of a glibc that has no levels -> what Linux calls these additions."""
+
 _LEVELS = {
     "x86-64-v4": "avx512f avx512bw avx512cd avx512dq avx512vl",
     "x86-64-v3": "avx avx2 bmi1 bmi2 f16c fma abm movbe",
@@ -33,6 +52,9 @@ _LEVELS = {
 """Levels of a processor, the best first -> what Linux calls its additions to the level below."""
 
 _HWCAPS = "glibc-hwcaps"
+
+_LEVELS_SINCE, _WORDS_UNTIL = Version("2.33"), Version("2.36")
+"""The glibc that looks into `glibc-hwcaps` first, and the one that looks into folders called by the processor last."""
 
 _MOST = 4096
 """Files that are followed at most: more than any process maps."""
@@ -60,9 +82,9 @@ class Opening(NamedTuple):
     passed_over: bool = False
 
 
-LOADED, GIVEN, PRELOAD, RPATH, LIBRARY_PATH, RUNPATH, CACHE, DEFAULT, NOWHERE = (
-    "loaded already", "by its path", "LD_PRELOAD", "DT_RPATH", "LD_LIBRARY_PATH", "DT_RUNPATH", "ld.so.cache",
-    "the default folders", "nowhere",
+LOADED, GIVEN, PRELOAD, PRELOAD_FILE, RPATH, LIBRARY_PATH, RUNPATH, CACHE, DEFAULT, NOWHERE = (
+    "loaded already", "by its path", "LD_PRELOAD", "/etc/ld.so.preload", "DT_RPATH", "LD_LIBRARY_PATH", "DT_RUNPATH",
+    "ld.so.cache", "the default folders", "nowhere",
 )  # fmt: skip
 
 
@@ -81,12 +103,16 @@ class Folders:
         """Nothing is listed yet."""
         self._indexes: dict[tuple[str, ...], Mapping[str, Sequence[str]] | None] = {}
 
-    def paths(self, folders: tuple[str, ...], name: str, levels: Sequence[str]) -> Iterator[Path]:
+    def paths(self, folders: tuple[str, ...], name: str, processor: Processor) -> Iterator[Path]:
         """The files of this name in the order of the folders, and in each that for the best processor first."""
         if folders not in self._indexes:
-            self._indexes[folders] = _index(folders, levels)
+            self._indexes[folders] = _index(folders, processor)
         index = self._indexes[folders]
-        places = list(_places(folders, levels)) if index is None else index.get(name, ())
+        if index is None:
+            every = frozenset((_HWCAPS, *processor.words))
+            places: Sequence[str] = [place for one in folders for place in _places(one, processor, every)]
+        else:
+            places = index.get(name, ())
         for place in places:
             path = os.path.join(place, name)  # noqa: PTH118 - paths are thousands, and objects are slow
             # a link may lead nowhere
@@ -94,25 +120,44 @@ class Folders:
                 yield Path(path)
 
 
-def _index(folders: Sequence[str], levels: Sequence[str]) -> Mapping[str, Sequence[str]] | None:
+def _index(folders: Sequence[str], processor: Processor) -> Mapping[str, Sequence[str]] | None:
     """Name -> the folders that have it; None if one of them may be gone into and not be listed."""
     found: dict[str, list[str]] = {}
-    for place in _places(folders, levels):
-        names = _listed(place)
-        if names is None:
+    for folder in folders:
+        within = _listed(folder)
+        if within is None:
             return None
-        for name in names:
-            found.setdefault(name, []).append(place)
+        for place in _places(folder, processor, within):
+            names = within if place == folder else _listed(place)
+            if names is None:
+                return None
+            for name in names:
+                found.setdefault(name, []).append(place)
     return found
 
 
-def _places(folders: Sequence[str], levels: Sequence[str]) -> Iterator[str]:
-    """Each folder after those in it that are for this processor."""
-    for folder in folders:
-        below = os.path.join(folder, _HWCAPS)  # noqa: PTH118
-        if levels and os.path.isdir(below):  # noqa: PTH112
-            yield from (os.path.join(below, level) for level in levels)  # noqa: PTH118
-        yield folder
+def _places(folder: str, processor: Processor, names: AbstractSet[str]) -> Iterator[str]:
+    """A folder with these names in it, after those in it that are for this processor."""
+    if _HWCAPS in names:
+        yield from (os.path.join(folder, _HWCAPS, level) for level in processor.levels)  # noqa: PTH118
+    # a folder for several words is within one for the first of them
+    if not names.isdisjoint(processor.words):
+        yield from (os.path.join(folder, *words) for words in _together(processor.words))  # noqa: PTH118
+    yield folder
+
+
+def leading_to(folder: Path) -> tuple[Path, ...]:
+    """The folders that the loader may have been given where it looks into this one: itself, or one around it."""
+    words = {_HWCAPS, *_LEVELS, "tls", *_OF_INTEL, *_ADDITIONS, *_PLATFORMS.values()}
+    around = itertools.takewhile(lambda one: one.name in words, (folder, *folder.parents))
+    return folder, *(one.parent for one in around)
+
+
+@functools.cache
+def _together(words: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Some of the words, in the loader's order: with the first before without it, and so on; never none of them."""
+    every = itertools.product((True, False), repeat=len(words))
+    return tuple(dict.fromkeys(tuple(itertools.compress(words, taken)) for taken in every if any(taken)))
 
 
 def _listed(folder: str) -> frozenset[str] | None:
@@ -123,6 +168,20 @@ def _listed(folder: str) -> frozenset[str] | None:
         return frozenset()
     except (OSError, ValueError):
         return None
+
+
+class Processor(NamedTuple):
+    """A processor, as the loader calls it.
+
+    Attributes:
+        platform: what `$PLATFORM` stands for.
+        levels: the names of folders in `glibc-hwcaps` that it takes, the best first.
+        words: names of folders, and of folders in these, that a glibc before 2.37 looks into for it.
+    """
+
+    platform: str = ""
+    levels: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 class Loader(NamedTuple):
@@ -160,60 +219,96 @@ class System(NamedTuple):
     Attributes:
         library_path: the folders of LD_LIBRARY_PATH, as they are written.
         preload: the words of LD_PRELOAD.
+        preload_file: those of `/etc/ld.so.preload`, which come after.
         cache: soname -> file, of the cache.
         loader: the one that programs of this machine usually ask for.
-        levels: the names of folders in `glibc-hwcaps` that this processor takes, the best first.
+        processor: what the loader calls this processor.
         machine: `e_machine` of the processes.
         listed: the folders as they were found; None for each process to look for itself.
     """
 
     library_path: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
+    preload_file: tuple[str, ...] = ()
     cache: Mapping[str, Path] = {}
     loader: Loader = Loader()
-    levels: tuple[str, ...] = ()
+    processor: Processor = Processor()
     machine: int = X86_64
     listed: Folders | None = None
 
 
-def system(variables: Mapping[str, str], machine: int = X86_64, cache_file: Path = cache.CACHE) -> System:
+def system(
+    variables: Mapping[str, str],
+    machine: int = X86_64,
+    cache_file: Path = cache.CACHE,
+    preload_file: Path = Path(PRELOAD_FILE),
+) -> System:
     """What the loader goes by on this machine.
 
     Args:
         variables: of the processes.
         machine: `e_machine` of the processes.
         cache_file: the loader's cache.
+        preload_file: the file that names what every process of the machine loads first.
     """
-    levels = _levels(machine)
+    described = processor(machine, _described(), host.glibc())
     # without a folder in it the variable has no effect; an empty one beside others is the working folder
     written = variables.get("LD_LIBRARY_PATH", "")
     return System(
         library_path=tuple(re.split("[:;]", written)) if written else (),
         preload=tuple(word for word in re.split("[ :]+", variables.get("LD_PRELOAD", "")) if word),
-        cache=cache.read(machine, levels, cache_file),
+        preload_file=tuple(re.sub("#.*", "", _reads(preload_file)).replace(":", " ").split()),
+        cache=cache.read(machine, described.levels, cache_file),
         loader=loader(_LOADERS.get(machine, "/lib/ld.so.1")),
-        levels=levels,
+        processor=described,
         machine=machine,
         listed=Folders(),
     )
 
 
 @functools.cache
-def _levels(machine: int) -> tuple[str, ...]:
-    if machine != X86_64:
-        return ()
+def _described() -> str:
+    """What Linux says of this machine's processors; nothing where there is no telling."""
+    return _reads(Path("/proc/cpuinfo"))
+
+
+def _reads(path: Path) -> str:
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
-        return ()
-    match = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
-    flags = set(match[1].split()) if match else set()
-    found: list[str] = []
-    for name, wanted in reversed(_LEVELS.items()):
-        if not flags.issuperset(wanted.split()):
-            break
-        found.insert(0, name)
-    return tuple(found)
+        return ""
+
+
+@functools.cache
+def processor(machine: int, text: str, glibc: Version | None) -> Processor:
+    """What the loader calls a processor.
+
+    Args:
+        machine: `e_machine` of the processes.
+        text: what `/proc/cpuinfo` says.
+        glibc: the version of the loader; None takes it for a new one.
+    """
+    found = dict(re.findall(r"^(vendor_id|flags|Features)\s*:(.*)$", text, re.MULTILINE))
+    flags = set((found.get("flags") or found.get("Features") or "").split())
+
+    def fitting(rows: Mapping[str, str]) -> list[str]:
+        return [name for name, wanted in rows.items() if flags.issuperset(wanted.split())]
+
+    kernels = _PLATFORMS.get(machine, "")
+    intel = machine == X86_64 and found.get("vendor_id", "").strip() == "GenuineIntel"
+    platform = next(iter(fitting(_OF_INTEL)), kernels) if intel else kernels
+    levels: list[str] = []
+    if machine == X86_64 and (glibc is None or glibc >= _LEVELS_SINCE):
+        for name in reversed(_LEVELS):
+            if name not in fitting(_LEVELS):
+                break
+            levels.insert(0, name)
+    words: list[str] = []
+    if glibc is not None and glibc <= _WORDS_UNTIL and kernels:
+        # the additions of Intel's processors alone are looked for on x86-64, and the processor's own name beside them
+        added = fitting(_ADDITIONS) if intel or machine != X86_64 else []
+        words = ["tls", platform, *added, *([kernels] if machine == X86_64 else [])]
+    return Processor(platform, tuple(levels), tuple(words))
 
 
 _READ: dict[tuple[int, int, int, int], Elf] = {}
@@ -253,10 +348,13 @@ class Process:
             self._main = _Mapped(real, _elf(real, rules.machine), None)
             if self._main.elf.interpreter is not None:
                 self._loader = loader(self._main.elf.interpreter)
-        for word in rules.preload:
-            self._open(word, self._main, via=PRELOAD)
-        if self._main is not None:
-            self._follow(self._main)
+        # what is preloaded is there before anything that it or the program needs
+        words = [(word, PRELOAD) for word in rules.preload] + [(word, PRELOAD_FILE) for word in rules.preload_file]
+        given = [self._map(word, self._main, via) for word, via in words]
+        # of those that cannot be it says so and goes on; what one needs and is not there ends the process all the same
+        self.openings = [one for one in self.openings if one.path is not None and one.fault is None]
+        there = [self._main, *(mapped for _, mapped in given)]
+        self._follow([one for one in there if one is not None])
 
     def open(self, path: Path) -> Opening:
         """Open a file by its path, as Python does with its modules, and all that it needs."""
@@ -270,23 +368,18 @@ class Process:
         return self._open(name, caller, via=None)
 
     def _open(self, name: str, by: _Mapped | None, *, via: str | None) -> Opening:
-        queue: list[tuple[str, _Mapped | None, str | None]] = [(name, by, via)]
-        first: Opening | None = None
-        while queue and len(self.openings) < _MOST:
-            asked, asker, rule = queue.pop(0)
-            opening, mapped = self._map(asked, asker, rule)
-            first = first or opening
-            if rule == PRELOAD and (opening.path is None or opening.fault is not None):
-                # it says so and goes on; what a preloaded library needs and is not there ends the process all the same
-                self.openings.pop()
-            if mapped is not None:
-                queue += [(needed, mapped, None) for needed in mapped.elf.needed]
-        assert first is not None  # noqa: S101 - the queue began with one
-        return first
+        opening, mapped = self._map(name, by, via)
+        self._follow([] if mapped is None else [mapped])
+        return opening
 
-    def _follow(self, mapped: _Mapped) -> None:
-        for name in mapped.elf.needed:
-            self._open(name, mapped, via=None)
+    def _follow(self, begun: Sequence[_Mapped]) -> None:
+        """Map what these need, and what that needs, and so on: the nearest first."""
+        queue = collections.deque((name, by) for by in begun for name in by.elf.needed)
+        while queue and len(self.openings) < _MOST:
+            name, by = queue.popleft()
+            _, mapped = self._map(name, by, None)
+            if mapped is not None:
+                queue.extend((needed, mapped) for needed in mapped.elf.needed)
 
     def _map(self, name: str, by: _Mapped | None, rule: str | None) -> tuple[Opening, _Mapped | None]:
         asker = None if by is None else by.path
@@ -355,12 +448,12 @@ class Process:
         self, folders: Sequence[str], name: str, of: _Mapped | None, via: str, setting: str
     ) -> Iterator[tuple[Path, str, str]]:
         origin = "" if of is None else os.path.dirname(of.path)  # noqa: PTH120
-        words = origin, self._loader.lib, _PLATFORMS.get(self._rules.machine, "")
-        for path in self._listed.paths(_all_expanded(tuple(folders), *words), name, self._rules.levels):
+        words = origin, self._loader.lib, self._rules.processor.platform
+        for path in self._listed.paths(_all_expanded(tuple(folders), *words), name, self._rules.processor):
             yield path, via, setting
 
     def _expanded(self, text: str, origin: str) -> str:
-        return _expanded(text, origin, self._loader.lib, _PLATFORMS.get(self._rules.machine, ""))
+        return _expanded(text, origin, self._loader.lib, self._rules.processor.platform)
 
 
 def _plain(path: Path) -> Path:

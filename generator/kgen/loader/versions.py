@@ -10,10 +10,15 @@ import json
 import mmap
 import os
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from kgen import files
+from kgen import files, process
+from kgen.errors import KgenError
+
+_PATIENCE = 10
+"""Seconds that a distribution's own tool may take."""
 
 _ABOVE = 7
 """So many folders above a library its distribution may be described: `nvidia/cudnn/lib` is three below."""
@@ -30,7 +35,7 @@ def of(path: Path, packages: Sequence[str], text: str | None = None) -> str | No
     found = _installed(path, packages)
     if found is None and text is not None:
         found = _inside(path, text)
-    return found if found is not None else of_dpkg(path)
+    return found or of_dpkg(path) or of_rpm(path) or of_pacman(path)
 
 
 def _installed(path: Path, packages: Sequence[str]) -> str | None:
@@ -93,6 +98,41 @@ def of_dpkg(path: Path, database: Path = Path("/var/lib/dpkg")) -> str | None:
         if version is not None:
             told = version[1].decode("ascii", "replace")
             return told.rpartition("-")[0] or told
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def of_rpm(path: Path) -> str | None:
+    """The version of the RPM that owns a library; None if none does, or there is no rpm.
+
+    Its database is of three forms, according to the distribution, and rpm reads its own.
+    """
+    if shutil.which("rpm") is None:
+        return None
+    try:
+        done = process.run(["rpm", "-q", "--queryformat", "%{VERSION}\\n", "-f", str(path)], timeout=_PATIENCE)
+    except KgenError:
+        return None
+    version, _, more = done.stdout.partition("\n")
+    return version if done.status == 0 and version and not more else None
+
+
+def of_pacman(path: Path, database: Path = Path("/var/lib/pacman/local")) -> str | None:
+    """The upstream version of the package of Arch Linux that owns a library; None if none does.
+
+    Args:
+        path: the file, as the loader finds it.
+        database: pacman's own: a folder a package, called `cudnn-9.10.2.21-1`.
+    """
+    names = {str(one).removeprefix("/").encode() for one in (path, path.resolve())}
+    for folder in sorted(database.glob("*-*-*")):
+        try:
+            rows = files.read(folder / "files").splitlines()
+        except OSError:
+            continue
+        if not names.isdisjoint(rows):
+            # a number before a colon goes before all versions without
+            return folder.name.rsplit("-", 2)[1].rpartition(":")[2]
     return None
 
 

@@ -17,7 +17,8 @@ def _examine(facts: Facts) -> Iterator[Finding]:
     chosen = variables.get(f"_KGEN_SAVED_1_{_SELECTS}" if active else _SELECTS)
     for one in facts.examined:
         backend = one.lock.variables.get(_SELECTS, one.lock.backends[0])
-        if chosen is not None and chosen != backend:
+        # Keras takes an empty one for none
+        if chosen and chosen != backend:
             yield Finding(
                 "fault",
                 (one.lock.environment,),

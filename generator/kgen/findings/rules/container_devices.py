@@ -16,7 +16,8 @@ def _examine(facts: Facts) -> Iterator[Finding]:
         if around.wsl or says.contained is None or around.nodes is None or kind is None or kind not in says.containers:
             continue
         missing = [name for name in says.contained.nodes if name not in around.nodes]
-        if missing and library is not None and library.stem == says.library:
+        # one that no driver is behind is another finding
+        if missing and library is not None and library.stem == says.library and library.answers is not False:
             yield Finding(
                 "fault",
                 (one.lock.environment,),

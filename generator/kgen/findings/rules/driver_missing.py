@@ -16,6 +16,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
         if (
             here.found
             or here.note is not None
+            or around.driver_elsewhere is not None
             or (around.gpu_vendors is not None and says.vendor not in around.gpu_vendors)
         ):
             continue

@@ -25,7 +25,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
             (one.lock.environment,),
             what,
             f"{library.path} (by {library.via})",
-            says.stub,
+            f"what needs {library.stem} cannot be imported" if library.fault else says.stub,
             without(Path(library.path), library.via, facts.around),
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -10,9 +9,9 @@ from typing import Literal
 from packaging.version import InvalidVersion, Version
 
 from kgen.findings.shape import ExaminedEnvironment, Facts, Finding, Rule, SystemLibrary
-from kgen.findings.wording import kind_of, made_again, without
+from kgen.findings.wording import kind_of, looking_first, made_again, without
 from kgen.loader.environment import OpenedLibrary
-from kgen.loader.search import PRELOAD, RPATH, RUNPATH
+from kgen.loader.search import PRELOAD, PRELOAD_FILE, RPATH, RUNPATH
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:
@@ -40,7 +39,7 @@ def _judged(library: OpenedLibrary, one: ExaminedEnvironment, facts: Facts) -> F
 
 
 def _asks(library: OpenedLibrary) -> str:
-    return f"; {library.by} asks for it" if library.by and library.via != PRELOAD else ""
+    return f"; {library.by} asks for it" if library.by and library.via not in {PRELOAD, PRELOAD_FILE} else ""
 
 
 def _missing(library: OpenedLibrary, one: ExaminedEnvironment) -> Finding | None:
@@ -106,8 +105,7 @@ def _away(library: OpenedLibrary, one: ExaminedEnvironment, facts: Facts) -> str
     if library.own is None:
         return made_again(one)
     if library.via == RUNPATH:
-        first = shlex.quote(str(Path(library.own).parent))
-        return f"export LD_LIBRARY_PATH={first}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"
+        return looking_first(Path(library.own).parent)
     return without(Path(library.path or ""), library.via, facts.around)
 
 
@@ -135,10 +133,10 @@ RULE = Rule(
     title="The loader opens another library than the locked one",
     about=(
         "For each library of the accelerator that the environment's frameworks ask for, kgen finds the "
-        "file that the loader of this machine would open: by LD_PRELOAD, DT_RPATH, LD_LIBRARY_PATH, "
-        "DT_RUNPATH, the cache and the default folders, in this order, read from the environment's own "
-        "ELF files. Its version is that of the distribution that it was installed with, or stands in the "
-        "file; the file's name tells none. It is a fault if the loader fails on the file, if it is of "
+        "file that the loader of this machine would open: by LD_PRELOAD, /etc/ld.so.preload, DT_RPATH, "
+        "LD_LIBRARY_PATH, DT_RUNPATH, the cache and the default folders, in this order, read from the "
+        "environment's own ELF files. Its version is that of the distribution that it was installed with, or "
+        "stands in the file; the file's name tells none. It is a fault if the loader fails on the file, if it is of "
         "another major or an older release than the lock's, if its version cannot be told, or if the lock "
         "has no such library and it works beside those that the lock has."
     ),

@@ -25,7 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -100,15 +101,23 @@ def timed(
     return Taken(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
+def interleaved(rounds: int, runs: Mapping[str, Callable[[], Taken]]) -> dict[str, list[Taken]]:
+    """What each run took in the counted rounds; in a round they follow each other, and the first round warms caches."""
+    taken: dict[str, list[Taken]] = {what: [] for what in runs}
+    for _ in range(rounds + 1):
+        for what, run in runs.items():
+            taken[what].append(run())
+    return {what: counted[1:] for what, counted in taken.items()}
+
+
 def solve(rounds: int) -> None:
     """`kgen solve` and `kgen --version` against an interpreter that does nothing."""
-    taken: dict[str, list[Taken]] = {name: [] for name in SOLVES}
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(rounds + 1):
-            for name, command in SOLVES.items():
-                taken[name].append(timed(command, cwd=Path(folder)))
+        taken = interleaved(
+            rounds, {name: partial(timed, command, cwd=Path(folder)) for name, command in SOLVES.items()}
+        )
     for name, counted in taken.items():
-        row(name, counted[1:], 1000, "ms", 0)
+        row(name, counted, 1000, "ms", 0)
 
 
 def lock(rounds: int, index: str | None) -> None:
@@ -116,34 +125,33 @@ def lock(rounds: int, index: str | None) -> None:
 
     Twice: as one types it, where uv looks for an interpreter like the target's, and with `--python`, where it does not.
     """
-    whole: list[Taken] = []
-    peers: dict[str, dict[str, list[Taken]]] = {way: {name: [] for name in REQUESTS} for way in WAYS}
-    for _ in range(rounds + 1):
-        with tempfile.TemporaryDirectory() as folder:
-            whole.append(timed([KGEN, "lock", "--cuda", "12", "--python", PYTHON], cwd=Path(folder), index=index))
-            for way, options in WAYS.items():
-                for name, request in REQUESTS.items():
-                    output = f"{name}{len(options)}.txt"  # never one that is there, whose versions uv would prefer
-                    command = [
-                        UV, "pip", "compile", "-", "--generate-hashes", "--quiet", "--output-file", output,
-                        "--python-version", PYTHON, "--python-platform", "x86_64-manylinux_2_28", *options,
-                    ]  # fmt: skip
-                    text = request.replace(" ", "\n")
-                    peers[way][name].append(timed(command, cwd=Path(folder), text=text, index=index))
-    row("kgen lock --cuda 12, four backends", whole[1:], 1, "s", 2)
-    for way, each in peers.items():
-        for name, taken in each.items():
-            row(f"uv pip compile {way}, {name}", taken[1:], 1, "s", 2)
-        # the first round warms the caches
-        for what, of in (("their sum", sum), ("the slowest of them", max)):
-            ratios = [
+    whole = "kgen lock --cuda 12, four backends"
+
+    def run(command: Sequence[str], text: str | None = None) -> Taken:
+        with tempfile.TemporaryDirectory() as folder:  # uv would prefer the versions of an output that is there
+            return timed(command, cwd=Path(folder), text=text, index=index)
+
+    runs = {whole: partial(run, (KGEN, "lock", "--cuda", "12", "--python", PYTHON))}
+    for way, options in WAYS.items():
+        for name, request in REQUESTS.items():
+            command = (
+                UV, "pip", "compile", "-", "--generate-hashes", "--quiet", "--output-file", "locked.txt",
+                "--python-version", PYTHON, "--python-platform", "x86_64-manylinux_2_28", *options,
+            )  # fmt: skip
+            runs[f"uv pip compile {way}, {name}"] = partial(run, command, request.replace(" ", "\n"))
+    taken = interleaved(rounds, runs)
+    row(whole, taken[whole], 1, "s", 2)
+    for way in WAYS:
+        each = [f"uv pip compile {way}, {name}" for name in REQUESTS]
+        for what in each:
+            row(what, taken[what], 1, "s", 2)
+        peers = list(zip(*(taken[what] for what in each), strict=True))
+        for words, of in (("their sum", sum), ("the slowest of them", max)):
+            found = [
                 ours.seconds / of(one.seconds for one in theirs)
-                for ours, *theirs in list(zip(whole, *each.values(), strict=True))[1:]
+                for ours, theirs in zip(taken[whole], peers, strict=True)
             ]
-            low, high = min(ratios), max(ratios)
-            print(
-                f"{f'  kgen / {what}, round by round':<45} {statistics.median(ratios):6.2f}    ({low:.2f}-{high:.2f})"
-            )
+            spread(f"kgen / {words}", found)
 
 
 def three_extras(folder: Path) -> None:
@@ -180,15 +188,16 @@ def fresh(rounds: int, index: str | None) -> None:
         cache = Path(caches)
         three_extras(Path(name))
         timed((KGEN, "lock"), cwd=Path(name), index=index, cache=cache)
-        taken: dict[str, list[Taken]] = {what: [] for what in commands}
-        for _ in range(rounds + 1):
-            for what, command in commands.items():
-                if what == unknown:
-                    forget(cache)
-                taken[what].append(timed(command, cwd=Path(name), index=index, cache=cache))
+
+        def run(what: str) -> Taken:
+            if what == unknown:
+                forget(cache)
+            return timed(commands[what], cwd=Path(name), index=index, cache=cache)
+
+        taken = interleaved(rounds, {what: partial(run, what) for what in commands})
     for what, counted in taken.items():
-        row(what, counted[1:], 1, "s", 2)
-    *ours, theirs = (counted[1:] for counted in taken.values())
+        row(what, counted, 1, "s", 2)
+    *ours, theirs = taken.values()
     for what, mine in zip(commands, ours, strict=False):
         print(f"{what}, divided by uv's:")
         ratios(mine, theirs)
@@ -200,9 +209,12 @@ def ratios(ours: Sequence[Taken], theirs: Sequence[Taken]) -> None:
         ("by the clock", [one.seconds / other.seconds for one, other in zip(ours, theirs, strict=True)]),
         ("by processor time", [one.cpu / other.cpu for one, other in zip(ours, theirs, strict=True)]),
     ):
-        print(
-            f"{f'  {what}, round by round':<45} {statistics.median(found):6.2f}    ({min(found):.2f}-{max(found):.2f})"
-        )
+        spread(what, found)
+
+
+def spread(what: str, found: Sequence[float]) -> None:
+    """Print ratios that were taken round by round: the median and the range."""
+    print(f"{f'  {what}, round by round':<45} {statistics.median(found):6.2f}    ({min(found):.2f}-{max(found):.2f})")
 
 
 _RUN = """
@@ -224,14 +236,15 @@ def elf(rounds: int, index: str | None) -> None:
         cache = Path(caches)
         three_extras(Path(name))
         timed((KGEN, "lock"), cwd=Path(name), index=index, cache=cache)
-        taken: dict[str, list[Taken]] = {what: [] for what in commands}
-        for _ in range(rounds + 1):
-            for what, command in commands.items():
-                forget(cache)
-                taken[what].append(timed((*command, "--upgrade"), cwd=Path(name), index=index, cache=cache))
+
+        def run(command: Sequence[str]) -> Taken:
+            forget(cache)
+            return timed((*command, "--upgrade"), cwd=Path(name), index=index, cache=cache)
+
+        taken = interleaved(rounds, {what: partial(run, command) for what, command in commands.items()})
     for what, counted in taken.items():
-        row(what, counted[1:], 1, "s", 2)
-    read, unread = (counted[1:] for counted in taken.values())
+        row(what, counted, 1, "s", 2)
+    read, unread = taken.values()
     ratios(read, unread)
 
 
@@ -248,12 +261,11 @@ def again(rounds: int, index: str | None) -> None:
         locked: tuple[tuple[str, ...], ...] = ((KGEN, "lock"), (UV, "lock", "--python", sys.executable))
         for command in locked:
             timed(command, cwd=folder, index=index)
-        taken: dict[str, list[Taken]] = {what: [] for what in commands}
-        for _ in range(rounds + 1):
-            for what, command in commands.items():
-                taken[what].append(timed(command, cwd=folder, index=index))
+        taken = interleaved(
+            rounds, {what: partial(timed, command, cwd=folder, index=index) for what, command in commands.items()}
+        )
     for what, counted in taken.items():
-        row(what, counted[1:], 1000, "ms", 0)
+        row(what, counted, 1000, "ms", 0)
 
 
 def grow(rounds: int, index: str | None) -> None:
@@ -266,16 +278,17 @@ def grow(rounds: int, index: str | None) -> None:
         "kgen lock, four locks": f'{head}python = "{PYTHON}"\n{targets}',
         "kgen lock, forty locks": f"{head}pythons = {json.dumps(pythons)}\n{places}{targets}",
     }
-    taken: dict[str, list[Taken]] = {what: [] for what in settings}
     with tempfile.TemporaryDirectory() as caches:
-        for _ in range(rounds + 1):
-            for what, text in settings.items():
-                forget(Path(caches))
-                with tempfile.TemporaryDirectory() as name:
-                    (Path(name) / "kgen.toml").write_text(text, encoding="utf-8")
-                    taken[what].append(timed([KGEN, "lock"], cwd=Path(name), index=index, cache=Path(caches)))
+
+        def run(text: str) -> Taken:
+            forget(Path(caches))
+            with tempfile.TemporaryDirectory() as name:
+                (Path(name) / "kgen.toml").write_text(text, encoding="utf-8")
+                return timed([KGEN, "lock"], cwd=Path(name), index=index, cache=Path(caches))
+
+        taken = interleaved(rounds, {what: partial(run, text) for what, text in settings.items()})
     for what, counted in taken.items():
-        row(what, counted[1:], 1, "s", 2)
+        row(what, counted, 1, "s", 2)
 
 
 def row(what: str, counted: Sequence[Taken], factor: int, unit: str, digits: int) -> None:

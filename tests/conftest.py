@@ -27,7 +27,7 @@ from tests.channel import serving as serving_channel
 from tests.command import PYTHON, Kgen
 from tests.conda_packages import Channel, small_channel
 from tests.index import Index, serving
-from tests.order import spread
+from tests.order import import_part, spread
 from tests.recorded import MATRIX
 from tests.wheelhouse import Wheelhouse
 
@@ -51,6 +51,17 @@ def pytest_configure() -> None:
     """Ctrl-C is tested, and a shell starts what runs in its background with ctrl-C ignored, which children inherit."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Each of pytest-xdist's workers imports its part of the test modules, before it collects all of them."""
+    here = Path(__file__).resolve().parent
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    everything = any((session.config.invocation_params.dir / word).resolve() == here for word in session.config.args)
+    if workers == 1 or not everything or sys.dont_write_bytecode:
+        return
+    import_part(here, int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")), workers)
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,9 +1,14 @@
-"""The order in which the workers of pytest-xdist take the tests: the longest begin first."""
+"""What the workers of pytest-xdist begin with: each with other modules, and then with the longest tests."""
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
+
+import pytest
 
 _Item = TypeVar("_Item")
 
@@ -33,3 +38,20 @@ def spread(first: Sequence[_Item], rest: Sequence[_Item], workers: int) -> list[
         found += [*own, *rest[taken : taken + others]]
         taken += others
     return found
+
+
+def import_part(folder: Path, worker: int, workers: int) -> None:
+    """Imports the test modules that are this worker's to begin with; the others find their bytecode.
+
+    All workers collect at the same time, in the same order: without this, each rewrites the assertions of most modules,
+    while pytest keeps the bytecode of what one has rewritten.
+
+    Args:
+        folder: where the modules are; Python imports from it.
+        worker: which one this is, from 0.
+        workers: how many there are.
+    """
+    for path in sorted(folder.glob("test_*.py"))[worker::workers]:
+        # one that cannot be imported, or is skipped, is reported when it is collected
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(path.stem)

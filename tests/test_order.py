@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.order import spread
+from tests.order import import_part, spread
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,7 +42,7 @@ def test_each_worker_begins_with_its_part(workers: int, longs: int, others: int)
 
 CONFTEST = """
 import os
-from tests.order import spread
+from tests.order import import_part, spread
 def pytest_collection_modifyitems(items):
     long, short = ([item for item in items if ("long" in item.name) is wanted] for wanted in (True, False))
     items[:] = spread(long, short, int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
@@ -76,3 +76,24 @@ def test_the_stretches_are_those_of_pytest_xdist(tmp_path: Path) -> None:
     for worker in range(2):
         began = (tmp_path / f"began-gw{worker}").read_text().splitlines()
         assert [one.partition("::")[2] for one in began[:2]] == [f"test_long[{worker}]", f"test_long[{worker + 2}]"]
+
+
+def test_each_worker_imports_its_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every module is imported by one of them; one that cannot be, or is skipped, keeps no other from it."""
+    texts = {
+        "a": "",
+        "b": "raise OSError",
+        "c": "import pytest; pytest.skip(allow_module_level=True)",
+        "d": "",
+        "e": "",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"test_part_{name}.py").write_text(text, encoding="utf-8")
+    (tmp_path / "part_helper.py").write_text("", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    imported = []
+    for worker in range(2):
+        before = set(sys.modules)
+        import_part(tmp_path, worker, 2)
+        imported.append(sorted(set(sys.modules) - before))
+    assert imported == [["test_part_a", "test_part_e"], ["test_part_d"]]

@@ -9,15 +9,19 @@ import hashlib
 import itertools
 import json
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kgen import files, host, logins
 from kgen.errors import SettingsError
 from kgen.model import grammar
 from kgen.model.requirement import canonical_name
+
+if TYPE_CHECKING:  # slow to import, and not needed where nothing is read
+    from kgen.wheels import WheelReader
 
 _OWN, _PROJECTS = "uv.toml", "pyproject.toml"
 
@@ -365,6 +369,33 @@ def configured(root: Path) -> tuple[str, ...]:
             urls = [part.get("index-url"), *(extra if isinstance(extra, list) else [extra])]
             named += [(None, url) for url in map(_text, urls) if url]
     return tuple(logins.with_variables([row for row in named if "://" in row[1]], host.variables()))
+
+
+def wheel_reader(
+    root: Path, *, cancel: threading.Event, cache: Path | None = None, within: float | None = None
+) -> WheelReader:
+    """A reader of wheels that trusts, logs in and waits as this machine and the project are configured.
+
+    Args:
+        root: the folder from which on uv looks for its configuration.
+        cancel: set it to make the reader stop.
+        cache: the folder for listings; None for no cache.
+        within: seconds that all answers together may take, from now on; None for no such limit.
+
+    Raises:
+        SettingsError: KGEN_TIMEOUT is no number of seconds.
+    """
+    from kgen.served.file import PATIENCE  # noqa: PLC0415 - slow to import, and not needed where nothing is read
+    from kgen.wheels import WheelReader  # noqa: PLC0415 - as above
+
+    return WheelReader(
+        cache=cache,
+        cancel=cancel,
+        certificates=host.variable("SSL_CERT_FILE"),
+        indexes=configured(root),
+        patience=min(PATIENCE, host.seconds(PATIENCE)),
+        within=within,
+    )
 
 
 def _text(value: object) -> str | None:

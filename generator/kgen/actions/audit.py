@@ -6,12 +6,11 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from kgen import host, index, uvsettings, uvtool, wheels
+from kgen import host, index, uvsettings, uvtool
 from kgen.audit.reading import Reader
 from kgen.audit.run import Audit, Audited, Progress
 from kgen.errors import UnknownNameError
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.served.file import PATIENCE
 from kgen.tables import nearest
 
 
@@ -50,13 +49,7 @@ def audit(
                 hints=[f"kgen matrix audit {near}" if near else "kgen matrix show"],
             )
     cancel = threading.Event()
-    with wheels.WheelReader(
-        cache=None,
-        cancel=cancel,
-        certificates=host.variable("SSL_CERT_FILE"),
-        indexes=uvsettings.configured(root),
-        patience=min(PATIENCE, host.seconds(PATIENCE)),
-    ) as reader:
+    with uvsettings.wheel_reader(root, cancel=cancel) as reader:
         source = Reader(
             index.Index(uvtool.indexes(uvtool.find(), root), reader, cache=host.cache("pages")),
             reader,

@@ -16,7 +16,6 @@ from kgen.formats import interface, vendored
 from kgen.formats.archive import Progress, Report, digest
 from kgen.model.format import Format
 from kgen.model.lockfile import LockedFile, Lockfile
-from kgen.served.file import PATIENCE
 
 _AT_ONCE = 4
 _NAMED = 5
@@ -40,13 +39,7 @@ def fetch(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, Lockfile]]
     """
     progress = Progress(report=report, total=sum(file.size or 0 for file, _ in wanted))
     cancel = threading.Event()
-    with wheels.WheelReader(
-        cache=None,
-        cancel=cancel,
-        certificates=host.variable("SSL_CERT_FILE"),
-        indexes=uvsettings.configured(root),
-        patience=min(PATIENCE, host.seconds(PATIENCE)),
-    ) as reader:
+    with uvsettings.wheel_reader(root, cancel=cancel) as reader:
         places = _Places(root, uvtool.find(), reader)
         if host.is_offline():
             _refuse_absent(root, store, wanted)

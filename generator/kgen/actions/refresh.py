@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import files, host, index, leftovers, parsers, project, storage, uvsettings, uvtool, wheels
+from kgen import files, host, index, leftovers, parsers, project, storage, uvsettings, uvtool
 from kgen.errors import UsageError
 from kgen.matrix import origin
 from kgen.matrix.compatibility import Folder
 from kgen.refresh.facts import FactReader
 from kgen.refresh.run import Progress, Refresh, Refreshed
-from kgen.served.file import PATIENCE
 
 
 def _silent(_text: str) -> None:
@@ -130,14 +129,7 @@ def _refresh(before: Mapping[str, str], root: Path, torch_index: str | None, pro
     cancel = threading.Event()
     program = uvtool.find()
     own = uvtool.own_base(program, root, torch_index)
-    with wheels.WheelReader(
-        cache=None,
-        cancel=cancel,
-        certificates=host.variable("SSL_CERT_FILE"),
-        indexes=uvsettings.configured(root),
-        patience=min(PATIENCE, host.seconds(PATIENCE)),
-        within=host.seconds(_LONGEST),
-    ) as reader:
+    with uvsettings.wheel_reader(root, cancel=cancel, within=host.seconds(_LONGEST)) as reader:
 
         def open_own(name: str, label: str) -> index.Index:
             assert own is not None  # noqa: S101 - it is asked for only then

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from kgen import host, templates, uvsettings, uvtool
 from kgen.formats.wheels.asking import Asker
-from kgen.served.file import PATIENCE
 
 if TYPE_CHECKING:  # slow to import, and not needed where nothing has changed
     from kgen.formats.wheels.aging import Releases
@@ -40,16 +39,8 @@ class Outside:
 
     def open_reader(self) -> WheelReader:
         """What reads wheels; is called while uv is at work: what is slow to import or to prepare is seen to now."""
-        from kgen import wheels  # noqa: PLC0415
-
         templates.prepare("hooks/", "pylock")
-        return wheels.WheelReader(
-            cache=host.cache("wheels"),
-            cancel=self.cancel,
-            certificates=host.variable("SSL_CERT_FILE"),
-            indexes=uvsettings.configured(self.root),
-            patience=min(PATIENCE, host.seconds(PATIENCE)),
-        )
+        return uvsettings.wheel_reader(self.root, cancel=self.cancel, cache=host.cache("wheels"))
 
     def releases(self, reader: WheelReader) -> Releases:
         """What says which releases there are."""

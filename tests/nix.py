@@ -89,6 +89,8 @@ class Nix:
             "NIX_LOG_DIR": str(folder / "log"),
             "NIX_LOCALSTATE_DIR": str(folder / "var"),
             "KERAS_HOME": str(home / "keras"),
+            # `nix develop` leaves a folder there each time
+            "TMPDIR": str(folder / "tmp"),
         }
         return cls(folder=folder, nixpkgs=folder / "nixpkgs", environment=environment)
 
@@ -97,6 +99,7 @@ class Nix:
         settings = folder / "etc"
         settings.mkdir(parents=True)
         (folder / "home").mkdir()
+        (folder / "tmp").mkdir()
         registry = settings / "registry.json"
         registry.write_text('{"flakes": [], "version": 2}\n')
         (settings / "nix.conf").write_text(f"{NIX_CONF}flake-registry = {registry}\n")

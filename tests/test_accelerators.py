@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import tomli
+from packaging.version import Version
 from tests.command import LOCK, Kgen
 from tests.recorded import MATRIX
 
@@ -321,7 +322,7 @@ class TestLock:
         examined = findings.ExaminedEnvironment(lock, locked.folder / "env", whole=True, interpreter=True, free=None)
 
         def found(*gpus: Gpu, **around: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - as typed in Surroundings
-            host = Host(platform="linux-64", devices={"rocm": Devices(None, gpus)})
+            host = Host(platform="linux-64", glibc=Version("2.39"), devices={"rocm": Devices(None, gpus)})
             surroundings = AROUND._replace(**around)
             several = findings.examine(host, surroundings, [examined], matrix, {})
             return [(one.what, one.fix) for one in several]

@@ -376,7 +376,7 @@ class TestLock:
         examined = findings.ExaminedEnvironment(lock, locked.folder / "env", whole=True, interpreter=True, free=None)
 
         def found(devices: Devices, around: Surroundings = AROUND) -> list[tuple[str, str]]:
-            host = Host(platform="linux-64", devices={"tpu": devices})
+            host = Host(platform="linux-64", glibc=Version("2.39"), devices={"tpu": devices})
             return [(one.what, one.fix) for one in findings.examine(host, around, [examined], matrix, {})]
 
         chips = (Gpu("TPU v5e", "v5e", 0),)

@@ -74,6 +74,18 @@ def test_another_accelerator_than_the_environment_is_for_is_a_failure() -> None:
     assert judge(amd, seen(result()), {}).outcome is Outcome.PASSED
 
 
+@pytest.mark.parametrize("asked", ["cuda", "rocm", "tpu", "metal", "xpu"])
+@pytest.mark.parametrize("found", ["cuda", "rocm", "tpu", "metal", "xpu"])
+def test_each_kind_of_device_is_asserted_as_its_own(asked: str, found: str) -> None:
+    device = {**result()["device"], "accelerator": found}
+    verdict = judge(dataclasses.replace(SUBJECT, accelerator=asked), seen(result(device=device)), {})
+    if asked == found:
+        assert verdict.outcome is Outcome.PASSED
+    else:
+        assert (verdict.outcome, verdict.fault) == (Outcome.FAILED, Fault.ELSEWHERE)
+        assert verdict.message == f"the step ran on {found}, and this environment is for {asked}"
+
+
 @pytest.mark.parametrize(
     ("platform", "version", "kind", "accelerator"),
     [

@@ -396,17 +396,20 @@ class Process:
                 facts = path.stat()
                 read = _elf(path, self._rules.machine, facts)
             except ForeignElfError as error:
-                barred = barred or Opening(name, asker, path, rule or via, setting, str(error), passed_over=True)
+                barred = barred or Opening(
+                    name, asker, _plain(path), rule or via, setting, str(error), passed_over=True
+                )
                 continue
             except PermissionError as error:
                 # such files are passed over, and the first tells why there is none where no other is found
-                barred = barred or Opening(name, asker, path, rule or via, setting, error.strerror, passed_over=True)
+                told = error.strerror
+                barred = barred or Opening(name, asker, _plain(path), rule or via, setting, told, passed_over=True)
                 continue
             except (OSError, ValueError) as error:
                 told = getattr(error, "strerror", None) or str(error)
-                return self._noted(Opening(name, asker, path, rule or via, setting, told)), None
+                return self._noted(Opening(name, asker, _plain(path), rule or via, setting, told)), None
             if read.unfit is not None:
-                return self._noted(Opening(name, asker, path, rule or via, setting, read.unfit)), None
+                return self._noted(Opening(name, asker, _plain(path), rule or via, setting, read.unfit)), None
             path = _plain(path)  # noqa: PLW2901 - the same file
             same = self._files.get((facts.st_dev, facts.st_ino))
             self._names[name] = same or path

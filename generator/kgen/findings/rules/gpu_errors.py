@@ -28,13 +28,12 @@ RULE = Rule(
     rank=44,
     title="A GPU's memory has errors that could not be corrected",
     about=(
-        "GPUs of data centres check their memory. Errors that they could not correct since the driver was "
+        "GPUs of data centres check their memory (ECC). Errors that they could not correct since the driver was "
         "loaded are counted; after one, what is computed may be wrong until the GPU is reset, which also "
         "replaces the faulty row."
     ),
     fixing=(
-        "Reset the GPU while nothing runs on it, or restart the machine. If they come back, the GPU "
-        "belongs to its maker."
+        "Reset the GPU while nothing runs on it, or restart the machine. If they come back, have the GPU replaced."
     ),
     examine=_examine,
 )

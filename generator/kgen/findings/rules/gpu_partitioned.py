@@ -37,13 +37,13 @@ RULE = Rule(
     rank=42,
     title="A GPU is divided into instances",
     about=(
-        "In MIG mode a GPU is divided into instances, and CUDA computes on those in its place: each "
-        "counts as a device with its own memory, and a process uses one of them. Without an instance "
-        "there is no device."
+        "NVIDIA's Multi-Instance GPU (MIG) divides one GPU among several users. CUDA then computes on the "
+        "instances in place of the GPU: each counts as a device with its own memory, and a process uses one "
+        "of them. Without an instance there is no device."
     ),
     fixing=(
-        "Choose an instance by its UUID in CUDA_VISIBLE_DEVICES, which the maker's tool lists; or have an "
-        "instance made."
+        "`nvidia-smi --list-gpus` lists the instances. Put the UUID of one into CUDA_VISIBLE_DEVICES, or ask "
+        "the administrator to make one."
     ),
     examine=_examine,
 )

@@ -52,7 +52,7 @@ def _missing(library: OpenedLibrary, one: ExaminedEnvironment) -> Finding | None
         f"{library.name} is nowhere, neither in the environment nor on this machine",
         f"{one.prefix}{_asks(library)}",
         "whatever needs it cannot be imported",
-        f"kgen sync {one.lock.environment}",
+        made_again(one),
     )
 
 
@@ -71,8 +71,8 @@ def _broken(library: OpenedLibrary, one: ExaminedEnvironment, facts: Facts) -> F
 def _replaced(library: OpenedLibrary, known: SystemLibrary, one: ExaminedEnvironment, facts: Facts) -> Finding | None:
     """What it means that a file of this machine is opened."""
     where = f"{library.path} (by {library.via}){_asks(library)}"
-    fix = _away(library, one, facts)
     package, locked = _locked(known, one)
+    fix = _away(library, one, facts)
     if library.own is None and library.stem.partition("_")[0] != library.stem:
         return Finding(
             "fault",
@@ -99,12 +99,13 @@ def _replaced(library: OpenedLibrary, known: SystemLibrary, one: ExaminedEnviron
 
 def _away(library: OpenedLibrary, one: ExaminedEnvironment, facts: Facts) -> str:
     """The command after which a file of this machine is opened no more."""
-    if library.via not in {RPATH, RUNPATH}:
-        return without(Path(library.path or ""), library.via, facts.around)
-    # the framework looks there after the environment's own folders, so there is none in them, or before these
-    if library.own is None:
+    # the environment has lost its own, and without this file there would be none
+    lost = any(Path(row.path).name == library.name for row in one.missing)
+    by_a_framework = library.via in {RPATH, RUNPATH}
+    if library.own is None and (lost or by_a_framework) and library.via not in {PRELOAD, PRELOAD_FILE}:
         return made_again(one)
-    if library.via == RUNPATH:
+    # the framework looks there after the environment's own folders
+    if library.via == RUNPATH and library.own is not None:
         return looking_first(Path(library.own).parent)
     return without(Path(library.path or ""), library.via, facts.around)
 

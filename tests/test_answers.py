@@ -23,6 +23,7 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requestfield import RequestField
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Conflict, Resolution, Suggestion
+from kgen.solver import python as choosing
 from kgen.solver.python import best_python
 from kgen.solver.resolve import solve
 
@@ -286,6 +287,23 @@ def test_the_python_that_nobody_names(matrix: CompatibilityMatrix) -> None:
     assert best_python(matrix, requests) == "3.13"
     assert best_python(matrix, [request_of("tensorflow jax torch --cuda 12")]) == "3.13"
     assert best_python(matrix, [request_of("tensorflow --cuda 11")]) == "3.11"
+
+
+def test_no_request_is_solved_twice_on_a_python(matrix: CompatibilityMatrix, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Python gives both their best, so all are compared; what was solved to find that out is not solved again."""
+    solved: list[tuple[str, str]] = []
+
+    def counted(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[Version, ...]:
+        solved.append((request.name, request.python))
+        return frameworks(matrix, request)
+
+    frameworks = choosing._frameworks
+    monkeypatch.setattr(choosing, "_frameworks", counted)
+    requests = [request_of("tensorflow --cuda 11"), request_of("jax --cuda 12")._replace(name="other")]
+    assert best_python(matrix, requests) == "3.11"
+    pythons = {python for _, python in solved}
+    assert len(pythons) > 1
+    assert len(solved) == len(set(solved)) == 2 * len(pythons)
 
 
 def test_a_python_that_nobody_asked_for_does_not_stand_in_the_way(matrix: CompatibilityMatrix) -> None:

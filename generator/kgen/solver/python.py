@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import functools
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from packaging.version import Version
@@ -44,14 +45,16 @@ def best_python(
         # it is the day that has to be told, and on the oldest Python with a release it can be told best
         built = [row.version for row in reversed(known) if _is_built(matrix, requests, row.version)]
         minors = built[:1] or [row.version for row in known]
+
+    @functools.cache
+    def given(position: int, python: str) -> tuple[Version, ...]:
+        return _frameworks(matrix, requests[position]._replace(python=python))
+
     ceilings = [_ceiling(matrix, request) for request in requests]
     for python in minors:
-        if all(
-            _frameworks(matrix, request._replace(python=python)) == ceiling
-            for request, ceiling in zip(requests, ceilings, strict=True)
-        ):
+        if all(given(position, python) == ceiling for position, ceiling in enumerate(ceilings)):
             return python
-    return _compromise(matrix, requests, minors)
+    return _compromise(matrix, requests, minors, given)
 
 
 def equally_good(
@@ -99,22 +102,29 @@ class _Possible(NamedTuple):
     free: int = 0
 
 
-def _compromise(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], minors: Sequence[str]) -> str:
-    gives = {
-        python: [_frameworks(matrix, request._replace(python=python)) for request in requests] for python in minors
-    }
-    unsolved = [python for python in minors if not any(gives[python])]
-    closest = {**dict.fromkeys(minors, _Possible()), **{one: _possible(matrix, requests, one) for one in unsolved}}
-    best = [
-        max((given for python in minors if (given := gives[python][position])), default=())
-        for position in range(len(requests))
-    ]
+def _compromise(
+    matrix: CompatibilityMatrix,
+    requests: Sequence[EnvironmentRequest],
+    minors: Sequence[str],
+    given: Callable[[int, str], tuple[Version, ...]],
+) -> str:
+    """The Python on which most requests get the best that any Python gives them; where none solves any, the closest.
 
-    def worth(python: str) -> tuple[int, int, _Possible, Version]:
-        given = gives[python]
-        satisfied = sum(1 for got, wanted in zip(given, best, strict=True) if got and got == wanted)
-        solved = sum(1 for got in given if got)
-        return satisfied, solved, closest[python], Version(python)
+    Args:
+        matrix: the facts.
+        requests: what is asked for.
+        minors: the Pythons to choose from.
+        given: the versions that a request, by its position, gets on a Python; () if it has no solution there.
+    """
+    gives = {python: [given(position, python) for position in range(len(requests))] for python in minors}
+    if not any(map(any, gives.values())):
+        return max(minors, key=lambda python: (_possible(matrix, requests, python), Version(python)))
+    best = [max(got) for got in zip(*gives.values(), strict=True)]
+
+    def worth(python: str) -> tuple[int, int, Version]:
+        got = gives[python]
+        satisfied = sum(1 for one, wanted in zip(got, best, strict=True) if one and one == wanted)
+        return satisfied, sum(map(bool, got)), Version(python)
 
     return max(minors, key=worth)
 

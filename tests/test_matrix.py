@@ -359,6 +359,8 @@ ALLOWED = {
     ("formats/wheels/lock.py", "2.17"),  # what the old names of manylinux stand for, by the PEPs that define them
     ("formats/wheels/lock.py", "2.12"),
     ("formats/wheels/lock.py", "2.5"),
+    ("loader/search.py", "2.33"),  # glibc's releases between which its loader searches otherwise, by its source
+    ("loader/search.py", "2.36"),
     ("matrix/reader.py", "0.0"),  # stands for a version that could not be read
     ("refresh/fits.py", "2.17"),  # as in formats/wheels/lock.py
     ("refresh/fits.py", "2.12"),

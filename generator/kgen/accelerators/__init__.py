@@ -184,7 +184,8 @@ class DriverHelp(NamedTuple):
         library_asked: a function in it that fills in the driver's version and starts no device.
         stub: what happens with such a stub.
         assembler: the program of its toolkit that makes machine code, which compilers start; empty if there is none.
-        assembler_packages: the packages whose version is the toolkit's, the one with the program first.
+        assembler_packages: the packages whose version is the toolkit's, without the major that a name may end with;
+            the one with the program first.
         places: folders that its library is put into where no program looks by itself: a variable leads there.
         other_module: a module of the kernel that serves the devices in the place of the maker's driver.
         vendor: the PCI vendor of its devices, in lower-case hexadecimal; empty if they are on no such bus.

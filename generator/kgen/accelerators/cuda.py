@@ -65,10 +65,7 @@ class _Cuda(Kind):
         other_module="nouveau",
         stub="it is for linking only: every call fails with CUDA error 34, and the GPU seems not to be there",
         assembler="ptxas",
-        assembler_packages=(
-            *("nvidia-cuda-nvcc", "nvidia-cuda-nvcc-cu12", "nvidia-cuda-nvcc-cu11"),
-            *("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime-cu11"),
-        ),
+        assembler_packages=("nvidia-cuda-nvcc", "nvidia-cuda-runtime"),
         places=(
             "/run/opengl-driver/lib",  # NixOS
             "/.singularity.d/libs",  # Apptainer and Singularity, with --nv

@@ -343,7 +343,7 @@ class Problem:
         )
         for name, versions in parts.items():
             for term, requirement in self._requirements.get(name, ()):
-                if requirement.specifier:
+                if requirement.specifier and not self.is_held(term):  # the framework's own version is held, too
                     mask = mask_where(versions, lambda one, of=requirement: one is not None and one in of.specifier)
                     variable.filters.append(Filter((term,), mask))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +20,13 @@ _SHARED = ("/bin", "/usr/bin", "/usr/local/bin")
 def _examine(facts: Facts) -> Iterator[Finding]:
     for one in facts.accelerated:
         kind = kind_of(one.lock)
-        locked = next(
-            (one.lock.versions[name] for name in kind.driver_help.assembler_packages if name in one.lock.versions), None
+        named = (
+            version
+            for stem in kind.driver_help.assembler_packages
+            for name, version in one.lock.versions.items()
+            if re.fullmatch(rf"{re.escape(stem)}(-cu\d+)?", name)
         )
+        locked = next(named, None)
         for tool in facts.around.assemblers if locked is not None else ():
             if locked is None or tool.version is None or Path(tool.path).name != kind.driver_help.assembler:
                 continue

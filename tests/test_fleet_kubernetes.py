@@ -300,7 +300,7 @@ def test_whoever_stops_comparing_leaves_no_job(kgen: Kgen, cluster: Cluster, tmp
             for _ in range(2):
                 assert process.stderr.readline().endswith("jax-cuda12: submitted\n")
             process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 130
+            assert process.wait(30) == 130, process.stderr.read()
         assert len(cluster.deleted) == gone
 
 

@@ -24,6 +24,7 @@ from tests.recorded import MATRIX
 from tests.wheelhouse import Wheel
 
 from kgen import __main__, __version__, uvtool
+from kgen.cli import main
 from kgen.cli.main import run
 from kgen.errors import ExitStatus
 from kgen.matrix.origin import FOLDER_VARIABLE
@@ -872,3 +873,17 @@ def test_a_gpu_that_nothing_serves_is_the_cause_whatever_the_python(kgen: Kgen) 
     assert done.status == 3
     assert "you asked for gpu 12.0 (--gpu)" in done.stderr
     assert "wheel for Python" not in done.stderr
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_what_becomes_of_an_interrupt_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, interrupted: bool
+) -> None:
+    """As Python makes a RuntimeError of it where a class is being made, in a module that is being imported."""
+
+    def fail(_: object) -> int:
+        raise RuntimeError("Error calling __set_name__") from (KeyboardInterrupt() if interrupted else OSError())
+
+    monkeypatch.setattr(main, "_run", fail)
+    assert main.run(["solve", "jax"]) == (130 if interrupted else 5)
+    assert ("a bug in kgen" in capsys.readouterr().err) is not interrupted

@@ -45,6 +45,9 @@ def run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     except BaseException as error:  # noqa: BLE001 - this is the end of the line; faults in Rust are no `Exception`
+        if _follows_interrupt(error):
+            console.say(INTERRUPTED)
+            return ExitStatus.INTERRUPTED
         console.bug(error, words, debug=debug)
         return ExitStatus.BUG
     return status
@@ -77,6 +80,14 @@ def _run(argv: Sequence[str]) -> int:
     except typer.Exit as end:  # of the help, which has been printed; of a program that is not there
         return end.exit_code
     return status
+
+
+def _follows_interrupt(error: BaseException) -> bool:
+    """Whether an error is what became of ctrl-C: a library that is interrupted may raise another one for it."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__cause__ or seen.__context__
+    return seen is not None
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:

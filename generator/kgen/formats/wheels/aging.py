@@ -196,9 +196,12 @@ def _asks_early(request: EnvironmentRequest, name: str) -> bool:
 def _allowed(request: EnvironmentRequest, name: str, releases: Releases) -> Mapping[Version, Sequence[IndexFile]]:
     """The releases that what is asked for does not exclude; pre-releases only of a project that has nothing else."""
     every = releases.of(name)
+    cutoff = uvsettings.days_of_packages(request.uv).get(name, request.cutoff)
     stable = {version: files for version, files in every.items() if not version.is_prerelease}
     return {
-        version: files for version, files in (stable or every).items() if _is_allowed(request, name, version, files)
+        version: files
+        for version, files in (stable or every).items()
+        if _is_allowed(request, name, version, files, cutoff)
     }
 
 
@@ -206,11 +209,12 @@ def _is_early(version: Version | None) -> bool:
     return version is not None and version.is_prerelease
 
 
-def _is_allowed(request: EnvironmentRequest, name: str, version: Version, files: Sequence[IndexFile]) -> bool:
+def _is_allowed(
+    request: EnvironmentRequest, name: str, version: Version, files: Sequence[IndexFile], cutoff: datetime.date | None
+) -> bool:
     """Whether what is asked for does not exclude a release."""
     wishes = (*request.dependencies, *request.requirements, *request.constraints)
     days = [file.uploaded for file in files if file.uploaded is not None]
-    cutoff = uvsettings.days_of_packages(request.uv).get(name, request.cutoff)
     return (
         not all(file.yanked is not None for file in files)
         and all(version in wish.specifier for wish in wishes if wish.name == name)

@@ -61,6 +61,10 @@ REQUESTS: dict[str, str] = {
 WAYS: dict[str, tuple[str, ...]] = {"by hand": (), "--python": ("--python", sys.executable)}
 
 
+_AGE = 3
+"""Seconds after which kgen believes that a file has not changed since it looked."""
+
+
 class Taken(NamedTuple):
     """Seconds on the clock, and seconds of processor time."""
 
@@ -249,10 +253,18 @@ def elf(rounds: int, index: str | None) -> None:
 
 
 def again(rounds: int, index: str | None) -> None:
-    """`kgen lock` and `uv lock` where all is locked already, against an interpreter that does nothing."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    """`kgen lock` and `uv lock` where all is locked already, against an interpreter that does nothing.
+
+    kgen twice: where nothing has changed since it looked, and where it has to look at everything again.
+    """
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as caches:
+        folder, cache = Path(name), Path(caches)
         three_extras(folder)
+
+        def looking() -> Taken:
+            shutil.rmtree(cache / "replay", ignore_errors=True)
+            return timed((KGEN, "lock"), cwd=folder, index=index, cache=cache)
+
         commands: dict[str, tuple[str, ...]] = {
             "python -c pass": (sys.executable, "-c", "pass"),
             "kgen lock, four environments, nothing to do": (KGEN, "lock"),
@@ -260,10 +272,13 @@ def again(rounds: int, index: str | None) -> None:
         }
         locked: tuple[tuple[str, ...], ...] = ((KGEN, "lock"), (UV, "lock", "--python", sys.executable))
         for command in locked:
-            timed(command, cwd=folder, index=index)
-        taken = interleaved(
-            rounds, {what: partial(timed, command, cwd=folder, index=index) for what, command in commands.items()}
-        )
+            timed(command, cwd=folder, index=index, cache=cache)
+        time.sleep(_AGE)
+        runs: dict[str, Callable[[], Taken]] = {"the same, everything looked at again": looking}
+        runs |= {
+            what: partial(timed, command, cwd=folder, index=index, cache=cache) for what, command in commands.items()
+        }
+        taken = interleaved(rounds, runs)
     for what, counted in taken.items():
         row(what, counted, 1000, "ms", 0)
 

@@ -229,7 +229,7 @@ _OF_COMMANDS = {
         "fields",
         "model",
     ),
-    *("host", "matrix.origin", "process", "project", "shells", "storage", "tables", "templates"),
+    *("host", "matrix.origin", "process", "project", "replay", "shells", "storage", "tables", "templates"),
 }
 # What else a command imports: values to print, and what is yet to move into an action. Nothing is to be added here
 # that does something.

@@ -31,6 +31,10 @@ def main() -> int:
 
         console.result(f"kgen {__version__}")
         os._exit(console.finished(0))
+    from kgen import replay  # noqa: PLC0415 - as above
+
+    if replay.again(arguments):
+        os._exit(0)
     # A run makes many objects and keeps most of them to its end: looking for garbage costs it 10 ms and finds none.
     gc.disable()
     try:
@@ -46,6 +50,8 @@ def main() -> int:
     if interruptible:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     status = run(arguments)
+    if status == 0:
+        replay.keep()
     # All that was opened is closed. What is left is to take down thousands of objects one by one, which costs a tenth
     # of a solve, and after ctrl-C to wait for a thread that sits in a read of the network.
     os._exit(status)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import __version__, files
+from kgen import __version__, files, replay
 from kgen.project import PYPROJECT
 
 RECORD = "share/kgen/project"
@@ -121,6 +121,7 @@ def _said_otherwise(data: Mapping[str, Any], root: Path) -> Mapping[str, Any] | 
 
 def _reads_setuptools(root: Path) -> bool:
     """Whether setuptools finds a package in a folder by its own files; other tools read `setup.cfg` too."""
+    replay.looked(root / "setup.py")
     return (root / "setup.py").is_file() or _name_in_setup_cfg(root) is not None
 
 
@@ -137,6 +138,7 @@ def setup_cfg(root: Path, section: str, option: str) -> str | None:
         option: the name in it.
     """
     path = root / SETUP_CFG
+    replay.looked(path)
     if not path.is_file():
         return None
     import configparser  # noqa: PLC0415 - few projects have such a file

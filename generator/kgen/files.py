@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from kgen import replay
 from kgen.errors import FileError
 
 SMALL = 4 << 20
@@ -115,6 +116,7 @@ class open_regular:  # noqa: N801 - used as the function `open` is
         self._path = path
 
     def __enter__(self) -> _Reader:
+        replay.looked(self._path)
         try:
             # looked at before it is opened, as opening a device may do something; and after, as it may have changed
             _refuse_other(self._path.stat(), self._path)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from packaging.version import Version
 
-from kgen import files, trees
+from kgen import files, replay, trees
 from kgen.accelerators import kind, title
 from kgen.matrix.candidates import BuildTarget, driver_floor, least_floor, locked_build, serves
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -69,6 +69,7 @@ def changed_sources(lock: Lockfile) -> Iterator[str]:
     for tree in lock.trees:
         folder = tree.folder(lock.path)
         if folder is not None:
+            replay.looked(folder)
             try:
                 now = trees.digest(trees.reading(folder)) if folder.is_dir() else None
             except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-from kgen import accelerators, files
+from kgen import accelerators, files, places, replay
 from kgen.accelerators import Devices
 from kgen.errors import SettingsError
 
@@ -53,16 +53,12 @@ def variable(name: str) -> str | None:
 
 
 def cache(name: str) -> Path:
-    """A folder in kgen's own cache, which KGEN_CACHE_DIR moves; it may not be there yet."""
-    override = variable("KGEN_CACHE_DIR")
-    if override:
-        return Path(override).expanduser() / name
-    if sys.platform.startswith("linux"):  # as platformdirs has it, which is slow to import, and every command asks
-        base = variable("XDG_CACHE_HOME") or ""
-        return (Path(base) if base.startswith("/") else Path("~/.cache").expanduser()) / "kgen" / name
-    import platformdirs  # noqa: PLC0415 - as above
+    """A folder in kgen's own cache, which KGEN_CACHE_DIR moves; it may not be there yet.
 
-    return Path(platformdirs.user_cache_dir("kgen")) / name
+    Raises:
+        RuntimeError: this user has no home folder.
+    """
+    return Path(places.cache(name))
 
 
 OFFLINE = "UV_OFFLINE"
@@ -102,7 +98,12 @@ def program(name: str, path: str | None = None) -> str | None:
     """The program of this name that is first on PATH, or on the one given; None if there is none."""
     places = os.get_exec_path(None if path is None else {"PATH": path})
     files = (os.path.join(place, name) for place in places)  # noqa: PTH118 - asked at each start
-    return next((file for file in files if os.path.isfile(file) and os.access(file, os.X_OK)), None)  # noqa: PTH113
+    return next((file for file in files if _is_program(file)), None)
+
+
+def _is_program(file: str) -> bool:
+    replay.looked(file)
+    return os.path.isfile(file) and os.access(file, os.X_OK)  # noqa: PTH113 - as above
 
 
 def has_program(name: str, path: str | None = None) -> bool:

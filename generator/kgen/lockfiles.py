@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kgen import accelerators, files
+from kgen import accelerators, files, replay
 from kgen.errors import NotLockedError, OtherPlatformError, SettingsError, UsageError
 from kgen.model import format as formats
 from kgen.model import grammar
@@ -66,6 +66,7 @@ def is_hook(path: str) -> bool:
 def environments(root: Path) -> tuple[LockedEnvironment, ...]:
     """Every environment that the project has a lock of, sorted by name."""
     found = []
+    replay.looked(root / LOCKS)
     try:
         folders = sorted((root / LOCKS).iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -73,6 +74,7 @@ def environments(root: Path) -> tuple[LockedEnvironment, ...]:
     except OSError as error:
         raise files.unreadable(root / LOCKS, error) from error
     for folder in folders:
+        replay.looked(folder)
         if re.fullmatch(grammar.NAME, folder.name) and folder.is_dir():
             try:
                 inside = list(folder.iterdir())

@@ -19,10 +19,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, final
 
+from kgen import replay
 from kgen.errors import Cancelled, FileError, MissingProgramError, OutsideError, TimedOut
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def run(
     cancel: threading.Event | None = None,
     keep: int | None = None,
     hear: Callable[[str], None] | None = None,
+    reads: Iterable[str | os.PathLike[str]] | None = None,
 ) -> Completed:
     """Runs a program to its end and returns what it said; any exit status is an answer, not an error.
 
@@ -110,6 +112,8 @@ def run(
             thread only, which then tells the others in this way.
         keep: about so many bytes are kept of the end of each stream, where a program may print without end.
         hear: called with each line that it writes on stderr, without its end, as soon as it is there.
+        reads: all that its answer depends on besides its arguments and its environment, and that is all that it does;
+            None where nobody can say (:mod:`kgen.replay`).
 
     Raises:
         TimedOut: it did not end in time; holds what it had said until then.
@@ -119,6 +123,11 @@ def run(
     words = tuple(args)
     program = words[0]
     _refuse_if_set(cancel, program)
+    if reads is None:
+        replay.forget()
+    else:
+        for path in reads:
+            replay.looked(path)
     deadline = None if timeout is None else time.monotonic() + timeout
     child = _start(words, env=env, cwd=cwd, has_input=stdin is not None)
     with _Pipes(child, stdin, keep, hear) as pipes, _family_of(child, pipes):

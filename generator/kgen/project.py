@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kgen import files, host
+from kgen import files, host, replay
 from kgen.errors import FileError, SettingsError
 from kgen.model.grammar import is_line, printable
 
@@ -237,7 +237,12 @@ def _may_hold_settings(folder: Path) -> bool:
 
 
 def _holds_locks(folder: Path) -> bool:
-    return next((folder / LOCKS).glob("*/pylock.*.toml"), None) is not None
+    replay.looked(folder / LOCKS)
+    for inside in (folder / LOCKS).glob("*"):
+        replay.looked(inside)
+        if next(inside.glob("pylock.*.toml"), None) is not None:
+            return True
+    return False
 
 
 def _holds_package(folder: Path) -> bool:
@@ -249,6 +254,7 @@ def _holds_package(folder: Path) -> bool:
 
 
 def _exists(path: Path) -> bool:
+    replay.looked(path)
     try:
         path.lstat()
     except OSError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
+from kgen import replay
 from kgen.errors import InstallationError
 
 FolderName = Literal["matrix", "templates", "nix"]
@@ -29,6 +30,7 @@ def folder(name: FolderName) -> Path:
     if packed.is_dir():
         return packed
     in_repository = here.parents[2] / name
+    replay.looked(in_repository)
     if in_repository.is_dir():
         return in_repository
     raise InstallationError(

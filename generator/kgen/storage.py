@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from kgen import files, host
+from kgen import files, host, replay
 from kgen.errors import BusyError, FileError, ObstructedError, OutsideError
 
 _NEW = ".kgen-new"
@@ -77,6 +77,7 @@ def recover(locks: Path) -> None:
 
 def is_settled(locks: Path) -> bool:
     """Whether no killed run left anything in this folder that :func:`recover` would see to first."""
+    replay.looked(locks)
     with contextlib.suppress(OSError):
         return not any(_SIBLING.fullmatch(path.name) or path.name == _LOCK for path in locks.iterdir())
     return False

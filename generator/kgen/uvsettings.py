@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kgen import files, host, logins
+from kgen import files, host, logins, replay
 from kgen.errors import SettingsError
 from kgen.model import grammar
 from kgen.model.requirement import canonical_name
@@ -434,6 +434,7 @@ def _one_of(*paths: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
 def _table(path: Path) -> Mapping[str, Any] | None:
     import tomli  # noqa: PLC0415 - not every use of uv needs it
 
+    replay.looked(path)
     try:
         if not path.is_file() or path.stat().st_size > _CONFIGURATION:
             return None

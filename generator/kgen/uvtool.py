@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from kgen.errors import (
 )
 
 if TYPE_CHECKING:
+    import os
     import threading
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType({"UV_PYTHON_DOWNLOADS": "never"})
@@ -83,6 +84,7 @@ def run(
     timeout: float | None = None,
     cancel: threading.Event | None = None,
     hear: Callable[[str], None] | None = None,
+    reads: Iterable[str | os.PathLike[str]] | None = None,
 ) -> process.Completed:
     """Runs uv, as :func:`kgen.process.run` does, with what is common to all of its runs.
 
@@ -97,6 +99,7 @@ def run(
             timeout=timeout,
             cancel=cancel,
             hear=hear,
+            reads=reads,
         )
 
 
@@ -204,7 +207,7 @@ def own_index(program: str, root: Path, package: str, label: str) -> str:
     return found[1]
 
 
-def requirements_in(program: str, path: Path, *, root: Path) -> tuple[str, ...]:
+def requirements_in(program: str, path: Path, *, root: Path, reads: Iterable[Path] | None = None) -> tuple[str, ...]:
     """The requirements in a file of requirements or constraints, as uv understands it: standard text, sorted.
 
     uv writes them into a project that goes with the call. It asks no index and builds nothing; files that the file
@@ -214,6 +217,7 @@ def requirements_in(program: str, path: Path, *, root: Path) -> tuple[str, ...]:
         program: the path of uv.
         path: the file.
         root: the folder that paths in it are relative to.
+        reads: the file and all that it names; None where that is not known.
 
     Raises:
         OutsideError: it is not there, or uv cannot read it.
@@ -236,6 +240,7 @@ def requirements_in(program: str, path: Path, *, root: Path) -> tuple[str, ...]:
             ],
             cwd=root,
             timeout=_SECONDS,
+            reads=None if reads is None else (program, *reads),
         )
         if done.status != 0:
             said = words(done.stderr)

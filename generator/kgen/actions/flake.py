@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from kgen import __version__, files, host, lockfiles, parsers, resources, storage
+from kgen import __version__, files, host, lockfiles, parsers, replay, resources, storage
 from kgen.emitters.nix import CARRIED, PLATFORMS, carries, default_environment, render_flake
 from kgen.errors import KgenError
 from kgen.project import LOCKS
@@ -79,6 +79,7 @@ def is_missing(settings: Settings) -> bool:
     """Whether locking would write the project's `flake.nix`, or what that imports: it is wanted, and not there."""
     if settings.nix is False or not served(settings):
         return False
+    replay.looked(settings.root / NAME)
     if not (settings.root / NAME).exists():
         return True
     return _carries(settings) and _read(settings.root / LOCKS / CARRIED / _STAMP) != _stamp()

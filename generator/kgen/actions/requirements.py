@@ -7,13 +7,13 @@ import functools
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli
 
-from kgen import files, parsers, trees
+from kgen import files, parsers, replay, trees
 from kgen.actions.pythons import poetry_range
 from kgen.editable import SETUPTOOLS, finds_packages, project_build
 from kgen.errors import SettingsError, UsageError
@@ -440,6 +440,7 @@ class _Reader:
         for key, rows in {**groups, "dev-dependencies": _table(poetry, "dev-dependencies")}.items():
             ignored = [name for name in rows if canonical_name(name) not in taken]
             self._note_ignored(ignored, f"tool.poetry.{key}", _FOREIGN[0])
+        replay.looked(self.settings.root / PIXI)
         if self.settings.file is None and (self.settings.root / PIXI).is_file():
             self._notes.append(f"kgen ignores {PIXI}, which only pixi reads; `kgen init --from pixi` takes it over")
 
@@ -454,10 +455,9 @@ class _Reader:
             return path is not None and path.resolve() == root and project_build(_pyproject(root), root) is not None
         return False
 
-    def _note_unread(self, path: str) -> None:
-        """Name what a file, and those that it names, say besides requirements; keep the constraints among them."""
-        root = self.settings.root
-        for one in _with_inner(path, root):
+    def _note_unread(self, read: Iterable[_RequirementFile]) -> None:
+        """Name what files say besides requirements; keep the constraints that they name."""
+        for one in read:
             found = sorted({match[1] for match in _UNREAD.finditer(one.text)})
             if found:
                 said = f"kgen ignores {', '.join(found)} in {grammar.printable(one.path)}"
@@ -480,7 +480,12 @@ class _Reader:
             except ValueError as error:
                 self.faults.append(f"{path}: {error}")
                 continue
-            texts = uvtool.requirements_in(uvtool.find(), root / path, root=root) if script is None else script
+            inner = tuple(_with_inner(path, root)) if script is None else ()
+            # where a variable is part of a path, only uv knows which file it has read
+            reads = None if any("${" in one.text for one in inner) else [root / one.path for one in inner]
+            texts = script or ()
+            if script is None:
+                texts = uvtool.requirements_in(uvtool.find(), root / path, root=root, reads=reads)
             for text in texts:
                 try:
                     one = parse(text)
@@ -493,8 +498,7 @@ class _Reader:
                     texts = tuple(other for other in texts if other != text)
                 else:
                     yield one
-            if script is None:
-                self._note_unread(path)
+            self._note_unread(inner)
             self._notes.append(f"{len(texts)} {what}{'' if len(texts) == 1 else 's'} of {grammar.printable(path)}")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import __version__, fields, files, freshness, host, lockfiles, storage, uvsettings
+from kgen import __version__, fields, files, freshness, host, lockfiles, replay, storage, uvsettings
 from kgen.actions import flake
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Draft
@@ -213,8 +213,16 @@ def _keep(place: Path, content: bytes) -> None:
 def _digest(folder: Path) -> str:
     """What identifies everything in the folder of an environment."""
     return lockfiles.digest_of_files(
-        {path.relative_to(folder).as_posix(): files.read(path) for path in folder.rglob("*") if path.is_file()}
+        {path.relative_to(folder).as_posix(): files.read(path) for path in _inside(folder) if path.is_file()}
     )
+
+
+def _inside(folder: Path) -> list[Path]:
+    """All that is in the folder of an environment, at whatever depth."""
+    found = list(folder.rglob("*"))
+    for path in (folder, *found):
+        replay.looked(path)
+    return found
 
 
 def _memory(root: Path, environment: str, form: Format | None = None) -> Path:
@@ -289,7 +297,7 @@ class _Locks:
     def _is_whole(self, request: EnvironmentRequest) -> bool:
         """Whether the folder holds the hooks that kgen writes now, and nothing that locking would take away."""
         folder = self._folder(request)
-        inside = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+        inside = {path.relative_to(folder).as_posix() for path in _inside(folder)}
         wanted = set(hooks.places())
         left_over = {path for path in inside if lockfiles.is_hook(path)} - wanted
         platforms = {found for path in inside if (found := formats.default().platform_of(path))}

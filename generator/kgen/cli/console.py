@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
+from kgen import replay
 from kgen.errors import BUG_CODE, ExitStatus, FileError, KgenError
 from kgen.host import is_terminal, variable
 from kgen.model.grammar import printable
@@ -58,6 +59,7 @@ def program(text: str) -> None:
     if stream is None:  # it was closed before kgen was started
         return
     try:
+        replay.forget()  # bytes, which may be no text
         stream.flush()
         stream.buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
         stream.buffer.flush()
@@ -92,6 +94,7 @@ def _write(stream: TextIO | None, text: str) -> None:
     """Prints; where that is impossible, the command goes on to its end, and :func:`finished` tells of it."""
     if stream is None:  # it was closed before kgen was started
         return
+    replay.told(stream, text)
     try:
         stream.write(text)
     except UnicodeEncodeError:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from kgen import host
+from kgen import host, replay
 from kgen.actions import flake, plan
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Draft, RequestFlags
@@ -110,7 +110,9 @@ def lock_and_tell(asked: RequestFlags, options: LockOptions, *, json: bool = Fal
     options = options._replace(reasons=json)
     there = all_standing(matrix, drafted, options)
     if there is not None:
+        replay.settle()
         return _tell_standing(there, drafted, dry_run=options.dry_run)
+    replay.forget()
     from kgen.cli import locking  # noqa: PLC0415 - to print what is locked takes no solver
 
     return locking.lock_and_tell(matrix, plan.complete(drafted, matrix), options, json=json)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from kgen import __version__, files, lockfiles, resources, shells, storage, templates
+from kgen import __version__, files, lockfiles, replay, resources, shells, storage, templates
 from kgen.emitters.quoting import quote_comment
 from kgen.errors import OutsideError
 from kgen.model import grammar
@@ -90,7 +90,8 @@ def digest(environment: str, variables: Mapping[str, str], *, cache: Path) -> st
 def _sources() -> str:
     """What tells the templates of the hooks from others."""
     folder = resources.folder("templates") / "hooks"
-    return lockfiles.digest_of_files({path.name: path.read_bytes() for path in folder.iterdir()})
+    replay.looked(folder)
+    return lockfiles.digest_of_files({path.name: files.read(path) for path in folder.iterdir()})
 
 
 def _refuse_unfit(name: str) -> None:

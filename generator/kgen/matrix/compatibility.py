@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import tomli
 from packaging.version import Version
 
-from kgen import accelerators, files
+from kgen import accelerators, files, replay
 from kgen.errors import MatrixError
 from kgen.matrix import reader
 from kgen.matrix.compiled import CompiledFiles
@@ -673,6 +673,7 @@ class Folder(Mapping[str, str]):
             raise KeyError(name) from None
 
     def __contains__(self, name: object) -> bool:
+        replay.looked(self._folder / str(name))
         try:
             return (self._folder / str(name)).is_file()
         except OSError:  # no file can have such a name
@@ -681,6 +682,7 @@ class Folder(Mapping[str, str]):
     def __iter__(self) -> Iterator[str]:
         found = []
         for folder, _, names in os.walk(self._folder):  # a fraction of what `rglob` takes, and every lock pays for it
+            replay.looked(folder)
             below = Path(folder).relative_to(self._folder).as_posix()
             prefix = "" if below == "." else f"{below}/"
             found += [prefix + name for name in names if name.endswith(".toml")]

@@ -1,0 +1,298 @@
+"""Where nothing is otherwise, `kgen lock` answers before it imports what it takes to find the answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.channel import ChannelServer
+from tests.command import LOCK, Kgen
+from tests.conda_packages import MINOR
+from tests.index import Index
+from tests.test_standing import states
+
+from kgen import replay
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SETTINGS = f"""\
+[project]
+name = "own"
+version = "1"
+requires-python = ">=3.10"
+dependencies = ["six"]
+
+[dependency-groups]
+dev = ["absl-py"]
+
+[tool.kgen]
+backends = ["numpy", "jax"]
+groups = ["dev"]
+requirements = ["more.txt"]
+python = "{LOCK[2]}"
+exclude-newer = "{LOCK[-1]}"
+
+[tool.kgen.target.laptop]
+platforms = ["linux-64"]
+cpu = true
+"""
+
+
+def noting(healthy: Index, folder: Path) -> Kgen:
+    """The command in an empty folder, with caches of its own, which says when it imports what parses its arguments."""
+    for name in ("project", "watch"):
+        (folder / name).mkdir()
+    (folder / "watch/sitecustomize.py").write_text(
+        "import sys\n"
+        "def watch(event, args):\n"
+        "    if event == 'import' and args[0] == 'typer':\n"
+        "        print('looked again', file=sys.stderr)\n"
+        "sys.addaudithook(watch)\n",
+        encoding="utf-8",
+    )
+    own = {"PYTHONPATH": str(folder / "watch"), "KGEN_CACHE_DIR": str(folder / "kgen-cache")}
+    kgen = Kgen(folder=folder / "project", temporary=folder).at(healthy.url)
+    return dataclasses.replace(kgen, environment={**kgen.environment, **own})
+
+
+@pytest.fixture(name="rich", scope="module")
+def _rich(healthy: Index, tmp_path_factory: pytest.TempPathFactory) -> Kgen:
+    """A project with facts of its own, locked, whose answer is kept; for who leaves its files alone."""
+    kgen = noting(healthy, tmp_path_factory.mktemp("rich"))
+    project = kgen.folder
+    (project / "pyproject.toml").write_text(SETTINGS, encoding="utf-8")
+    (project / "uv.toml").write_text("", encoding="utf-8")
+    (project / "more.txt").write_text("-r nested.txt\n", encoding="utf-8")
+    (project / "nested.txt").write_text("packaging\n", encoding="utf-8")
+    done = kgen("lock")
+    assert done.status == 0, done.stderr
+    keep(kgen)
+    return kgen
+
+
+def keep(kgen: Kgen) -> None:
+    """Have the answer kept."""
+    assert states(kgen("lock").stdout) == ["unchanged", "unchanged"]
+    age(kgen.folder, Path(kgen.environment["KGEN_CACHE_DIR"]))
+    assert "looked again" in kgen("lock").stderr
+    assert "looked again" not in kgen("lock").stderr, "the answer was not kept"
+
+
+def age(*folders: Path) -> None:
+    """Wait until none of the files is as new as what may change again without a later time on it."""
+    newest = max(
+        path.lstat().st_ctime_ns for folder in folders for path in (folder, *folder.parents[:2], *folder.rglob("*"))
+    )
+    time.sleep(max(0.0, (newest + replay._GRANULE - time.time_ns()) / 1e9))
+
+
+def test_the_answer_is_the_same(rich: Kgen) -> None:
+    kept = rich("lock")
+    anew = rich("lock", FRESH="1")
+    assert "looked again" not in kept.stderr
+    assert "looked again" in anew.stderr
+    assert (kept.status, kept.stdout) == (anew.status, anew.stdout)
+    assert kept.stderr == anew.stderr.replace("looked again\n", "")
+
+
+def _touched(name: str) -> Callable[[Path], None]:
+    def change(project: Path) -> None:
+        with (project / name).open("a", encoding="utf-8") as file:
+            file.write("\n# more\n")
+
+    return change
+
+
+def _made(name: str, text: str = "") -> Callable[[Path], None]:
+    def change(project: Path) -> None:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text, encoding="utf-8")
+
+    return change
+
+
+CHANGES: dict[str, Callable[[Path], None]] = {
+    "settings": _touched("pyproject.toml"),
+    "requirements": _touched("more.txt"),
+    "requirements of requirements": _touched("nested.txt"),
+    "a lock": _touched("locks/jax-cpu/pylock.linux-64.toml"),
+    "a hook": _touched("locks/jax-cpu/activate.d/kgen.sh"),
+    "a hook that is gone": lambda project: (project / "locks/jax-cpu/activate.d/kgen.sh").unlink(),
+    "a file beside a lock": _made("locks/jax-cpu/pylock.osx-arm64.toml"),
+    "another environment": _made("locks/torch-cpu/pylock.linux-64.toml"),
+    "what a killed run left": _made("locks/.jax-cpu.kgen-new/file"),
+    "uv's settings": _touched("uv.toml"),
+    "settings of their own": _made("kgen.toml", 'backends = ["numpy"]\n'),
+    "a link": lambda project: (project / "kgen.toml").symlink_to("nowhere"),
+    "the same content with the same time": lambda project: _same_again(project / "more.txt"),
+}
+
+
+def _same_again(path: Path) -> None:
+    there = path.stat()
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    os.utime(other, ns=(there.st_atime_ns, there.st_mtime_ns))
+    other.replace(path)
+
+
+def test_a_change_has_it_looked_at_again(rich: Kgen, tmp_path: Path) -> None:
+    """Each of these alone: nothing of it is overlooked."""
+    project = tmp_path / "project"
+    shutil.copytree(rich.folder, project)
+    own = {"KGEN_CACHE_DIR": str(tmp_path / "kgen-cache")}
+    kgen = dataclasses.replace(rich, folder=project, environment={**rich.environment, **own})
+    keep(kgen)
+    (kept,) = (tmp_path / "kgen-cache/replay").iterdir()
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    for name, change in CHANGES.items():
+        _stamp(kept)
+        assert not _asked_again(kgen), f"before {name}"
+        change(project)
+        assert _asked_again(kgen), f"{name}: not seen"
+        for path in sorted(project.rglob("*"), reverse=True):
+            if path not in before and (path.is_symlink() or path.is_file()):
+                path.unlink()
+            elif path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+        for path, content in before.items():
+            path.write_bytes(content)
+
+
+def _stamp(kept: Path) -> None:
+    """Bind an answer to how what it was made of is now, as a run would after some seconds."""
+    data = json.loads(kept.read_text(encoding="ascii"))
+    data["seen"] = {path: replay._state(path) for path in data["seen"]}
+    kept.write_text(json.dumps(data), encoding="ascii")
+
+
+def _asked_again(kgen: Kgen) -> bool:
+    """Whether kgen would look again, without letting it."""
+    code = "import sys; from kgen import replay; sys.exit(not replay.again(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "lock"],
+        cwd=kgen.folder,
+        env=kgen.env(),
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode != 0
+
+
+def test_other_surroundings(rich: Kgen) -> None:
+    for name, value in {
+        "UV_CONSTRAINT": "c.txt",
+        "PATH": "/",
+        "COLUMNS": "50",
+        "HOME": "/",
+        "KGEN_MATRIX_DIR": "",
+    }.items():
+        assert _asked_again(dataclasses.replace(rich, environment={**rich.environment, name: value})), name
+
+
+def test_what_the_shell_counts_matters_not(rich: Kgen) -> None:
+    passing = {"SHLVL": "7", "OLDPWD": "/", "_": "/bin/kgen"}
+    assert not _asked_again(dataclasses.replace(rich, environment={**rich.environment, **passing}))
+
+
+def test_what_was_just_written_is_not_trusted(healthy: Index, tmp_path: Path) -> None:
+    """A file may change twice within one tick of its clock."""
+    kgen = noting(healthy, tmp_path)
+    words = (*LOCK, "numpy", "--cpu")
+    assert states(kgen(*words).stdout) == ["written"]
+    assert "looked again" in kgen(*words).stderr
+    assert not (tmp_path / "kgen-cache/replay").exists()
+
+
+def test_an_answer_that_is_torn(rich: Kgen) -> None:
+    rich = dataclasses.replace(rich, environment={**rich.environment, "FRESH": "torn"})
+    assert rich("lock").status == 0
+    folder = Path(rich.environment["KGEN_CACHE_DIR"]) / "replay"
+    kept = max(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    whole = kept.read_bytes()
+    for text in (
+        b"",
+        whole[:-9],
+        b"[]",
+        b"{}",
+        b'{"asked": 1}',
+        b"\xff" * 40,
+        b"null",
+        whole.replace(b'"said"', b'"x"'),
+    ):
+        kept.write_bytes(text)
+        done = rich("lock")
+        assert done.status == 0, text
+        assert states(done.stdout) == ["unchanged", "unchanged"]
+        assert "looked again" in done.stderr
+        assert kept.read_bytes() == whole  # kept again
+
+
+def test_a_reader_that_is_full(rich: Kgen) -> None:
+    with Path("/dev/full").open("w", encoding="ascii") as full:
+        done = subprocess.run(
+            rich.words("lock"),
+            cwd=rich.folder,
+            env=rich.env(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 4
+    assert "the result could not be printed" in done.stderr
+
+
+def test_all_that_is_looked_at_is_noted(rich: Kgen) -> None:
+    """Who adds a look to what decides whether a lock stands has to note it: Python's own functions are watched."""
+    assert not_noted(rich, "lock") == []
+
+
+def test_all_of_conda_that_is_looked_at_is_noted(conda: Kgen, served: ChannelServer) -> None:
+    words = ("lock", "--conda", "numpy", "--cpu", "--python", MINOR, "--platform", "linux-64", "--channel", served.url)
+    for state in ("written", "unchanged"):  # the second fills the caches
+        done = conda(*words)
+        assert done.status == 0, done.stderr
+        assert set(states(done.stdout)) == {state}
+    assert not_noted(conda, *words) == []
+
+
+def not_noted(kgen: Kgen, *words: str) -> list[str]:
+    """What a call with nothing to do looks at and does not note."""
+    paths = os.pathsep.join((kgen.environment.get("PYTHONPATH", ""), str(REPOSITORY)))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.looking", *words],
+        cwd=kgen.folder,
+        env=kgen.env(PYTHONPATH=paths, FRESH="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[str] = json.loads(done.stderr.splitlines()[-1])
+    return found
+
+
+def test_a_watch_sees_what_is_not_noted(rich: Kgen) -> None:
+    """The test above could fail: without the noting of files that are opened, they are listed."""
+    code = (
+        "from kgen import files, replay\nfiles.replay = type('deaf', (), {'looked': staticmethod(lambda path: None)})\n"
+    )
+    code += "import sys\nfrom tests.looking import main\nmain(sys.argv[1:])\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "lock"],
+        cwd=rich.folder,
+        env=rich.env(PYTHONPATH=os.pathsep.join((rich.environment["PYTHONPATH"], str(REPOSITORY))), FRESH="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(rich.folder / "locks/.nix/VERSION") in json.loads(done.stderr.splitlines()[-1])

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-from kgen import accelerators, files, places, replay
+from kgen import accelerators, caches, files, replay
 from kgen.accelerators import Devices
 from kgen.errors import SettingsError
 
@@ -58,7 +58,7 @@ def cache(name: str) -> Path:
     Raises:
         RuntimeError: this user has no home folder.
     """
-    return Path(places.cache(name))
+    return Path(caches.folder(name))
 
 
 OFFLINE = "UV_OFFLINE"

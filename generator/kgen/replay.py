@@ -14,7 +14,7 @@ import stat
 import sys
 import time
 
-from kgen import __version__, places
+from kgen import __version__, caches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def again(words: Sequence[str]) -> bool:
         return False
     try:
         folder = os.getcwd()  # noqa: PTH109 - pathlib is slow to import
-        cache = places.cache("replay")
+        cache = caches.folder("replay")
         place = os.path.join(cache, _digest([folder, *words, *_surroundings()]))  # noqa: PTH118 - as above
     except (OSError, RuntimeError, ValueError):
         return False
@@ -115,15 +115,9 @@ def keep() -> None:
     import json  # noqa: PLC0415 - only who keeps an answer pays for it
 
     data = json.dumps({"seen": found.seen, "said": found.said})
-    folder = os.path.dirname(found.place)  # noqa: PTH120 - as above
-    temporary = f"{found.place}.{os.getpid()}"
     with contextlib.suppress(OSError):  # who cannot keep it looks again next time
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - as above
-        # not synced to the disk: what is torn is no JSON, and then there is no answer
-        with open(temporary, "w", encoding="ascii") as file:  # noqa: PTH123 - as above
-            file.write(data)
-        os.replace(temporary, found.place)  # noqa: PTH105 - as above
-        _sweep(folder)
+        caches.keep(found.place, data.encode("ascii"))  # what is torn is no JSON, and then there is no answer
+        _sweep(os.path.dirname(found.place))  # noqa: PTH120 - as above
 
 
 def _sweep(folder: str) -> None:

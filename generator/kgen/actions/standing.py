@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import __version__, fields, files, freshness, host, lockfiles, replay, storage, uvsettings
+from kgen import __version__, caches, fields, files, freshness, host, lockfiles, replay, storage, uvsettings
 from kgen.actions import flake
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Draft
@@ -169,7 +169,7 @@ class _Remembered(NamedTuple):
         return cls(*json.loads(files.read_text(path)))
 
     def write(self, path: Path) -> None:
-        _keep(path, json.dumps(self).encode())
+        caches.keep(path, json.dumps(self).encode())
 
 
 def remember(
@@ -186,7 +186,7 @@ def remember(
     root = settings.root
     with contextlib.suppress(OSError, KgenError):  # who cannot keep it resolves again next time
         for environment in environments:
-            _keep(_memory(root, environment), uvsettings.fingerprint(root).encode())
+            caches.keep(_memory(root, environment), uvsettings.fingerprint(root).encode())
         for form in formats.others():
             mine = [one for one in outcomes if one.form.name == form.name]
             known = interface.standing(form) if mine else None
@@ -203,11 +203,6 @@ def remember(
                 if len(told) == len(here) > 0:
                     digest = _digest(root / LOCKS / environment)
                     _Remembered(digest, surroundings, told).write(_memory(root, environment, form))
-
-
-def _keep(place: Path, content: bytes) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    storage.write_file(place, content)
 
 
 def _digest(folder: Path) -> str:

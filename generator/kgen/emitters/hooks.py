@@ -12,9 +12,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from kgen import __version__, files, lockfiles, replay, resources, shells, storage, templates
+from kgen import __version__, caches, files, lockfiles, replay, resources, shells, templates
 from kgen.emitters.quoting import quote_comment
-from kgen.errors import OutsideError
 from kgen.model import grammar
 
 _STACK = re.compile(r"_KGEN_.*|KGEN_SHLVL|KGEN_ENVIRONMENT")
@@ -80,9 +79,8 @@ def digest(environment: str, variables: Mapping[str, str], *, cache: Path) -> st
     made = lockfiles.digest_of_files(
         {path: text.encode() for path, text in render_hooks(environment, variables).items()}
     )
-    with contextlib.suppress(OSError, OutsideError):  # who cannot keep it makes it again
-        cache.mkdir(parents=True, exist_ok=True)
-        storage.write_file(place, made.encode())
+    with contextlib.suppress(OSError):  # who cannot keep it makes it again; what is torn is no digest
+        caches.keep(place, made.encode())
     return made
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from kgen import __version__, accelerators
+from kgen import __version__, accelerators, caches
 from kgen.matrix import reader, records
 from kgen.model import accelerator, architecture, driver, ranges
 
@@ -82,12 +82,9 @@ class CompiledFiles:
         key = _key(name, text)
         payload = pickle.dumps(found, protocol=5)
         path = self._path(name, key)
-        # not synced to the disk: a torn file is found out by its digest, and read as if it were not there
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(key + hashlib.sha256(payload).digest() + payload)
-            temporary.replace(path)
+            # a torn file is found out by its digest, and read as if it were not there
+            caches.keep(path, key + hashlib.sha256(payload).digest() + payload)
             self._sweep(name, path)
 
     def _path(self, name: str, key: bytes) -> Path:

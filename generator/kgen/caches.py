@@ -6,7 +6,7 @@ import os
 import sys
 
 
-def cache(name: str) -> str:
+def folder(name: str) -> str:
     """A folder in kgen's own cache, which KGEN_CACHE_DIR moves; it may not be there yet.
 
     Raises:
@@ -27,3 +27,19 @@ def cache(name: str) -> str:
     if found.startswith("~"):
         raise RuntimeError("there is no telling where this user's home folder is")
     return os.path.join(found, name)  # noqa: PTH118 - as above
+
+
+def keep(file: str | os.PathLike[str], content: bytes) -> None:
+    """Put something into the cache, whole or not at all for who reads it; it is not synced to the disk.
+
+    After a power cut the file may be empty or torn: who reads it has to see that.
+
+    Raises:
+        OSError: the cache takes nothing.
+    """
+    name = os.fspath(file)
+    os.makedirs(os.path.dirname(name), exist_ok=True)  # noqa: PTH103, PTH120 - as above
+    temporary = f"{name}.{os.getpid()}"
+    with open(temporary, "wb") as part:  # noqa: PTH123 - as above
+        part.write(content)
+    os.replace(temporary, name)  # noqa: PTH105 - as above

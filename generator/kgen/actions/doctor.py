@@ -194,6 +194,7 @@ def _examined(
     sources: Sequence[Source], matrix: CompatibilityMatrix, carried: Mapping[str, Carried], rules: System
 ) -> Iterator[ExaminedEnvironment]:
     interpreters: dict[str, bool | None] = {}
+    notes = owners.RecordNotes(host.cache("records"))
     for source in sources:
         lock = interface.read(source.form, source.lock, host.subdir())
         require_known(matrix, lock)
@@ -203,7 +204,7 @@ def _examined(
         if not whole and not lock.form.brings_python and lock.python not in interpreters:
             brought = vendored.interpreter(source.environment.folder.parent.parent, lock.python)
             interpreters[lock.python] = brought is not None or uvtool.has_interpreter(lock.python)
-        owned = owners.inspect(site, lock.allow_overlap) if whole else owners.Ownership()
+        owned = owners.inspect(site, lock.allow_overlap, notes) if whole else owners.Ownership()
         yield ExaminedEnvironment(
             lock=lock,
             prefix=source.prefix,
@@ -215,6 +216,7 @@ def _examined(
             missing=owned.missing,
             free_threaded=_is_free_threaded(source.prefix, lock.python),
         )
+    notes.save()
 
 
 def _is_free_threaded(prefix: Path, python: str) -> bool | None:

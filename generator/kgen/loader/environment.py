@@ -123,7 +123,9 @@ def _open_parts(process: Process, library: Mapping[str, Any]) -> None:
         (opening.path, match["number"])
         for opening in process.openings
         if opening.path is not None and opening.fault is None and opening.via != LOADED
-        if (match := _NAME.match(os.path.basename(opening.name))) and match["stem"] == library["name"] and match["number"]
+        if (match := _NAME.match(opening.name.rpartition("/")[2]))
+        and match["stem"] == library["name"]
+        and match["number"]
     ]
     for path, number in loaded[:1]:
         for stem in library["opens"]:

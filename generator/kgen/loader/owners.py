@@ -91,7 +91,7 @@ class RecordNotes:
         Raises:
             OSError: it cannot be read.
         """
-        stamp = stamp_of(Path(record))
+        stamp = stamp_of(record)
         row: Any = self._noted.get(record)
         with contextlib.suppress(TypeError, ValueError, KeyError, IndexError):
             if stamp is not None and row[0] == [*stamp]:
@@ -118,9 +118,7 @@ def shared(site: Path, allowed: Collection[tuple[str, str]] = ()) -> tuple[Share
     return inspect(site, allowed).shared
 
 
-def inspect(
-    site: Path, allowed: Collection[tuple[str, str]] = (), notes: RecordNotes | None = None
-) -> Ownership:
+def inspect(site: Path, allowed: Collection[tuple[str, str]] = (), notes: RecordNotes | None = None) -> Ownership:
     """What RECORDs say of the shared libraries of an environment, and of the packages that are called as distributions.
 
     Args:

@@ -4,7 +4,8 @@
 
 Needs no network and no disk to speak of: the locks are this project's own for PyTorch and CUDA 12, and in the place of
 the wheels stand libraries of a few hundred bytes with the names, the DT_NEEDED and the DT_RPATH of the real ones, and
-RECORDs as long as theirs. The doctor reads the same of real ones: headers, dynamic sections, RECORDs. Judges nothing.
+RECORDs as long as theirs. The doctor reads the same of real ones: headers, dynamic sections, and RECORDs if it has not
+examined the project before, which is not measured. Judges nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from tests.elves import shared_object
 from kgen import lockfiles
 from kgen.formats import environment
 from kgen.model import format as formats
+from kgen.verified import SETTLED
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "locks" / "torch-cuda12"
@@ -104,8 +107,6 @@ def install(project: Path, name: str, *, copies: bool) -> int:
     source.python.symlink_to(Path(sys.executable).resolve())
     (source.prefix / environment.SOURCE).parent.mkdir(parents=True)
     (source.prefix / environment.SOURCE).write_bytes(source.state)
-    record = environment.Record(lock=source.digest, python="3", installed={}, own={})
-    (source.prefix / environment.RECORD).write_text(environment.record_text(record))
     found = list(libraries())
     for path, soname, needed, rpath in found:
         (site / path).parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +127,12 @@ def install(project: Path, name: str, *, copies: bool) -> int:
         rows += [
             f"{name}/some/module/of/it/file{n}.py,sha256={'x' * 43},{n}" for n in range(ROWS.get(name, OTHER_ROWS))
         ]
+        # what a wheel's programs are is not the same in two environments: they say which Python runs them
+        rows.append(f"../../../bin/{name},sha256={source.digest[:43]},200")
         (info / "RECORD").write_text("".join(f"{one}\n" for one in rows))
+    installed = environment.installed(site, source.form)
+    record = environment.Record(lock=source.digest, python="3", installed=installed, own={})
+    (source.prefix / environment.RECORD).write_text(environment.record_text(record))
     return len(found)
 
 
@@ -146,6 +152,8 @@ def main() -> None:
             text = (LOCK / "pylock.linux-64.toml").read_text().replace("torch-cuda12", name)
             (folder / "pylock.linux-64.toml").write_text(text)
         count = sum(install(project, name, copies=asked.copies) for name in names)
+        # what was written this very moment is read again each time, and a project's environments are older
+        time.sleep(SETTLED / 1e9 + 0.5)
         ours: list[Taken] = []
         empty: list[Taken] = []
         for _ in range(asked.rounds + 1):

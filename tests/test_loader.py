@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -19,10 +20,12 @@ from elftools.elf.elffile import ELFFile
 from packaging.version import Version
 from tests import elves
 
+from kgen import files, verified
 from kgen.loader import cache, elf, environment, owners, search, versions
 from kgen.loader.environment import Carried, OpenedLibrary
 from kgen.loader.owners import SharedFile
 from kgen.loader.search import Process
+from kgen.served import cache as served
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler here")
 
@@ -545,8 +548,8 @@ def test_folders_of_an_old_glibc_are_searched_with_the_most_words_first(tmp_path
         (tmp_path / place).mkdir(parents=True, exist_ok=True)
         (tmp_path / place / "libx.so.1").touch()
     found = search.Folders().paths((str(tmp_path),), "libx.so.1", words)
-    assert [os.path.relpath(one.parent, tmp_path) for one in found] == places
-    assert list(search.Folders().paths((str(tmp_path),), "libx.so.1", search.Processor())) == [tmp_path / "libx.so.1"]
+    assert [os.path.relpath(one.removesuffix("/libx.so.1"), tmp_path) for one in found] == places
+    assert list(search.Folders().paths((str(tmp_path),), "libx.so.1", search.Processor())) == [f"{tmp_path}/libx.so.1"]
 
 
 class TestFolders:
@@ -581,7 +584,7 @@ class TestFolders:
 
         monkeypatch.setattr(os, "listdir", refusing)
         folders = (str(tmp_path / "a"), str(tmp_path / "b"))
-        assert list(search.Folders().paths(folders, "libx.so.1", search.Processor())) == [tmp_path / "b/libx.so.1"]
+        assert list(search.Folders().paths(folders, "libx.so.1", search.Processor())) == [f"{tmp_path}/b/libx.so.1"]
         assert list(search.Folders().paths(folders, "liby.so.1", search.Processor())) == []
 
     def test_a_file_with_many_paths_is_read_once_and_again_when_it_changes(
@@ -862,6 +865,59 @@ class TestEnvironment:
             before = "a.py,,\n" * number
             (tmp_path / f"{name}.dist-info/RECORD").write_text(f"{before}{package}/__init__.py,sha256={digest},1\n")
         assert [one.path for one in owners.shared(tmp_path)] == found
+
+    @pytest.fixture
+    def record(self, tmp_path: Path) -> Path:
+        """A RECORD that nothing has touched for a while."""
+        (tmp_path / "keras-3.15.1.dist-info").mkdir()
+        record = tmp_path / "keras-3.15.1.dist-info/RECORD"
+        record.write_text("keras/__init__.py,sha256=a,1\nkeras/libk.so,sha256=b,1\n")
+        return record
+
+    def test_a_record_is_read_once_and_again_when_it_has_changed(
+        self, record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        later = time.time_ns() + 60 * 10**9
+        monkeypatch.setattr(time, "time_ns", lambda: later)
+        read: list[Path] = []
+        whole = files.read
+
+        def watched(path: Path) -> bytes:
+            read.append(path)
+            return whole(path)
+
+        monkeypatch.setattr(files, "read", watched)
+
+        def told() -> list[str]:
+            notes = owners.RecordNotes(tmp_path / "cache/records")
+            found = owners.inspect(tmp_path, notes=notes).missing
+            notes.save()
+            return [one.path for one in found]
+
+        assert (told(), told(), read) == (["keras/libk.so"], ["keras/libk.so"], [record])
+        # as many bytes as before, and the time of before: that it was written is seen all the same
+        facts = record.stat()
+        record.write_text("keras/__init__.py,sha256=a,1\nkeras/libl.so,sha256=b,1\n")
+        os.utime(record, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        assert (told(), told(), read) == (["keras/libl.so"], ["keras/libl.so"], [record, record])
+
+    def test_a_record_that_was_written_a_moment_ago_is_not_noted(self, record: Path, tmp_path: Path) -> None:
+        """A filesystem counts time in steps, and does not tell two changes in one of them apart."""
+        notes = owners.RecordNotes(tmp_path / "records")
+        assert [one.owner for one in owners.inspect(tmp_path, notes=notes).missing] == ["keras-3.15.1"]
+        notes.save()
+        assert record.exists()
+        assert not (tmp_path / "records").exists()
+
+    @pytest.mark.parametrize("noted", ["[]", "{", "null", '{"%s": [%s]}', '{"%s": [%s, [["x", 1]], 3]}', '{"%s": 7}'])
+    def test_notes_that_nobody_wrote_so_are_not_believed(self, noted: str, record: Path, tmp_path: Path) -> None:
+        stamp = verified.stamp_of(record)
+        assert stamp is not None
+        text = noted % ((str(record), [*stamp]) if noted.count("%s") > 1 else str(record)) if "%s" in noted else noted
+        served.keep(tmp_path / "records", "kgen-records 1", text.encode())
+        for notes in (owners.RecordNotes(tmp_path / "records"), owners.RecordNotes(tmp_path)):
+            assert [one.path for one in owners.inspect(tmp_path, notes=notes).missing] == ["keras/libk.so"]
+        owners.RecordNotes(record).save()
 
     def test_a_library_for_another_processor_is_named_where_there_is_no_other(self, tmp_path: Path) -> None:
         foreign = ((18, b"\xb7\x00"),)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,12 +27,9 @@ from kgen.model.grammar import printable
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.model.request import CPU_BUILDS, EnvironmentRequest
 from kgen.model.requirement import Requirement, canonical_name, parse_requirement
+from kgen.model.wheelname import needed_glibc, needed_macos
 from kgen.project import PYPROJECT
 from kgen.uvsettings import of_project
-
-_GLIBC = r"manylinux_(\d+)_(\d+)_"
-_MACOS = r"macosx_(\d+)_(\d+)_"
-_OLD_GLIBCS = {"manylinux1_": (2, 5), "manylinux2010_": (2, 12), "manylinux2014_": (2, 17)}
 
 
 class Stale(NamedTuple):
@@ -180,7 +176,7 @@ class _FreshnessCheck:
 
     def _glibc(self) -> Iterator[Stale]:
         yield from self._floor("glibc", "glibc", self.request.glibc, self.made_for.glibc, needed_glibc)
-        yield from self._floor("macos", "macOS", self.request.macos, self.made_for.macos, _needed_macos)
+        yield from self._floor("macos", "macOS", self.request.macos, self.made_for.macos, needed_macos)
 
     def _floor(
         self,
@@ -440,20 +436,6 @@ class _FreshnessCheck:
         if least is not None and says is not None and DriverVersion(says) < least.driver and not self.request.every_gpu:
             what = f"says that driver {says} is enough, and it needs {least.driver}"
             yield Stale("driver", what, least.source)
-
-
-def needed_glibc(filename: str) -> Version | None:
-    """The oldest glibc that a wheel runs on; None where it does not matter."""
-    tags = filename.removesuffix(".whl").rpartition("-")[2]
-    floors = [Version(f"{major}.{minor}") for major, minor in re.findall(_GLIBC, tags)]
-    floors += [Version(f"{major}.{minor}") for tag, (major, minor) in _OLD_GLIBCS.items() if tag in tags]
-    return min(floors, default=None)
-
-
-def _needed_macos(filename: str) -> Version | None:
-    """The oldest macOS that a wheel runs on; None where it does not matter."""
-    tags = filename.removesuffix(".whl").rpartition("-")[2]
-    return min((Version(f"{major}.{minor}") for major, minor in re.findall(_MACOS, tags)), default=None)
 
 
 def _named(file: LockedFile) -> tuple[str, Version]:

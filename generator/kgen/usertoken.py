@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from pathlib import Path
 
 from kgen import files, host
@@ -38,6 +37,8 @@ def token() -> str:
     if not found:
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            import secrets  # noqa: PLC0415 - asked once in the life of a user
+
             fresh = path.with_name(f"{path.name}.{os.getpid()}")
             handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "w", encoding="ascii") as stream:

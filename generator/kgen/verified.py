@@ -34,7 +34,7 @@ class Stamp(NamedTuple):
     changed: int
 
 
-def stamp_of(file: Path | int) -> Stamp | None:
+def stamp_of(file: str | Path | int) -> Stamp | None:
     """The stamp of a file, or of an open one; None if there is none."""
     try:
         found = os.stat(file)  # noqa: PTH116 - of open files too

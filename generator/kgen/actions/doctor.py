@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.version import Version
 
-from kgen import accelerators, findings, host, lockfiles, project, settings, surroundings, uvtool
+from kgen import accelerators, findings, host, lockfiles, project, surroundings
 from kgen.actions import sync
 from kgen.errors import OtherPlatformError
 from kgen.findings import ExaminedEnvironment, Finding
 from kgen.formats import environment as environments
-from kgen.formats import interface, vendored
+from kgen.formats import interface
 from kgen.formats.environment import Source
 from kgen.host import Host
 from kgen.loader import environment, owners, search
@@ -25,8 +25,10 @@ from kgen.model import format as formats
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.format import Format
 from kgen.model.lockfile import Lockfile
-from kgen.settings import Target
 from kgen.validation import pins
+
+if TYPE_CHECKING:
+    from kgen.settings import Target
 
 
 class DoctorResult(NamedTuple):
@@ -107,6 +109,8 @@ def examine_target(
         UsageError: there is no such target or environment, or nothing is locked for it.
         SettingsError: the settings or a lock cannot be read.
     """
+    from kgen import settings  # noqa: PLC0415 - who examines this machine needs none
+
     asked = settings.read(root, matrix)
     target = settings.target_of(asked, name)
     wanted = [lockfiles.choose_on_disk(root, one, form) for one in names]
@@ -194,6 +198,7 @@ def _examined(
     sources: Sequence[Source], matrix: CompatibilityMatrix, carried: Mapping[str, Carried], rules: System
 ) -> Iterator[ExaminedEnvironment]:
     interpreters: dict[str, bool | None] = {}
+    notes = owners.RecordNotes(host.cache("records"))
     for source in sources:
         lock = interface.read(source.form, source.lock, host.subdir())
         require_known(matrix, lock)
@@ -201,9 +206,8 @@ def _examined(
         whole = environments.is_whole(source)
         site = source.prefix / f"lib/python{lock.python}/site-packages"
         if not whole and not lock.form.brings_python and lock.python not in interpreters:
-            brought = vendored.interpreter(source.environment.folder.parent.parent, lock.python)
-            interpreters[lock.python] = brought is not None or uvtool.has_interpreter(lock.python)
-        owned = owners.inspect(site, lock.allow_overlap) if whole else owners.Ownership()
+            interpreters[lock.python] = _has_interpreter(source, lock.python)
+        owned = owners.inspect(site, lock.allow_overlap, notes) if whole else owners.Ownership()
         yield ExaminedEnvironment(
             lock=lock,
             prefix=source.prefix,
@@ -215,6 +219,16 @@ def _examined(
             missing=owned.missing,
             free_threaded=_is_free_threaded(source.prefix, lock.python),
         )
+    notes.save()
+
+
+def _has_interpreter(source: Source, python: str) -> bool | None:
+    """Whether an environment that is not there finds its interpreter: brought along, or uv's; None without uv."""
+    from kgen import uvtool  # noqa: PLC0415 - only who has still to sync pays for it
+    from kgen.formats import vendored  # noqa: PLC0415 - as above
+
+    brought = vendored.interpreter(source.environment.folder.parent.parent, python)
+    return True if brought is not None else uvtool.has_interpreter(python)
 
 
 def _is_free_threaded(prefix: Path, python: str) -> bool | None:

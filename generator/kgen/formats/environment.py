@@ -174,20 +174,24 @@ def installed(site: Path, form: Format) -> dict[str, tuple[str, int, int]]:
     found = {}
     for name, path in _metadata(site, form).items():
         try:
-            facts = path.stat()
-            found[name] = (digest(files.read(path)), facts.st_size, facts.st_mtime_ns)
+            facts = os.stat(path)  # noqa: PTH116 - as text
+            found[name] = (digest(files.read(Path(path))), facts.st_size, facts.st_mtime_ns)
         except OSError:
             found[name] = ("", 0, 0)
     return found
 
 
-def _metadata(site: Path, form: Format) -> dict[str, Path]:
+def _metadata(site: Path, form: Format) -> dict[str, str]:
     """What says that a package is there: RECORDs by their folders, and the files that its form has for that."""
     prefix = site.parents[2]
     own = sorted(prefix.glob(form.metadata)) if form.metadata is not None else ()
+    try:
+        names = os.listdir(site)  # noqa: PTH208 - names alone, and every run asks for them
+    except OSError:
+        names = []
     return {
-        **{folder.name: folder / "RECORD" for folder in site.glob("*.dist-info")},
-        **{path.relative_to(prefix).as_posix(): path for path in own},
+        **{name: f"{site}/{name}/RECORD" for name in names if name.endswith(METADATA)},
+        **{path.relative_to(prefix).as_posix(): str(path) for path in own},
     }
 
 
@@ -210,7 +214,7 @@ def is_whole(of: Source) -> bool:
     if record is None or not of.python.exists():
         return False
     site = site_packages(of.prefix)
-    return site is not None and set(record.installed) <= set(_metadata(site, of.form)) and _untouched(of, site, record)
+    return site is not None and _is_untouched(record, _metadata(site, of.form))
 
 
 def _is_of_another_user(path: Path) -> bool:
@@ -236,14 +240,15 @@ def gained(of: Source) -> list[str]:
     return sorted(added - {editable.installed_name(of.prefix)})
 
 
-def _untouched(of: Source, site: Path, record: Record) -> bool:
-    files = _metadata(site, of.form)
-    return all(_size_and_time(files[name]) == (size, time) for name, (_, size, time) in record.installed.items())
+def _is_untouched(record: Record, there: Mapping[str, str]) -> bool:
+    return record.installed.keys() <= there.keys() and all(
+        _size_and_time(there[name]) == (size, time) for name, (_, size, time) in record.installed.items()
+    )
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
+def _size_and_time(path: str) -> tuple[int, int]:
     try:
-        facts = path.stat()
+        facts = os.stat(path)  # noqa: PTH116 - as text: there are dozens in each environment
     except OSError:
         return 0, 0
     return facts.st_size, facts.st_mtime_ns

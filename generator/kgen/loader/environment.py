@@ -14,6 +14,7 @@ import tomli
 from kgen.loader import versions
 from kgen.loader.search import GIVEN, LOADED, PRELOAD, PRELOAD_FILE, Opening, Process, System
 
+_WILD = re.compile(r"[*?[]")
 _NAME = re.compile(r"lib(?P<stem>[A-Za-z0-9_+]+)\.so(?:\.(?P<number>[0-9.]+))?$")
 
 
@@ -80,7 +81,7 @@ def opened(
     own = _own(prefix, site, known)
     found: dict[tuple[str, str | None], OpenedLibrary] = {}
     for framework in _rows()["framework"]:
-        files = [path for pattern in framework["files"] for path in sorted(site.glob(pattern))]
+        files = _matching(site, framework["files"])
         if files:
             process, by_name = _imported(framework, files, site, own, Process(rules, interpreter))
             for number, opening in enumerate(process.openings):
@@ -95,7 +96,7 @@ def _imported(
     framework: Mapping[str, Any], files: Sequence[Path], site: Path, own: Mapping[str, Path], process: Process
 ) -> tuple[Process, int]:
     """A process that has imported a framework and worked with it; and how many files it opened before it worked."""
-    for path in (*(path for pattern in framework["first"] for path in sorted(site.glob(pattern))), *files):
+    for path in (*_matching(site, framework["first"]), *files):
         process.open(path)
     by_name = len(process.openings)
     for name in own:
@@ -106,13 +107,25 @@ def _imported(
     return process, by_name
 
 
+def _matching(site: Path, patterns: Sequence[str]) -> list[Path]:
+    """The files of these patterns, those of each sorted; a folder that has no wildcard and is not there has none."""
+    return [
+        path
+        for pattern in patterns
+        if os.path.exists(f"{site}/{_WILD.split(pattern)[0].rpartition('/')[0]}")  # noqa: PTH110 - spares globbing
+        for path in sorted(site.glob(pattern))
+    ]
+
+
 def _open_parts(process: Process, library: Mapping[str, Any]) -> None:
     """Has a library that is loaded open its parts, as it does when it works."""
     loaded = [
         (opening.path, match["number"])
         for opening in process.openings
         if opening.path is not None and opening.fault is None and opening.via != LOADED
-        if (match := _NAME.match(Path(opening.name).name)) and match["stem"] == library["name"] and match["number"]
+        if (match := _NAME.match(opening.name.rpartition("/")[2]))
+        and match["stem"] == library["name"]
+        and match["number"]
     ]
     for path, number in loaded[:1]:
         for stem in library["opens"]:
@@ -159,7 +172,7 @@ def _row(
     assert carried is not None  # noqa: S101 - the caller has checked
     inside = opening.path is not None and _below(opening.path, prefix)
     foreign = opening.path is not None and not inside and opening.fault is None
-    name = Path(opening.name).name
+    name = os.path.basename(opening.name)  # noqa: PTH119 - asked of each name of each process
     return OpenedLibrary(
         name=name,
         stem=stem,
@@ -176,11 +189,11 @@ def _row(
 
 
 def _below(path: Path, prefix: Path) -> bool:
-    return path.is_relative_to(prefix) or Path(*path.parts).resolve().is_relative_to(prefix.resolve())
+    return str(path).startswith(f"{prefix}/") or path.resolve().is_relative_to(prefix.resolve())
 
 
 def _shown(path: Path, prefix: Path) -> str:
-    return str(path.relative_to(prefix)) if path.is_relative_to(prefix) else str(path)
+    return str(path).removeprefix(f"{prefix}/")
 
 
 def offered(rules: System, known: Mapping[str, Carried]) -> Iterator[tuple[str, Path, str]]:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import os
 import re
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kgen import files
 from kgen.model.requirement import canonical_name
+from kgen.served import cache
+from kgen.verified import SETTLED, stamp_of
 
 _ROW = re.compile(rb"([^,\r\n\"]+\.so[^,\r\n\"/]*),(sha256=[^,\r\n]*|),")
 """A row of a RECORD about a shared library: what breaks an environment silently, and is read in no time."""
 
 _KEPT = 1024
 """So many RECORDs are remembered: environments of a project have most of their distributions in common."""
+
+_HEADER = "kgen-records 1"
+_MOST = 8192
+"""So many RECORDs are remembered from run to run, the last ones."""
+
+_Rows = tuple[tuple[str, str], ...]
+"""Path and digest of files."""
 
 
 class SharedFile(NamedTuple):
@@ -55,33 +67,81 @@ class Ownership(NamedTuple):
     missing: tuple[MissingFile, ...] = ()
 
 
+class RecordNotes:
+    """What RECORDs say of the files that matter, kept for the next run: a RECORD of PyTorch has 12,000 rows.
+
+    A RECORD that the system says something else of than when it was read is read again.
+
+    Args:
+        kept: the file that they are kept in; one that cannot be read, or is damaged, says nothing of any RECORD.
+    """
+
+    def __init__(self, kept: Path) -> None:
+        self._kept = kept
+        self._noted: dict[str, object] = {}
+        self._used: dict[str, object] = {}
+        self._changed = False
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            noted = json.loads(cache.kept(kept, _HEADER) or b"{}")
+            self._noted = noted if isinstance(noted, dict) else {}
+
+    def read(self, record: str, distribution: str) -> tuple[_Rows, _Rows]:
+        """The shared libraries of a RECORD, and the files that make it a package called as the distribution.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        stamp = stamp_of(record)
+        row: Any = self._noted.get(record)
+        with contextlib.suppress(TypeError, ValueError, KeyError, IndexError):
+            if stamp is not None and row[0] == [*stamp]:
+                found = tuple((str(a), str(b)) for a, b in row[1]), tuple((str(a), str(b)) for a, b in row[2])
+                self._used[record] = row
+                return found
+        now = time.time_ns()
+        found = _read(record, distribution)
+        if stamp is not None and stamp.changed + SETTLED < now:
+            self._used[record] = [stamp, *found]
+            self._changed = True
+        return found
+
+    def save(self) -> None:
+        """Keep what was read; where that cannot be written, RECORDs are read again next time."""
+        if self._changed:
+            rows = {**{record: row for record, row in self._noted.items() if record not in self._used}, **self._used}
+            with contextlib.suppress(OSError):
+                cache.keep(self._kept, _HEADER, json.dumps(dict(list(rows.items())[-_MOST:])).encode())
+
+
 def shared(site: Path, allowed: Collection[tuple[str, str]] = ()) -> tuple[SharedFile, ...]:
     """The files in a folder of packages that several distributions own, as :func:`inspect` finds them."""
     return inspect(site, allowed).shared
 
 
-def inspect(site: Path, allowed: Collection[tuple[str, str]] = ()) -> Ownership:
+def inspect(site: Path, allowed: Collection[tuple[str, str]] = (), notes: RecordNotes | None = None) -> Ownership:
     """What RECORDs say of the shared libraries of an environment, and of the packages that are called as distributions.
 
     Args:
         site: the folder of packages, as `lib/python3.12/site-packages` of an environment.
         allowed: the pairs of packages that may own the same files.
+        notes: what RECORDs have said before.
     """
+    read = _read if notes is None else notes.read
     owners: dict[str, dict[str, str]] = {}
     packages: dict[str, dict[str, str]] = {}
     missing: list[MissingFile] = []
-    for record in sorted(site.glob("*.dist-info/RECORD")):
+    folder = str(site)
+    for name in _metadata(folder):
+        distribution = name.removesuffix(".dist-info")
         try:
-            content = files.read(record)
+            libraries, own = read(f"{folder}/{name}/RECORD", distribution)
         except OSError:
             continue
-        distribution = record.parent.name.removesuffix(".dist-info")
-        for name, digest in _libraries(content):
-            path = name.decode("utf-8", "replace")
-            owners.setdefault(path, {})[distribution] = digest.decode("ascii", "replace")
-            if not os.path.exists(f"{site}/{path}"):  # noqa: PTH110 - there are hundreds
+        for path, digest in libraries:
+            owners.setdefault(path, {})[distribution] = digest
+            if not os.path.exists(f"{folder}/{path}"):  # noqa: PTH110 - there are hundreds
                 missing.append(MissingFile(path, distribution))
-        for path, told in _packages(distribution, content):
+        for path, told in own:
             packages.setdefault(path, {})[distribution] = told
     # what many share a folder in, as `google` or `nvidia`, is called as none of them
     packages = {path: rows for path, rows in packages.items() if path.partition("/")[0] in map(_module, rows)}
@@ -95,8 +155,25 @@ def inspect(site: Path, allowed: Collection[tuple[str, str]] = ()) -> Ownership:
     )
 
 
+def _metadata(folder: str) -> list[str]:
+    """The folders of metadata in a folder of packages."""
+    try:
+        return sorted(name for name in os.listdir(folder) if name.endswith(".dist-info"))  # noqa: PTH208 - names alone
+    except OSError:
+        return []
+
+
+def _read(record: str, distribution: str) -> tuple[_Rows, _Rows]:
+    """What a RECORD says, as :meth:`RecordNotes.read` gives it."""
+    content = files.read(Path(record))
+    libraries = tuple(
+        (name.decode("utf-8", "replace"), digest.decode("ascii", "replace")) for name, digest in _libraries(content)
+    )
+    return libraries, _packages(distribution, content)
+
+
 @functools.lru_cache(maxsize=_KEPT)
-def _packages(distribution: str, content: bytes) -> tuple[tuple[str, str], ...]:
+def _packages(distribution: str, content: bytes) -> _Rows:
     """The files of a RECORD that make a package of a folder called as the distribution, or as the beginning of that.
 
     `keras-nightly` brings `keras` as `keras` does, and `tensorflow-cpu` `tensorflow`.
@@ -126,6 +203,7 @@ def _libraries(content: bytes) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(found)
 
 
+@functools.lru_cache(maxsize=_KEPT)
 def _module(distribution: str) -> str:
     """What a distribution would be imported as, were it called so."""
     return _project(distribution).replace("-", "_")

@@ -13,7 +13,7 @@ import functools
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
@@ -102,8 +102,9 @@ class Folders:
     def __init__(self) -> None:
         """Nothing is listed yet."""
         self._indexes: dict[tuple[str, ...], Mapping[str, Sequence[str]] | None] = {}
+        self._plain: dict[str, str] = {}
 
-    def paths(self, folders: tuple[str, ...], name: str, processor: Processor) -> Iterator[Path]:
+    def paths(self, folders: tuple[str, ...], name: str, processor: Processor) -> Iterator[str]:
         """The files of this name in the order of the folders, and in each that for the best processor first."""
         if folders not in self._indexes:
             self._indexes[folders] = _index(folders, processor)
@@ -117,7 +118,16 @@ class Folders:
             path = os.path.join(place, name)  # noqa: PTH118 - paths are thousands, and objects are slow
             # a link may lead nowhere
             if os.path.exists(path):  # noqa: PTH110
-                yield Path(path)
+                yield path
+
+    def plain(self, path: str) -> Path:
+        """A path without `..`, where that leads to the same file."""
+        if ".." not in path:
+            return Path(path)
+        folder, _, name = path.rpartition("/")
+        if folder not in self._plain:
+            self._plain[folder] = _plain(folder)
+        return Path(self._plain[folder], name)
 
 
 def _index(folders: Sequence[str], processor: Processor) -> Mapping[str, Sequence[str]] | None:
@@ -315,14 +325,14 @@ _READ: dict[tuple[int, int, int, int], Elf] = {}
 """What was read of a file. One file has many paths: environments are linked from the cache of what installs them."""
 
 
-def _elf(path: Path, machine: int, facts: os.stat_result | None = None) -> Elf:
-    facts = facts or path.stat()
+def _elf(path: str | Path, machine: int, facts: os.stat_result | None = None) -> Elf:
+    facts = facts or os.stat(path)  # noqa: PTH116 - mostly of text
     key = facts.st_dev, facts.st_ino, facts.st_mtime_ns, facts.st_size
     found = _READ.get(key)
     if found is None:
         if len(_READ) >= _MOST:
             _READ.clear()
-        found = _READ[key] = elf.read(path, machine)
+        found = _READ[key] = elf.read(Path(path), machine)
     return found
 
 
@@ -386,33 +396,33 @@ class Process:
         if name in self._names:
             return self._noted(Opening(name, asker, self._names[name], LOADED)), None
         if "/" in name:
-            path = Path(self._expanded(name, "" if by is None else str(by.path.parent)))
-            found = [(path, rule or GIVEN, "")] if path.exists() else []
+            given = self._expanded(name, "" if by is None else str(by.path.parent))
+            there = os.path.exists(given)  # noqa: PTH110 - as text
+            found: Iterable[tuple[str, str, str]] = [(given, rule or GIVEN, "")] if there else []
         else:
-            found = list(self._candidates(name, by))
+            found = self._candidates(name, by)
         barred: Opening | None = None
-        for path, via, setting in found:
+        plain = self._listed.plain
+        for text, via, setting in found:
             try:
-                facts = path.stat()
-                read = _elf(path, self._rules.machine, facts)
+                facts = os.stat(text)  # noqa: PTH116 - as text: there are hundreds
+                read = _elf(text, self._rules.machine, facts)
             except ForeignElfError as error:
-                barred = barred or Opening(
-                    name, asker, _plain(path), rule or via, setting, str(error), passed_over=True
-                )
+                barred = barred or Opening(name, asker, plain(text), rule or via, setting, str(error), passed_over=True)
                 continue
             except PermissionError as error:
                 # such files are passed over, and the first tells why there is none where no other is found
                 told = error.strerror
-                barred = barred or Opening(name, asker, _plain(path), rule or via, setting, told, passed_over=True)
+                barred = barred or Opening(name, asker, plain(text), rule or via, setting, told, passed_over=True)
                 continue
             except (OSError, ValueError) as error:
                 told = getattr(error, "strerror", None) or str(error)
-                return self._noted(Opening(name, asker, _plain(path), rule or via, setting, told)), None
+                return self._noted(Opening(name, asker, plain(text), rule or via, setting, told)), None
             if read.unfit is not None:
-                return self._noted(Opening(name, asker, _plain(path), rule or via, setting, read.unfit)), None
-            path = _plain(path)  # noqa: PLW2901 - the same file
+                return self._noted(Opening(name, asker, plain(text), rule or via, setting, read.unfit)), None
             same = self._files.get((facts.st_dev, facts.st_ino))
-            self._names[name] = same or path
+            path = same or plain(text)
+            self._names[name] = path
             if same is not None:
                 return self._noted(Opening(name, asker, same, LOADED)), None
             self._files[facts.st_dev, facts.st_ino] = path
@@ -425,7 +435,7 @@ class Process:
         self.openings.append(opening)
         return opening
 
-    def _candidates(self, name: str, by: _Mapped | None) -> Iterator[tuple[Path, str, str]]:
+    def _candidates(self, name: str, by: _Mapped | None) -> Iterator[tuple[str, str, str]]:
         """The files that the loader would try, in its order: the first that fits is it."""
         if by is None or by.elf.runpath is None:
             one: _Mapped | None = by
@@ -440,7 +450,7 @@ class Process:
         defaults = by is None or not by.elf.no_defaults
         cached = self._rules.cache.get(name) if self._loader.cached else None
         if cached is not None and cached.exists() and (defaults or not self._is_default(cached)):
-            yield cached, CACHE, ""
+            yield str(cached), CACHE, ""
         if defaults:
             yield from self._in(self._loader.folders, name, None, DEFAULT, "")
 
@@ -449,7 +459,7 @@ class Process:
 
     def _in(
         self, folders: Sequence[str], name: str, of: _Mapped | None, via: str, setting: str
-    ) -> Iterator[tuple[Path, str, str]]:
+    ) -> Iterator[tuple[str, str, str]]:
         origin = "" if of is None else os.path.dirname(of.path)  # noqa: PTH120
         words = origin, self._loader.lib, self._rules.processor.platform
         for path in self._listed.paths(_all_expanded(tuple(folders), *words), name, self._rules.processor):
@@ -459,12 +469,12 @@ class Process:
         return _expanded(text, origin, self._loader.lib, self._rules.processor.platform)
 
 
-def _plain(path: Path) -> Path:
-    """A path without `..`, where that leads to the same file."""
-    if ".." not in path.parts:
-        return path
-    plain = Path(os.path.normpath(path))
-    return plain if plain.exists() and plain.samefile(path) else path
+def _plain(folder: str) -> str:
+    plain = os.path.normpath(folder)
+    try:
+        return plain if os.path.samefile(plain, folder) else folder  # noqa: PTH121 - as text
+    except OSError:
+        return folder
 
 
 @functools.lru_cache(maxsize=_MOST)

@@ -86,14 +86,16 @@ def of_dpkg(path: Path, database: Path = Path("/var/lib/dpkg")) -> str | None:
     # what has been merged into /usr is listed as it was packed
     real = {str(path), str(path.resolve())}
     names = {one.encode() for text in real for one in (text, text.removeprefix("/usr"), f"/usr{text}")}
-    for listing in sorted((database / "info").glob(f"*{match[1].lower()}*.list")):
+    for listing in _described(database / "info", ".list"):
+        if match[1].lower() not in listing:
+            continue
         try:
-            if names.isdisjoint(files.read(listing).splitlines()):
+            if names.isdisjoint(files.read(database / "info" / listing).splitlines()):
                 continue
             status = files.read(database / "status")
         except OSError:
             continue
-        package = re.escape(listing.name.removesuffix(".list").partition(":")[0].encode())
+        package = re.escape(listing.removesuffix(".list").partition(":")[0].encode())
         version = re.search(rb"^Package: " + package + rb"\n(?:.+\n)*?Version: (?:\d+:)?(\S+)$", status, re.MULTILINE)
         if version is not None:
             told = version[1].decode("ascii", "replace")

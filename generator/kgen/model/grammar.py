@@ -8,6 +8,7 @@ finds its environment whole needs two of them.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 from collections.abc import Callable
 
@@ -166,6 +167,7 @@ def pair(text: str) -> tuple[str, str]:
     return first, second
 
 
+@functools.lru_cache(maxsize=4096)
 def version(text: str) -> str:
     """The text, which must be a version of PEP 440 whose numbers have a bounded length.
 

@@ -7,14 +7,21 @@ a version are two builds.
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from packaging.version import Version
 
 _SUFFIX = ".whl"
 _TAGS = 3
 _LABEL = re.compile(r"[a-z0-9_.]{1,64}")
 _GIL = re.compile(r"cp3[0-9]{1,2}")
 _FREE_THREADED = re.compile(r"cp3[0-9]{1,2}t")
+_GLIBC = r"manylinux_(\d+)_(\d+)_"
+_MACOS = r"macosx_(\d+)_(\d+)_"
+_OLD_GLIBCS = {"manylinux1_": (2, 5), "manylinux2010_": (2, 12), "manylinux2014_": (2, 17)}
 
 
 class WheelName(NamedTuple):
@@ -68,3 +75,32 @@ def parse(filename: str) -> WheelName | None:
     if len(parts) != 2 + _TAGS or (label and _LABEL.fullmatch(label) is None):
         return None
     return WheelName(parts[0], parts[1], build, parts[2], parts[3], parts[4], label)
+
+
+@functools.lru_cache(maxsize=1024)
+def needed_glibc(filename: str) -> Version | None:
+    """The oldest glibc that a wheel runs on; None where it does not matter.
+
+    >>> str(needed_glibc("numpy-2.4.6-cp312-cp312-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl"))
+    '2.27'
+    """
+    tags = _platforms(filename)
+    floors = [(int(major), int(minor)) for major, minor in re.findall(_GLIBC, tags)]
+    floors += [floor for tag, floor in _OLD_GLIBCS.items() if tag in tags]
+    return _lowest(floors)
+
+
+def needed_macos(filename: str) -> Version | None:
+    """The oldest macOS that a wheel runs on; None where it does not matter."""
+    return _lowest([(int(major), int(minor)) for major, minor in re.findall(_MACOS, _platforms(filename))])
+
+
+def _platforms(filename: str) -> str:
+    found = parse(filename)
+    return "" if found is None else found.platform
+
+
+def _lowest(floors: list[tuple[int, int]]) -> Version | None:
+    from packaging.version import Version  # noqa: PLC0415 - who takes names apart needs none
+
+    return Version("{}.{}".format(*min(floors))) if floors else None

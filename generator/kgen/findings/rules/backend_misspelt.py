@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import collections
 from collections.abc import Iterator
 
 from kgen.findings.shape import Facts, Finding, Rule
@@ -21,7 +21,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
         # the length alone rules most of them out
         if abs(len(name) - len(_SELECTS)) > _LONGER or name == _SELECTS or name.startswith("_KGEN_"):
             continue
-        if difflib.SequenceMatcher(None, name, _SELECTS).ratio() >= _ALIKE:
+        if _is_alike(name):
             places = around.set_in.get(name, ())
             yield Finding(
                 "fault",
@@ -31,6 +31,16 @@ def _examine(facts: Facts) -> Iterator[Finding]:
                 "the choice of a backend has no effect",
                 f"sed -i 's/{name}/{_SELECTS}/' {places[0].rpartition(':')[0]}" if places else f"unset {name}",
             )
+
+
+def _is_alike(name: str) -> bool:
+    """Whether a name is nearly the right one; the letters alone rule out the rest, without importing what compares."""
+    common = collections.Counter(name) & collections.Counter(_SELECTS)
+    if 2 * common.total() < _ALIKE * (len(name) + len(_SELECTS)):
+        return False
+    import difflib  # noqa: PLC0415 - as above
+
+    return difflib.SequenceMatcher(None, name, _SELECTS).ratio() >= _ALIKE
 
 
 RULE = Rule(

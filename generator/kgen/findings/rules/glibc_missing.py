@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.freshness import needed_glibc
+from kgen.model.wheelname import needed_glibc
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:

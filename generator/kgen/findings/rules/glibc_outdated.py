@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kgen.findings.shape import Facts, Finding, Rule
 from kgen.findings.wording import backends
-from kgen.freshness import needed_glibc
+from kgen.model.wheelname import needed_glibc
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:

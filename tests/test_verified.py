@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import random
 import subprocess
 import time
 from collections.abc import Callable
@@ -146,6 +147,25 @@ class TestArchive:
         assert archive.write(output, [member])
         assert members(output) == {"a.whl": b"content"}
         assert reserved == ([output.stat().st_size] if listed == "ext4" else [])
+
+    @pytest.mark.parametrize("listed", ["ext4", "btrfs"])
+    def test_members_across_the_borders_of_pieces(
+        self, tmp_path: Path, listed: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(archive, "filesystem_of", lambda _file: listed)
+        every = []
+        for number, size in enumerate((1, 512, 1 << 20, (1 << 20) + 1, 3 * (1 << 20) - 511, 0, 700_000)):
+            path = tmp_path / f"{number}.whl"
+            path.write_bytes(b"before" + random.Random(number).randbytes(size) + b"behind")  # noqa: S311 - any bytes
+            sha256 = hashlib.sha256(path.read_bytes()[6:-6]).hexdigest()
+            every.append(archive.Member(path.name, sha256, size, path, offset=6, known=stamp_of(path)))
+        output = tmp_path / "b.tar"
+        assert archive.write(output, every)
+        found = members(output)
+        assert {name: hashlib.sha256(content).hexdigest() for name, content in found.items()} == {
+            one.path: one.sha256 for one in every
+        }
+        assert not archive.write(output, every)  # which compares all of it
 
     def test_a_disk_that_is_too_small_says_so_before_anything_is_written(
         self, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch

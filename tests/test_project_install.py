@@ -232,10 +232,11 @@ def test_projects_that_say_it_otherwise(
 def test_a_project_without_the_standards_table(package: Kgen) -> None:
     text = PYPROJECT.replace('[project]\nname = "My.Lib"\nversion = "1.0"\n', "")
     (package.folder / "pyproject.toml").write_text(text)
-    (package.folder / "setup.cfg").write_text("[metadata]\nname = My.Lib\n[options]\ninstall_requires = x\n")
+    (package.folder / "setup.cfg").write_text("[metadata]\nname = My.Lib\n[options]\ninstall_requires = numpy>=1\n")
     locked = package("lock")
     assert locked.status == 0
-    assert "note: what setup.cfg requires is not read; `--dependency` names it\n" in locked.stderr
+    said = "note: setup.cfg requires more, which is locked too: 1 of dependencies; `project = false` leaves it out\n"
+    assert said in locked.stderr
     assert package("sync", "numpy").status == 0
     assert package("run", "numpy", "--", "my-tool").stdout == "one\n"
     assert package("check", "--installed").status == 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import random
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +128,66 @@ class TestArchive:
         output.write_bytes(output.read_bytes().replace(b"content", b"another"))
         assert archive.write(output, [member])
         assert members(output) == {"a.whl": b"content"}
+
+    @pytest.mark.parametrize("known", [True, False])
+    @pytest.mark.parametrize("listed", ["ext4", "vfat", None])
+    def test_room_is_set_aside_only_where_that_writes_nothing(
+        self, tmp_path: Path, file: Path, listed: str | None, monkeypatch: pytest.MonkeyPatch, *, known: bool
+    ) -> None:
+        reserved: list[int] = []
+
+        def reserve(file: int, start: int, size: int) -> None:
+            reserved.append(size)
+            os.ftruncate(file, start + size)
+
+        monkeypatch.setattr(archive, "filesystem_of", lambda _file: listed)
+        monkeypatch.setattr(os, "posix_fallocate", reserve)
+        member = archive.Member("a.whl", SHA256, 7, file, known=stamp_of(file) if known else None)
+        output = tmp_path / "b.tar"
+        assert archive.write(output, [member])
+        assert members(output) == {"a.whl": b"content"}
+        assert reserved == ([output.stat().st_size] if listed == "ext4" else [])
+
+    @pytest.mark.parametrize("listed", ["ext4", "btrfs"])
+    def test_members_across_the_borders_of_pieces(
+        self, tmp_path: Path, listed: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(archive, "filesystem_of", lambda _file: listed)
+        every = []
+        for number, size in enumerate((1, 512, 1 << 20, (1 << 20) + 1, 3 * (1 << 20) - 511, 0, 700_000)):
+            path = tmp_path / f"{number}.whl"
+            path.write_bytes(b"before" + random.Random(number).randbytes(size) + b"behind")  # noqa: S311 - any bytes
+            sha256 = hashlib.sha256(path.read_bytes()[6:-6]).hexdigest()
+            every.append(archive.Member(path.name, sha256, size, path, offset=6, known=stamp_of(path)))
+        output = tmp_path / "b.tar"
+        assert archive.write(output, every)
+        found = members(output)
+        assert {name: hashlib.sha256(content).hexdigest() for name, content in found.items()} == {
+            one.path: one.sha256 for one in every
+        }
+        assert not archive.write(output, every)  # which compares all of it
+
+    def test_a_disk_that_is_too_small_says_so_before_anything_is_written(
+        self, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(archive, "filesystem_of", lambda _file: "ext4")
+
+        def full(_file: int, _start: int, _size: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(OSError, match="No space left"):
+            archive.write(tmp_path / "b.tar", [archive.Member("a.whl", SHA256, 7, file)])
+        assert [path.name for path in tmp_path.iterdir()] == ["a.whl"]
+
+    def test_filesystems_are_named_as_the_system_names_them(self) -> None:
+        for place in ("/proc", "/sys", "/dev/shm"):  # noqa: S108 - mounts, of which nothing is used
+            file = os.open(place, os.O_RDONLY)
+            try:
+                told = subprocess.run(["stat", "-f", "-c", "%T", place], capture_output=True, text=True, check=True)
+                assert archive.filesystem_of(file) == told.stdout.strip()
+            finally:
+                os.close(file)
 
 
 class TestBundle:

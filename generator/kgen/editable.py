@@ -137,18 +137,28 @@ def setup_cfg(root: Path, section: str, option: str) -> str | None:
         section: the section of the file.
         option: the name in it.
     """
+    return setup_cfg_section(root, section).get(option, "").strip() or None
+
+
+def setup_cfg_section(root: Path, section: str) -> Mapping[str, str]:
+    """A section of setuptools' `setup.cfg`, in its order; an empty one where there is none, or none that can be read.
+
+    Args:
+        root: the folder of the project.
+        section: the section.
+    """
     path = root / SETUP_CFG
     replay.looked(path)
     if not path.is_file():
-        return None
+        return {}
     import configparser  # noqa: PLC0415 - few projects have such a file
 
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         parser.read_string(files.read_text(path, encoding="utf-8-sig"))
     except (OSError, ValueError, configparser.Error):
-        return None
-    return parser.get(section, option, fallback="").strip() or None
+        return {}
+    return dict(parser[section]) if parser.has_section(section) else {}
 
 
 def built_from(root: Path) -> bytes:

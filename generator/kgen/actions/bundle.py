@@ -16,9 +16,9 @@ import tarfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from kgen import __version__, files, host, lockfiles, resources, storage, uvtool
+from kgen import __version__, files, host, lockfiles, resources, storage
 from kgen.errors import (
     HashMismatchError,
     OtherPlatformError,
@@ -28,7 +28,7 @@ from kgen.errors import (
 from kgen.formats import archive as archives
 from kgen.formats import interface, vendored
 from kgen.formats.archive import Member, Progress, Report
-from kgen.formats.wheels import ownwheels, standalone
+from kgen.formats.wheels import ownwheels
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
@@ -38,6 +38,9 @@ from kgen.model.format import Format
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.project import LOCKS
 from kgen.verified import VerifiedFiles
+
+if TYPE_CHECKING:
+    from kgen.formats.wheels.standalone import Standalone
 
 MANIFEST = "kgen-bundle.json"
 PROGRAMS = "kgen"
@@ -252,12 +255,15 @@ def _is_locked(environment: LockedEnvironment, form: Format, platform: str | Non
     return any(lock.platform == platform for lock in interface.read_every(form, path))
 
 
-def _standalones(locks: Sequence[Lockfile], platform: str | None) -> list[standalone.Standalone]:
+def _standalones(locks: Sequence[Lockfile], platform: str | None) -> list[Standalone]:
     """An interpreter for each minor of the locks that bring none.
 
     Raises:
         UsageError: one cannot be moved, or is for another platform.
     """
+    from kgen import uvtool  # noqa: PLC0415 - a bundle without interpreters needs none of it
+    from kgen.formats.wheels import standalone  # noqa: PLC0415 - as above
+
     minors = dict.fromkeys(lock.python for lock in locks if not lock.form.brings_python)
     if minors and platform != host.subdir():
         raise UsageError(
@@ -268,8 +274,10 @@ def _standalones(locks: Sequence[Lockfile], platform: str | None) -> list[standa
     return [standalone.find(program, minor) for minor in minors]
 
 
-def _packed(one: standalone.Standalone, folder: Path) -> Member:
+def _packed(one: Standalone, folder: Path) -> Member:
     """An interpreter as a member of a bundle, after it has run in another place."""
+    from kgen.formats.wheels import standalone  # noqa: PLC0415 - as above
+
     target = folder / one.archive
     if not target.exists():
         standalone.pack(one, target)
@@ -665,6 +673,8 @@ def _piece(name: str, content: IO[bytes]) -> bytes:
 
 def _put_python(root: Path, match: re.Match[str], content: IO[bytes], progress: Progress) -> None:
     """Put an interpreter in its place, after its archive was compared."""
+    from kgen.formats.wheels import standalone  # noqa: PLC0415 - as above
+
     name, minor, sha256 = match[0], match["minor"], match["sha256"]
     _prepare(root, name)
     with storage.scratch() as folder:

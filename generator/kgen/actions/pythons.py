@@ -79,7 +79,9 @@ def _said_otherwise(data: Mapping[str, Any], root: Path, matrix: CompatibilityMa
     for key in ("tool", "poetry", "dependencies", "python"):
         table = table.get(key) if isinstance(table, Mapping) else None
     texts = [(PYPROJECT, poetry_range(table))] if isinstance(table, str) else []
-    if not isinstance(data.get("project"), Mapping):
+    project = data.get("project")
+    left = project.get("dynamic") if isinstance(project, Mapping) else ["requires-python"]
+    if isinstance(left, list) and "requires-python" in left:
         texts.append((SETUP_CFG, setup_cfg(root, "options", "python_requires") or ""))
     for file, text in texts:
         with contextlib.suppress(ValueError):

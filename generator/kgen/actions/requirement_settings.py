@@ -13,6 +13,7 @@ import tomlkit
 
 from kgen import files, parsers, settings
 from kgen.actions.requirements import with_project
+from kgen.editable import SETUP_CFG
 from kgen.errors import ContradictionError, KgenError, SettingsError, UnknownNameError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
@@ -113,7 +114,7 @@ def _elsewhere(root: Path, matrix: CompatibilityMatrix, name: str) -> list[str]:
     found = settings.read(root, matrix)
     with contextlib.suppress(KgenError):  # `kgen lock` reports what is wrong with it
         if name in {one.name for one in with_project(found).required.dependencies}:
-            named = [PYPROJECT] if found.project else []
+            named = [name for name in (PYPROJECT, SETUP_CFG) if found.project and (root / name).is_file()]
             return [f"edit {' or '.join([*named, *found.requirement_files])}: it is required there"]
     return []
 

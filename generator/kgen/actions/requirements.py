@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 import tomli
 
 from kgen import files, parsers, replay, trees
+from kgen.actions import setuptools_files
 from kgen.actions.pythons import poetry_range
-from kgen.editable import SETUPTOOLS, finds_packages, project_build
+from kgen.actions.setuptools_files import SetuptoolsRequirements
+from kgen.editable import SETUP_CFG, SETUPTOOLS_MODULE, ProjectBuild, finds_packages, project_build, setup_cfg
 from kgen.errors import SettingsError, UsageError
 from kgen.model import direct, grammar
 from kgen.model.direct import DirectReference
@@ -76,7 +78,7 @@ def with_project(settings: Settings) -> Settings:
     reader = _Reader(settings)
     found = reader.read()
     if reader.faults:
-        hints = [f"edit {PYPROJECT}", "kgen lock --no-project"] if reader.in_pyproject else reader.where_to_edit()
+        hints = [f"edit {reader.faulty}", "kgen lock --no-project"] if reader.faulty else reader.where_to_edit()
         raise SettingsError("\n".join(map(grammar.printable, reader.faults)), hints=hints)
     return found
 
@@ -162,12 +164,14 @@ class _Source(NamedTuple):
         what: what it is called in one word or two.
         texts: the requirements.
         parse: reads one of them.
+        file: the file that has it.
     """
 
     place: str
     what: str
     texts: Sequence[object]
     parse: Callable[[str], Requirement] = parsers.parse_dependency
+    file: str = PYPROJECT
 
 
 class _Reader:
@@ -176,7 +180,7 @@ class _Reader:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.faults: list[str] = []
-        self.in_pyproject = False
+        self.faulty: str | None = None
         self._notes: list[str] = []
         self._build: tuple[Requirement, ...] = ()
         self._own_extras: list[str] = []
@@ -277,7 +281,7 @@ class _Reader:
         try:
             return trees.Places(trees.reading(root), root, self._repository or root)
         except ValueError as error:
-            self.in_pyproject = True
+            self.faulty = PYPROJECT
             self.faults.append(f"{PYPROJECT}: {error}")
             return None
 
@@ -292,39 +296,62 @@ class _Reader:
                     f"`{flag}` names a part of {PYPROJECT}, and `project = false` (--no-project) has that left out",
                     hints=["kgen lock --project"],
                 )
-            if _pyproject(settings.root):
-                self._notes.append(f"what {PYPROJECT} requires is left out: `project = false`")
+            named = PYPROJECT if _pyproject(settings.root) else None
+            if named is None and setuptools_files.declared(settings.root, {}).dependencies is not None:
+                named = SETUP_CFG
+            if named is not None:
+                self._notes.append(f"what {named} requires is left out: `project = false`")
             return
         data = _pyproject(settings.root)
-        self._build = tuple(self._builds(data))
-        sources = [*self._project(data), *self._groups(data)]
+        build = self._built(data)
+        self._build = tuple(self._builds(data, build))
+        beside = self._beside(data, build)
+        sources = [*self._project(data, beside), *self._groups(data)]
         for source in sources:
-            found = list(self._parsed(source))
-            self.in_pyproject |= bool(self.faults)
-            yield from found
+            yield from self._parsed(source)
         foreign = list(self._foreign(data))
         yield from foreign
         self._note_unread_tools(data)
-        counted = [f"{len(source.texts)} of {source.what}" for source in sources if source.texts]
+        counted: dict[str, list[str]] = {}
+        for source in sources:
+            if source.texts:
+                counted.setdefault(source.file, []).append(f"{len(source.texts)} of {source.what}")
         if foreign:
-            counted.append(f"{len(foreign)} of tool tables")
-        if counted:
+            counted.setdefault(PYPROJECT, []).append(f"{len(foreign)} of tool tables")
+        for file, said in counted.items():
             self._notes.append(
-                f"{PYPROJECT} requires more, which is locked too: {', '.join(counted)}; `project = false` leaves it out"
+                f"{file} requires more, which is locked too: {', '.join(said)}; `project = false` leaves it out"
             )
 
-    def _builds(self, data: Mapping[str, Any]) -> Iterator[Requirement]:
-        """What builds the project itself."""
+    def _built(self, data: Mapping[str, Any]) -> ProjectBuild | None:
+        """How the project itself is built; None where it is not, or says that wrongly."""
         try:
-            build = project_build(data, self.settings.root)
+            return project_build(data, self.settings.root)
         except ValueError as error:
-            self.in_pyproject = True
+            self.faulty = PYPROJECT
             self.faults.append(f"{PYPROJECT}: {error}")
-            return
+            return None
+
+    def _beside(self, data: Mapping[str, Any], build: ProjectBuild | None) -> SetuptoolsRequirements:
+        """What setuptools' own files require; nothing where what builds the project reads none of them."""
+        if build is not None and build.backend.partition(".")[0] != SETUPTOOLS_MODULE:
+            # a backend of the project's own, around setuptools, leaves `setup.cfg` to say what is built
+            named = setup_cfg(self.settings.root, "metadata", "name")
+            if isinstance(data.get("project"), Mapping) or named != build.name:
+                return SetuptoolsRequirements()
+        try:
+            found = setuptools_files.declared(self.settings.root, data)
+        except ValueError as error:
+            self.faulty = str(error).partition(":")[0]
+            self.faults.append(str(error))
+            return SetuptoolsRequirements()
+        if found.unread is not None:
+            self._notes.append(f"what {found.unread} requires is not read, as it is a program; `--dependency` names it")
+        return found
+
+    def _builds(self, data: Mapping[str, Any], build: ProjectBuild | None) -> Iterator[Requirement]:
+        """What builds the project itself."""
         if build is not None:
-            if build.dynamic and not isinstance(data.get("project"), Mapping):
-                named = next(name for name in SETUPTOOLS if (self.settings.root / name).is_file())
-                self._notes.append(f"what {named} requires is not read; `--dependency` names it")
             if finds_packages(data, build, self.settings.root):
                 self._notes.append(
                     f"setuptools finds the packages of this project by itself, and takes {LOCKS}/ for one:"
@@ -334,32 +361,44 @@ class _Reader:
             yield from self._parsed(
                 _Source("build-system.requires", "build requirements", build.requires, parsers.parse_requirement_flag)
             )
-            self.in_pyproject |= bool(self.faults)
 
-    def _project(self, data: Mapping[str, Any]) -> Iterator[_Source]:
+    def _project(self, data: Mapping[str, Any], beside: SetuptoolsRequirements) -> Iterator[_Source]:
         project = data.get("project")
         if not isinstance(project, Mapping):
-            project = {}
+            project = {"name": setup_cfg(self.settings.root, "metadata", "name")}
         dynamic = project.get("dynamic")
-        if isinstance(dynamic, list) and "dependencies" in dynamic:
+        always = beside.dependencies
+        if always is None and beside.unread is None and isinstance(dynamic, list) and "dependencies" in dynamic:
             self._notes.append(f"the dependencies of {PYPROJECT} are dynamic, and not read; `--dependency` names them")
-        yield _Source("project.dependencies", "dependencies", self._list(project, "project", "dependencies"))
+        if always is None:
+            yield _Source("project.dependencies", "dependencies", self._list(project, "project", "dependencies"))
+        else:
+            yield _Source(always.place, "dependencies", always.texts, file=always.file)
         optional = project.get("optional-dependencies", {})
-        table = {canonical_name(key): key for key in optional} if isinstance(optional, Mapping) else {}
+        keys = {canonical_name(key): key for key in optional} if isinstance(optional, Mapping) else {}
+        table: Mapping[str, object] = {**keys, **beside.extras}
         own = canonical_name(name) if isinstance(name := project.get("name"), str) else None
         queue = [*self.settings.extras, *(one for one in self._own_extras if one not in self.settings.extras)]
         for extra in queue:  # grows by what the extras name of the project's own
             if extra not in table:
-                raise _unknown("extra", "--extra", extra, table)
-            key = table[extra]
-            texts = self._list(optional, "project.optional-dependencies", key)
+                file = next((one.file for one in beside.extras.values()), PYPROJECT)
+                raise _unknown("extra", "--extra", extra, set(table), file)
+            listed = beside.extras.get(extra)
+            texts: Sequence[object]
+            if listed is None:
+                key = keys[extra]
+                source = _Source(f"project.optional-dependencies.{key}", f"extra {key}", ())
+                texts = self._list(optional, "project.optional-dependencies", key)
+            else:
+                source = _Source(listed.place, f"extra {extra}", (), file=listed.file)
+                texts = listed.texts
             rest = []
             for text in texts:
                 inner = _extras_of(text, own)
                 queue += [one for one in inner if one not in queue]
                 if not inner:
                     rest.append(text)
-            yield _Source(f"project.optional-dependencies.{key}", f"extra {key}", rest)
+            yield source._replace(texts=rest)
 
     def _groups(self, data: Mapping[str, Any]) -> Iterator[_Source]:
         if not self.settings.groups:
@@ -375,7 +414,7 @@ class _Reader:
             try:
                 texts = resolve_dependency_groups(groups, group)
             except (ValueError, LookupError, TypeError, ExceptionGroup) as error:
-                self.in_pyproject = True
+                self.faulty = PYPROJECT
                 for one in _leaves(error):
                     self.faults.append(f"{PYPROJECT}: dependency-groups.{group}: {one}".splitlines()[0])
                 continue
@@ -384,6 +423,7 @@ class _Reader:
     def _list(self, table: Mapping[str, Any], path: str, key: str) -> list[object]:
         value = table.get(key, [])
         if not isinstance(value, list):
+            self.faulty = PYPROJECT
             self.faults.append(f"{PYPROJECT}: {path}.{key}: should be an array")
             return []
         return value
@@ -391,12 +431,14 @@ class _Reader:
     def _parsed(self, source: _Source) -> Iterator[Requirement]:
         for text in source.texts:
             if not isinstance(text, str):
-                self.faults.append(f"{PYPROJECT}: {source.place}: {mismatch(text, str)}")
+                self.faulty = source.file
+                self.faults.append(f"{source.file}: {source.place}: {mismatch(text, str)}")
                 continue
             try:
                 yield source.parse(text)
             except ValueError as error:
-                self.faults.append(f"{PYPROJECT}: {source.place}: {error}")
+                self.faulty = source.file
+                self.faults.append(f"{source.file}: {source.place}: {error}")
 
     def _foreign(self, data: Mapping[str, Any]) -> Iterator[Requirement]:
         """What tables of other tools say as plainly as the standard's; the rest is named."""
@@ -621,12 +663,12 @@ def _table(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     return table if isinstance(table, Mapping) else {}
 
 
-def _unknown(what: str, flag: str, name: str, there: Mapping[str, str] | set[str]) -> UsageError:
+def _unknown(what: str, flag: str, name: str, there: set[str], file: str = PYPROJECT) -> UsageError:
     near = nearest(name, there)
     listed = f"there are {', '.join(sorted(there))}" if there else f"it has no {what}"
     return UsageError(
-        f"{PYPROJECT} has no {what} `{name}`; {listed}",
-        hints=[f"kgen lock {flag} {near}" if near else f"edit {PYPROJECT}, or leave `{flag} {name}` out"],
+        f"{file} has no {what} `{name}`; {listed}",
+        hints=[f"kgen lock {flag} {near}" if near else f"edit {file}, or leave `{flag} {name}` out"],
     )
 
 

@@ -7,7 +7,6 @@ file that was compared before, and is the same file still, is copied without tha
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import errno
 import hashlib
@@ -28,6 +27,12 @@ _CHUNK = 4 * 1024 * 1024
 
 _CHUNK_OF_KNOWN = 64 * 1024 * 1024
 """Bytes to copy at a time where they are not inspected: few enough that ctrl-C acts at once."""
+
+_PIECE = 1024 * 1024
+"""Bytes to copy at a time through memory: few enough to be in the processor's cache still."""
+
+_RESERVING = frozenset({"ext4", "xfs"})
+"""Filesystems of Linux that set room aside for a file without writing it."""
 
 _NOT_BY_KERNEL = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 
@@ -125,17 +130,48 @@ def write(output: Path, members: Sequence[Member], *, known: bool = False) -> bo
     part = _part_of(output)
     try:
         with _opened(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
-            os.ftruncate(file, size)
+            copy = _copy_aligned if _reserve(file, size) else _copy
             # The kernel lets one thread at a time write into a file. Members that are only copied are one after the
             # other for that: where each had a thread, waiting for the others took half as much again.
             copied = [one for one in placed if one.member.known is not None]
             hashed = [[one] for one in placed if one.member.known is None]
-            _each([copied, *hashed], lambda one, cancel: _put(file, one, cancel))
+            _each([copied, *hashed], lambda one, cancel: _put(file, one, cancel, copy))
         part.replace(output)
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
     return True
+
+
+def _reserve(file: int, size: int) -> bool:
+    """Give a file its size, and room for all of it where the filesystem sets that aside without writing it.
+
+    Writing into room that was found before takes two thirds of the time, and a disk that is too small says so before
+    the first byte. Elsewhere the C library would write into each block, which takes longer than it saves.
+
+    Returns:
+        Whether room was set aside.
+
+    Raises:
+        OSError: there is not so much room.
+    """
+    if filesystem_of(file) in _RESERVING:
+        os.posix_fallocate(file, 0, size)
+        return True
+    os.ftruncate(file, size)
+    return False
+
+
+def filesystem_of(file: int) -> str | None:
+    """What the filesystem of an open file is called, as Linux names it; None where it is not listed."""
+    device = os.fstat(file).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    with contextlib.suppress(OSError), Path("/proc/self/mountinfo").open(encoding="utf-8", errors="replace") as mounts:
+        for line in mounts:
+            mount, _, filesystem = line.partition(" - ")
+            if mount.split(maxsplit=3)[2] == wanted:
+                return filesystem.partition(" ")[0]
+    return None
 
 
 def require_writable(output: Path) -> None:
@@ -207,6 +243,8 @@ def _each(groups: Sequence[Sequence[_Placed]], work: Callable[[_Placed, threadin
         groups: the members; those of a group one after the other.
         work: what to do, and an event that is set when the result is not wanted any more.
     """
+    import concurrent.futures  # noqa: PLC0415 - an archive that is there, and known, needs no threads
+
     cancel = threading.Event()
 
     def work_all(members: Sequence[_Placed]) -> None:
@@ -225,8 +263,19 @@ def _each(groups: Sequence[Sequence[_Placed]], work: Callable[[_Placed, threadin
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _put(file: int, one: _Placed, cancel: threading.Event) -> None:
-    """Write a member at its place, and see that what is there then is the member."""
+_Copy = Callable[[int, int, int, int, int], None]
+"""Copies a stretch of a file: the file and where it begins there, the archive and the place there, and the length."""
+
+
+def _put(file: int, one: _Placed, cancel: threading.Event, copy: _Copy) -> None:
+    """Write a member at its place, and see that what is there then is the member.
+
+    Args:
+        file: the archive.
+        one: the member.
+        cancel: set when the result is not wanted any more.
+        copy: copies what need not be looked at.
+    """
     os.pwrite(file, one.head, one.start)
     source = one.member.source
     if isinstance(source, bytes):
@@ -235,7 +284,7 @@ def _put(file: int, one: _Placed, cancel: threading.Event) -> None:
         return
     with _opened(source, os.O_RDONLY) as from_file:
         if one.member.known is not None:
-            _copy_known(from_file, file, one, cancel)
+            _copy_known(from_file, file, one, cancel, copy)
             return
         _compare(
             file,
@@ -274,7 +323,7 @@ def _compare(
         raise damaged(one.member.path)
 
 
-def _copy_known(source: int, file: int, one: _Placed, cancel: threading.Event) -> None:
+def _copy_known(source: int, file: int, one: _Placed, cancel: threading.Event, copy: _Copy) -> None:
     """Copy a member whose file was compared before.
 
     Raises:
@@ -283,7 +332,7 @@ def _copy_known(source: int, file: int, one: _Placed, cancel: threading.Event) -
     done = 0
     while done < one.member.size and not cancel.is_set():
         count = min(_CHUNK_OF_KNOWN, one.member.size - done)
-        _copy(source, one.member.offset + done, file, one.content + done, count)
+        copy(source, one.member.offset + done, file, one.content + done, count)
         done += count
     if stamp_of(source) != one.member.known:
         raise damaged(one.member.path)
@@ -305,7 +354,23 @@ def _copy(source: int, start: int, file: int, place: int, count: int) -> None:
         start, place, count = start + done, place + done, count - done
 
 
-def _write_at(file: int, content: bytes, place: int) -> None:
+def _copy_aligned(source: int, start: int, file: int, place: int, count: int) -> None:
+    """Copy a stretch of a file on a local disk; less where the file ends before.
+
+    Members begin at any multiple of 512. The kernel, left to itself, writes 64 KiB at a time from there, each across
+    the borders of its pages; whole pieces between borders take two thirds of that, though they are copied twice.
+    """
+    buffer = memoryview(bytearray(min(_PIECE, count)))
+    while count > 0:
+        wanted = min(_PIECE - place % _PIECE, count, len(buffer))
+        done = os.preadv(source, [buffer[:wanted]], start)
+        if done == 0:
+            return
+        _write_at(file, buffer[:done], place)
+        start, place, count = start + done, place + done, count - done
+
+
+def _write_at(file: int, content: bytes | memoryview, place: int) -> None:
     left = memoryview(content)
     while left:
         done = os.pwrite(file, left, place)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import tempfile
 import time
 import zlib
 from pathlib import Path
@@ -21,6 +20,8 @@ def keep(file: Path, header: str, body: bytes) -> None:
     Raises:
         OSError: the cache takes nothing.
     """
+    import tempfile  # noqa: PLC0415 - most calls only read what is kept
+
     file.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{file.name}."
     handle, name = tempfile.mkstemp(prefix=prefix, suffix=_PART, dir=file.parent)

@@ -136,7 +136,8 @@ def _plain(text: str) -> list[Comparison] | None:
         comparison = Comparison(match[1], match[2] + (match[3] or ""))
         bound = _bound(comparison)
         said = (comparison.operator, bound, match[3])
-        if bound is None or said in found:  # which of two that say the same is kept is for `packaging` to say
+        # which of two that say the same in other words is kept is for `packaging` to say
+        if bound is None or found.get(said, comparison) != comparison:
             return None
         found[said] = comparison
     return list(found.values())

@@ -6,6 +6,7 @@ linked. Who installs or checks reads this file; who has conda-lock, conda or mam
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -254,8 +255,14 @@ def lockfile(file: CondaFile, path: Path, platform: str | None) -> Lockfile:
 
 def declared_licences(packages: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
     """Package -> its licence, as its channel names it; without those of which that is not known."""
-    named = {one["name"]: licences.name(Declared(text=str(one.get("license") or ""))) for one in packages}
+    named = {one["name"]: _licence(str(one.get("license") or "")) for one in packages}
     return {name: licence for name, licence in named.items() if licence is not None}
+
+
+@functools.lru_cache(maxsize=1024)
+def _licence(text: str) -> str | None:
+    """The licence that a text names; hundreds of packages have the same few."""
+    return licences.name(Declared(text=text))
 
 
 def _platform(row: Table) -> CondaPlatform:

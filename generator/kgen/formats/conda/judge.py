@@ -5,14 +5,17 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from kgen.accelerators import title
 from kgen.formats.conda.names import Names, is_module
 from kgen.formats.conda.rattlertool import CondaRecord
 from kgen.formats.conda.target import Target
-from kgen.formats.wheels.lock import LockedWheel
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
+
+if TYPE_CHECKING:
+    from kgen.formats.wheels.lock import LockedWheel
 
 _CUDA_BUILD = re.compile(r"cuda(?P<major>\d\d)\d*")
 _HASHES = {"md5": 32, "sha256": 64}

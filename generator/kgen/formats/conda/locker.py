@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
-
 from kgen import __version__, files
 from kgen.errors import ContradictionError, KgenError, MissingExtraError, OutsideError, SettingsError
 from kgen.formats.conda import FORMAT, RECORDS, condafiles, rattlertool, text
@@ -22,9 +20,9 @@ from kgen.formats.conda.session import CondaOutcome, CondaSession
 from kgen.formats.conda.taken import TakenVersions
 from kgen.formats.conflict import sides
 from kgen.formats.outcome import Finish, Locked, LockJob, Outcome, Part
-from kgen.formats.wheels.lock import Lock
 from kgen.matrix.selection import selection
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import canonical_name
 from kgen.project import LOCKS
 from kgen.settings import Settings
 
@@ -81,7 +79,7 @@ def begin(job: LockJob) -> Iterator[Finish]:
     moving = job.moving
     known = Names.of(job.matrix, job.settings.conda_names)
     # by its name there, or by that of its project
-    names = {known.package(canonicalize_name(name)) for name in moving or ()} | set(moving or ())
+    names = {known.package(canonical_name(name)) for name in moving or ()} | set(moving or ())
 
     taken = functools.cache(partial(_taken, job))
 
@@ -210,6 +208,8 @@ def _moved(outcome: CondaOutcome) -> tuple[str, ...]:
 
 
 def _base(session: CondaSession, wheels: Outcome[Locked]) -> CondaOutcome:
+    from kgen.formats.wheels.lock import Lock  # noqa: PLC0415 - slow to import, and loaded where wheels were locked
+
     if not isinstance(wheels.lock, Lock):
         missing = OutsideError(f"{wheels.request.environment}: the wheels that go into it were not locked")
         return CondaOutcome(request=wheels.request, form=FORMAT, error=missing)

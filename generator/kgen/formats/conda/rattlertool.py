@@ -73,6 +73,7 @@ _UNANSWERED = re.compile(r"error sending request")
 
 _SHARDS = "repodata_shards.msgpack.zst"
 _CACHED_SHARDS = ".shards-cache-v1"
+_NO_PACKAGE = "kgen-asks-whether-this-index-is-of-now"
 _CACHE_MARK = b"SHARD-CACHE-V1"
 _CLOCK = 20_000_000
 """Nanoseconds by which the times of files may be behind the clock."""
@@ -216,9 +217,9 @@ class Rattler:
         Raises:
             OutsideError: a channel does not answer.
         """
-        names = self.names(channels, platform)
-        if isinstance(names, OutsideError):
-            raise names
+        failure = self._within(self._confirmed(channels, platform), channels)
+        if isinstance(failure, OutsideError):
+            raise failure
         if not self._sharded:
             return None
         found = []
@@ -251,18 +252,37 @@ class Rattler:
 
     def names(self, channels: Sequence[str], platform: str) -> frozenset[str] | OutsideError:
         """The names of all packages that channels have for a platform, as they spell them."""
+        return self._within(self._names(channels, platform), channels)
+
+    def _within(self, asking: Coroutine[Any, Any, T], channels: Sequence[str]) -> T | OutsideError:
+        """What channels answer, within the time that they have."""
         import asyncio  # noqa: PLC0415 - as below
 
         limit = host.seconds(_ALTOGETHER)
         try:
-            return _finished(self._names(channels, platform), limit)
+            return _finished(asking, limit)
         except asyncio.TimeoutError:
             return channel_failure(f"timed out after {limit:g} s", channels)
 
-    async def _names(self, channels: Sequence[str], platform: str) -> frozenset[str] | OutsideError:
-        subdirs: Any = [platform, "noarch"]
+    async def _confirmed(self, channels: Sequence[str], platform: str) -> OutsideError | None:
+        """Have channels say that what is in the cache of their indexes is of now; what went wrong, or nothing."""
+        # of what no channel has, rattler looks into the index of shards and into nothing else
+        nothing = [self._rattler.MatchSpec(_NO_PACKAGE)]
         try:
-            found = await self._opened().names(sources=list(channels), platforms=subdirs)
+            await self._opened().query(
+                sources=list(channels), platforms=self._subdirs(platform), specs=nothing, recursive=False
+            )
+        except BaseException as error:  # noqa: BLE001 - see `_panic_text`
+            _reraise_interrupt(error)
+            reason = _panic_text(error)
+            if self._without_shards(reason):
+                return await self._confirmed(channels, platform)
+            return channel_failure(reason, channels)
+        return None
+
+    async def _names(self, channels: Sequence[str], platform: str) -> frozenset[str] | OutsideError:
+        try:
+            found = await self._opened().names(sources=list(channels), platforms=self._subdirs(platform))
         except BaseException as error:  # noqa: BLE001 - see `_panic_text`
             _reraise_interrupt(error)
             reason = _panic_text(error)
@@ -288,7 +308,7 @@ class Rattler:
                 sources=list(query.channels),
                 specs=[library.MatchSpec(text) for text in query.specs],
                 gateway=self._opened(),
-                platforms=self._subdirs(query),
+                platforms=self._subdirs(query.platform),
                 virtual_packages=[self._virtual(name, text) for name, text in query.virtuals],
                 channel_priority=library.ChannelPriority.Strict,
                 locked_packages=locked,
@@ -309,8 +329,8 @@ class Rattler:
         named = [{**one, "url": self._own_address(one["url"], one["channel"])} for one in found]
         return sorted(named, key=lambda one: (one["name"], one["url"]))
 
-    def _subdirs(self, query: Query) -> Any:  # noqa: ANN401 - a list of words that py-rattler's types spell out
-        return [query.platform, "noarch"]
+    def _subdirs(self, platform: str) -> Any:  # noqa: ANN401 - a list of words that py-rattler's types spell out
+        return [platform, "noarch"]
 
     async def _still_there(self, query: Query) -> list[Any]:
         """What is locked, as the channel describes it now; without what it has no longer, or has since the cut-off.
@@ -322,7 +342,7 @@ class Rattler:
         named = {(one["name"], one["version"], one["build"]) for one in query.locked if "url" not in one}
         found = await self._opened().query(
             sources=list(query.channels),
-            platforms=self._subdirs(query),
+            platforms=self._subdirs(query.platform),
             specs=[self._rattler.MatchSpec(one["name"]) for one in query.locked],
             recursive=False,
         )

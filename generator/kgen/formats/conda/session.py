@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kgen import accelerators
 from kgen.errors import JudgementError, OutsideError
@@ -19,15 +21,17 @@ from kgen.formats.conda.rattlertool import CondaRecord, Query, Rattler, Unsolvab
 from kgen.formats.conda.taken import TakenVersions, others_than, wished, with_most
 from kgen.formats.conda.target import MatchSpec, Target, base, driver_runs, refusal, target
 from kgen.formats.outcome import Outcome, Summary
-from kgen.formats.wheels.lock import Lock, LockedWheel
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.causes import Origin, Refusal, RefusalKind
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict
 
+if TYPE_CHECKING:  # what it imports to read wheels' names takes longer than all of this
+    from kgen.formats.wheels.lock import Lock, LockedWheel
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)
 class CondaLock:
     """A closed environment of conda on one platform.
 
@@ -50,9 +54,9 @@ class CondaLock:
         """Package -> version."""
         return {record["name"]: record["version"] for record in self.records}
 
-    @property
+    @functools.cached_property
     def summary(self) -> Summary:
-        """What kgen prints of it; the frameworks by the names that the channels have for them."""
+        """What kgen prints of it, several times; the frameworks by the names that the channels have for them."""
         versions = self.versions
         backends = self.target.request.backends
         names = [name for name, _ in self.target.carriers] or [name for name in backends if name in versions]

@@ -18,6 +18,7 @@ from tests.command import LOCK, Kgen
 from tests.conda_packages import MINOR
 from tests.index import Index
 from tests.test_standing import states
+from tests.wheelhouse import Wheel
 
 from kgen import replay
 
@@ -262,6 +263,22 @@ def test_all_of_conda_that_is_looked_at_is_noted(conda: Kgen, served: ChannelSer
         assert done.status == 0, done.stderr
         assert set(states(done.stdout)) == {state}
     assert not_noted(conda, *words) == []
+
+
+def test_all_of_a_package_of_setuptools_that_is_looked_at_is_noted(
+    kgen_alone: Kgen, index: Index, project: Path
+) -> None:
+    index.wheelhouse.put(Wheel(name="setuptools", version="80.0"), Wheel(name="wheel", version="0.45"))
+    (project / "lib").mkdir()
+    (project / "lib/pyproject.toml").write_text('[project]\nname = "lib"\nversion = "1"\n', encoding="utf-8")
+    (project / "kgen.toml").write_text('dependencies = ["lib @ ./lib"]\n', encoding="utf-8")
+    (project / "setup.cfg").write_text("[metadata]\nname = own\n[options]\ninstall_requires = six\n", encoding="utf-8")
+    words = (*LOCK, "numpy", "--cpu")
+    for state in ("written", "unchanged"):
+        done = kgen_alone(*words)
+        assert done.status == 0, done.stderr
+        assert states(done.stdout) == [state]
+    assert not_noted(kgen_alone, *words) == []
 
 
 def not_noted(kgen: Kgen, *words: str) -> list[str]:

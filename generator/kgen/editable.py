@@ -98,6 +98,8 @@ def finds_packages(data: Mapping[str, Any], build: ProjectBuild, root: Path) -> 
     tool = data.get("tool")
     table = tool.get("setuptools") if isinstance(tool, Mapping) else None
     named = isinstance(table, Mapping) and {"packages", "py-modules"} & set(table)
+    for name in ("src", "setup.py"):
+        replay.looked(root / name)
     return (
         build.backend.partition(".")[0] == SETUPTOOLS_MODULE
         and not named

@@ -136,6 +136,8 @@ def _named_places(settings: Settings) -> frozenset[str]:
             place = reference.location if path is None else str(path)
             if place not in found:
                 found.add(place)
+                if path is not None:
+                    replay.looked(path)
                 if path is not None and path.is_dir():
                     inner = _table(_pyproject(path), "project").get("dependencies", [])
                     queue.append((path, _urls_in(inner if isinstance(inner, list) else [])))
@@ -153,7 +155,11 @@ def _urls_in(texts: Sequence[object]) -> list[str]:
 
 def _repository(root: Path) -> Path | None:
     """The top of the repository that a folder is in."""
-    return next((one for one in (root, *root.parents) if (one / ".git").exists()), None)
+    for folder in (root, *root.parents):
+        replay.looked(folder / ".git")
+        if (folder / ".git").exists():
+            return folder
+    return None
 
 
 class _Source(NamedTuple):
@@ -249,6 +255,7 @@ class _Reader:
         path = reference.path(self.settings.root)
         if path is None:
             return
+        replay.looked(path)
         if reference.kind is direct.Kind.FILE:
             if not path.is_file():
                 raise ValueError(f"`{name}` is to come from {path}, and there is no such file")
@@ -686,6 +693,8 @@ def _extras_of(text: object, own: str | None) -> Sequence[str]:
 def _packages_named(name: str, root: Path) -> str:
     """How a project tells setuptools its packages, by the name that they have as a rule."""
     module = canonical_name(name).replace("-", "_")
+    for place in (module, f"{module}.py"):
+        replay.looked(root / place)
     if (root / f"{module}.py").is_file():
         return f'py-modules = ["{module}"]'
     return f'packages.find.include = ["{module if (root / module).is_dir() else "PACKAGE"}*"]'

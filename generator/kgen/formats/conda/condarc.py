@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import files, host
+from kgen import files, host, replay
 from kgen.errors import SettingsError
 from kgen.model.grammar import line, printable, shown
 from kgen.tables import mismatch
@@ -167,6 +167,7 @@ def _verification(value: object) -> tuple[bool, Path | None, bool]:
     path = Path(_filled(text))
     try:
         path = path.expanduser()
+        replay.looked(path)
         is_there = path.exists()
     except (OSError, RuntimeError):  # a name that is too long, or the home folder of nobody
         is_there = False
@@ -231,6 +232,7 @@ def _places() -> Iterator[Path]:
     folders += [home / ".config/conda", home / ".conda"] if home is not None else []
     for folder in dict.fromkeys(folders):
         yield from (folder / name for name in _NAMES)
+        replay.looked(folder / "condarc.d")
         yield from sorted((folder / "condarc.d").glob("*.y*ml"))
     if home is not None:
         yield home / ".condarc"

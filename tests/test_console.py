@@ -109,6 +109,15 @@ def test_the_facts_on_a_terminal(kgen: Kgen, columns: int) -> None:
     assert {word.strip(";,") for word in piped.split()} <= shown | {"version"}  # its heading
 
 
+def test_a_lock_that_is_tried_twice_on_a_terminal(kgen: Kgen) -> None:
+    """It is tried with what the lock that is there has, and then without: both are one line of what moves."""
+    assert kgen(*LOCK, "jax", "--cpu").status == 0
+    words = (*LOCK, "jax", "--cpu", "--dependency", "no-such-package")
+    lines = on_a_terminal(kgen, *words, columns=100, status=None)
+    assert any("no-such-package was not found" in line for line in lines), lines
+    assert not any("a bug in kgen" in line for line in lines), lines
+
+
 def test_the_table_of_locks_on_a_terminal(kgen: Kgen) -> None:
     assert kgen(*LOCK, "jax", "numpy", "--cuda", "12").status == 0
     lines = on_a_terminal(kgen, *LOCK, "jax", "numpy", "--cuda", "12", columns=80)

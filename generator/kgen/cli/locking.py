@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from kgen.actions import flake
 from kgen.actions.interpreters import absent
@@ -45,8 +45,12 @@ def lock_and_tell(
     return result.status
 
 
-def _progress(requests: Sequence[EnvironmentRequest]) -> contextlib.AbstractContextManager[Reporter]:
-    return progress.lines({request: _label(request) for request in requests})
+@contextlib.contextmanager
+def _progress(requests: Sequence[EnvironmentRequest]) -> Iterator[Reporter]:
+    """A line for each lock that is made, by its name: what is tried for one is not the request that was made."""
+    names = [_label(request) for request in requests]
+    with progress.lines(dict(zip(names, names, strict=True))) as report:
+        yield lambda request, stage: report(_label(request), stage)
 
 
 def _label(request: EnvironmentRequest) -> str:

@@ -2,7 +2,7 @@
 
     python -m tests.looking lock jax --cpu
 
-Every function of Python's that looks at a disk is watched, so that whoever adds a look and forgets to note it is told.
+It watches every function of Python's that looks at a disk, and so names a look that somebody adds and does not note.
 kgen's own code is left out, which the answer is bound to otherwise, and so are what Python itself needs, and copies in
 kgen's cache that a digest of the original names.
 """

@@ -179,7 +179,7 @@ def _state(path: str) -> _State:
 
 
 def _kept(place: str) -> list[tuple[int, str]] | None:
-    """What was said when all was as it is now; None if nothing is known of such a run."""
+    """What a run printed when all was as it is now; None if kgen knows of no such run."""
     try:
         with open(place, encoding="ascii") as file:  # noqa: PTH123 - as above
             text = file.read()

@@ -42,7 +42,7 @@ class DeclaredList(NamedTuple):
 
 
 class SetuptoolsRequirements(NamedTuple):
-    """What is said beside the standard's table.
+    """What other files say beside the standard's table.
 
     Attributes:
         dependencies: what is always required; None where that is not said.

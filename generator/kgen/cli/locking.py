@@ -48,8 +48,7 @@ def lock_and_tell(
 @contextlib.contextmanager
 def _progress(requests: Sequence[EnvironmentRequest]) -> Iterator[Reporter]:
     """A line for each lock that is made, by its name: what is tried for one is not the request that was made."""
-    names = [_label(request) for request in requests]
-    with progress.lines(dict(zip(names, names, strict=True))) as report:
+    with progress.lines({name: name for name in map(_label, requests)}) as report:
         yield lambda request, stage: report(_label(request), stage)
 
 

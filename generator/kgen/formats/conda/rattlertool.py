@@ -33,7 +33,7 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -74,6 +74,8 @@ _UNANSWERED = re.compile(r"error sending request")
 _SHARDS = "repodata_shards.msgpack.zst"
 _CACHED_SHARDS = ".shards-cache-v1"
 _NO_PACKAGE = "kgen-asks-whether-this-index-is-of-now"
+"""The name of a package that no channel has."""
+
 _CACHE_MARK = b"SHARD-CACHE-V1"
 _CLOCK = 20_000_000
 """Nanoseconds by which the times of files may be behind the clock."""
@@ -217,20 +219,23 @@ class Rattler:
         Raises:
             OutsideError: a channel does not answer.
         """
-        failure = self._within(self._confirmed(channels, platform), channels)
-        if isinstance(failure, OutsideError):
-            raise failure
+        # of what no channel has, rattler looks into the index of shards and into nothing else
+        nothing = [self._rattler.MatchSpec(_NO_PACKAGE)]
+        where: Any = {"sources": list(channels), "platforms": self._subdirs(platform)}
+        found = self._asked(lambda gateway: gateway.query(**where, specs=nothing, recursive=False), channels)
+        if isinstance(found, OutsideError):
+            raise found
         if not self._sharded:
             return None
-        found = []
+        indexes = []
         for channel in channels:
             for subdir in (platform, "noarch"):
                 url = f"{self._rattler.Channel(channel).base_url.rstrip('/')}/{subdir}/"
                 index = self._index_of_shards(url)
                 if index is None:
                     return None
-                found.append((url, index))
-        return lockfiles.digest(repr(found).encode())
+                indexes.append((url, index))
+        return lockfiles.digest(repr(indexes).encode())
 
     def _index_of_shards(self, url: str) -> str | None:
         """The digest of the index of shards that is in the cache, if it was written there since channels were asked."""
@@ -252,44 +257,31 @@ class Rattler:
 
     def names(self, channels: Sequence[str], platform: str) -> frozenset[str] | OutsideError:
         """The names of all packages that channels have for a platform, as they spell them."""
-        return self._within(self._names(channels, platform), channels)
+        where: Any = {"sources": list(channels), "platforms": self._subdirs(platform)}
+        found = self._asked(lambda gateway: gateway.names(**where), channels)
+        return found if isinstance(found, OutsideError) else frozenset(one.source for one in found)
 
-    def _within(self, asking: Coroutine[Any, Any, T], channels: Sequence[str]) -> T | OutsideError:
-        """What channels answer, within the time that they have."""
+    def _asked(
+        self, ask: Callable[[rattler.Gateway], Coroutine[Any, Any, T]], channels: Sequence[str]
+    ) -> T | OutsideError:
+        """What channels answer, within the time that they have; without shards where those are out of order."""
         import asyncio  # noqa: PLC0415 - as below
+
+        async def answered() -> T | OutsideError:
+            try:
+                return await ask(self._opened())
+            except BaseException as error:  # noqa: BLE001 - see `_panic_text`
+                _reraise_interrupt(error)
+                reason = _panic_text(error)
+            if self._without_shards(reason):
+                return await answered()
+            return channel_failure(reason, channels)
 
         limit = host.seconds(_ALTOGETHER)
         try:
-            return _finished(asking, limit)
+            return _finished(answered(), limit)
         except asyncio.TimeoutError:
             return channel_failure(f"timed out after {limit:g} s", channels)
-
-    async def _confirmed(self, channels: Sequence[str], platform: str) -> OutsideError | None:
-        """Have channels say that what is in the cache of their indexes is of now; what went wrong, or nothing."""
-        # of what no channel has, rattler looks into the index of shards and into nothing else
-        nothing = [self._rattler.MatchSpec(_NO_PACKAGE)]
-        try:
-            await self._opened().query(
-                sources=list(channels), platforms=self._subdirs(platform), specs=nothing, recursive=False
-            )
-        except BaseException as error:  # noqa: BLE001 - see `_panic_text`
-            _reraise_interrupt(error)
-            reason = _panic_text(error)
-            if self._without_shards(reason):
-                return await self._confirmed(channels, platform)
-            return channel_failure(reason, channels)
-        return None
-
-    async def _names(self, channels: Sequence[str], platform: str) -> frozenset[str] | OutsideError:
-        try:
-            found = await self._opened().names(sources=list(channels), platforms=self._subdirs(platform))
-        except BaseException as error:  # noqa: BLE001 - see `_panic_text`
-            _reraise_interrupt(error)
-            reason = _panic_text(error)
-            if self._without_shards(reason):
-                return await self._names(channels, platform)
-            return channel_failure(reason, channels)
-        return frozenset(one.source for one in found)
 
     def _without_shards(self, reason: str) -> bool:
         """Whether to ask again without shards: what the channel has as one file is the same, and may be in order."""

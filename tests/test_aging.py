@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
@@ -325,7 +326,43 @@ def test_python_is_one_for_what_comes_along(kgen_alone: Kgen, project: Path) -> 
     assert {"jax", "tensorflow"} <= versions(project, "jax-cuda12").keys()
     chosen = python_of(project, "jax-cuda12")
     assert chosen != newest
-    assert f"for Python {chosen} and not {newest}, for which uv finds no solution" in result.stderr
+    assert (
+        f"for Python {chosen} and not {newest}, for which the matrix has no versions that go together" in result.stderr
+    )
+
+
+def test_a_release_that_only_an_old_python_has_takes_the_frameworks_along(
+    kgen_alone: Kgen, project: Path, index: Index
+) -> None:
+    """What the user names is worth an old Python; that it costs the frameworks' newest releases is said."""
+    index.wheelhouse.put(only_for("3.10", "named", "1.0"))
+    words = (*OPEN, "jax", "--cpu")
+    assert kgen_alone(*words).status == 0
+    newest, jax = python_of(project, "jax-cpu"), versions(project, "jax-cpu")["jax"]
+    result = kgen_alone(*words, "--dependency", "named", "--upgrade", "--json")
+    assert result.status == 0, result.stderr
+    assert python_of(project, "jax-cpu") == "3.10"
+    older = versions(project, "jax-cpu")["jax"]
+    assert older != jax
+    (locked,) = json.loads(result.stdout)["environments"]
+    (note,) = [one for one in locked["notes"] if "for Python 3.10" in one]
+    start = f"jax-cpu: for Python 3.10 and not {newest}, for which named, as asked for, has no wheel; so "
+    assert note.startswith(start)
+    assert f"jax is {older} and not {jax}" in note
+    assert locked["seconds"] > 0.1  # uv was started for both
+
+
+def test_the_way_to_another_major_may_need_another_python(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """The Python that nobody chose is too new for the package that is meant for the other CUDA."""
+    index.wheelhouse.put(only_for(NEXT, "thing-cuda12x", "1.0"))
+    result = kgen_alone(*OPEN, "jax", "--cuda", "13", "--dependency", "thing-cuda12x")
+    assert result.status == 4
+    (hint,) = [line for line in result.stderr.splitlines() if line.startswith("hint: ")]
+    assert "--cuda 12 " in hint
+    assert f"--python {NEXT} " in hint
+    again = kgen_alone(*shlex.split(hint.removeprefix("hint: kgen ").partition("   #")[0]))
+    assert again.status == 0, again.stderr
+    assert versions(project, "jax-cuda12")["thing-cuda12x"] == "1.0"
 
 
 def python_of(project: Path, environment: str) -> str:

@@ -64,12 +64,17 @@ for name in sys.argv[1:]:
     assert done.returncode == 0, done.stderr
 
 
-def test_nothing_committed_names_an_index_host_or_a_path_of_one_machine() -> None:
+def _committed() -> list[str]:
+    """The files that are committed, or would be."""
     listed = _run("git", "ls-files", "-co", "--exclude-standard")
     if listed.returncode != 0:
         pytest.skip("not a git checkout")
+    return listed.stdout.splitlines()
+
+
+def test_nothing_committed_names_an_index_host_or_a_path_of_one_machine() -> None:
     found = []
-    for name in listed.stdout.splitlines():
+    for name in _committed():
         path = ROOT / name
         if not path.is_file() or path.suffix in {".png", ".whl"}:
             continue
@@ -77,6 +82,11 @@ def test_nothing_committed_names_an_index_host_or_a_path_of_one_machine() -> Non
             if FOREIGN.search(line):
                 found.append(f"{name}:{number}: {line.strip()[:120]}")
     assert not found, "\n".join(found)
+
+
+def test_no_link_is_committed_that_leads_out_of_the_repository() -> None:
+    links = [path for path in map(ROOT.joinpath, _committed()) if path.is_symlink()]
+    assert [link for link in links if not link.resolve().is_relative_to(ROOT.resolve())] == []
 
 
 def test_the_tools_are_locked() -> None:

@@ -664,6 +664,19 @@ def test_a_name_of_another_major_is_refused_at_once(kgen_alone: Kgen, project: P
     assert versions(project, "jax-cuda12")["thing-cuda12x"] == "1.0"
 
 
+def test_who_cannot_take_a_library_is_named_and_not_each_of_its_releases(
+    kgen_alone: Kgen, project: Path, index: Index
+) -> None:
+    assert kgen_alone(*LOCK, "jax", "--cuda", "12").status == 0
+    newest = versions(project, "jax-cuda12")["nvidia-cudnn-cu12"]
+    for release in ("1.0", "1.1", "1.2"):
+        index.wheelhouse.put(Wheel(name="named", version=release, requires=(f"nvidia-cudnn-cu12<{newest}",)))
+    result = kgen_alone(*LOCK, "jax", "--cuda", "12", "--dependency", "named", "--upgrade")
+    assert result.status == 0, result.stderr
+    (note,) = [line for line in result.stderr.splitlines() if "was set aside" in line]
+    assert note == f"note: jax-cuda12: nvidia-cudnn-cu12 {newest} was set aside, which named cannot take"
+
+
 def test_what_follows_from_a_package_of_another_major_is_left_out() -> None:
     """jax[cuda12] in an environment for CUDA 13: its plugin, and not each library that the plugin brings."""
     twelve, thirteen = Accelerator("cuda", (12,)), Accelerator("cuda", (13,))

@@ -78,7 +78,7 @@ class Outcome(Generic[L_co]):
         form: the form.
         lock: the judged lock, if it came to that.
         conflict: why there is no solution.
-        tree: the resolver's own reasons for that, where they say more.
+        tree: the resolver's own reasons why there is none, where they say more.
         error: what failed outside.
         faults: what makes what was closed unfit to be written.
         notes: what the user should know about the way there.

@@ -444,6 +444,10 @@ class Closer:
                 # a round for each release that nothing wants would leave none for one that is wanted
                 learned.incompatibilities += [frozenset({(name, one)}) for one in wanted.unwanted]
                 why = wanted.why
+            else:
+                excluding = refusal.excluding(name, incompatible, unclosed.reason)
+                if excluding:
+                    why = f"which {' and '.join(excluding)} cannot take"
             learned.aside.setdefault(name, SetAside(incompatible, why))
         learned.notes.append(f"{environment}: {pins} was set aside, {why}")
         return True

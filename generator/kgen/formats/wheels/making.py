@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from packaging.version import Version
+
 from kgen import __version__, host, lockfiles, uvsettings, uvtool
 from kgen.emitters.hooks import render_hooks
 from kgen.formats.outcome import LockJob, Part, Reporter, by_environment, unreported
-from kgen.formats.wheels import pylock, uv
+from kgen.formats.wheels import pylock, refusal, uv
 from kgen.formats.wheels.asking import IN_FLIGHT
 from kgen.formats.wheels.closer import Closer
+from kgen.formats.wheels.lock import Lock
 from kgen.formats.wheels.outside import Outside
 from kgen.formats.wheels.session import Session, WheelOutcome
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import selection
 from kgen.model.request import EnvironmentRequest
+from kgen.model.resolution import Resolution
+from kgen.solver.resolve import solve
 
 
 def make(job: LockJob, outside: Outside) -> Part:
@@ -124,7 +129,10 @@ def resolve(
     moved = _moved(outcomes, first.better_python)
     back = dict(zip(moved, requests, strict=True))
     again = session(lambda request, stage: report(back.get(request, request), stage)).lock(moved)
-    return again if _is_better(outcomes, again) else outcomes
+    taken, tried = (again, outcomes) if _is_better(matrix, outcomes, again) else (outcomes, again)
+    for outcome, other in zip(taken, tried, strict=True):
+        outcome.seconds += other.seconds  # what was tried on the other Python took its time, too
+    return taken
 
 
 def _moved(outcomes: Sequence[WheelOutcome], python: str) -> list[EnvironmentRequest]:
@@ -134,7 +142,7 @@ def _moved(outcomes: Sequence[WheelOutcome], python: str) -> list[EnvironmentReq
     ]
 
 
-def _is_better(before: Sequence[WheelOutcome], after: Sequence[WheelOutcome]) -> bool:
+def _is_better(matrix: CompatibilityMatrix, before: Sequence[WheelOutcome], after: Sequence[WheelOutcome]) -> bool:
     """Whether another Python gives every environment the frameworks that it had; if so, notes say what it gains."""
     for old, new in zip(before, after, strict=True):
         # what comes along on the other Python may be more than there was
@@ -145,7 +153,7 @@ def _is_better(before: Sequence[WheelOutcome], after: Sequence[WheelOutcome]) ->
             continue
         moved = f"{new.request.environment}: for Python {new.request.python} and not {old.request.python}"
         if old.lock is None:
-            new.notes.append(f"{moved}, for which uv finds no solution")
+            new.notes.append(f"{moved}, {_lacking(matrix, old, new.lock)}")
         else:
             was, now = old.lock.versions, new.lock.versions
             newer = [
@@ -156,6 +164,25 @@ def _is_better(before: Sequence[WheelOutcome], after: Sequence[WheelOutcome]) ->
             if newer:
                 new.notes.append(f"{moved}, which has {', '.join(newer)}")
     return True
+
+
+def _lacking(matrix: CompatibilityMatrix, old: WheelOutcome, new: Lock) -> str:
+    """Why nothing was locked for a Python, and what the frameworks would have been there."""
+    if old.conflict is not None:
+        return "for which the matrix has no versions that go together"
+    without = refusal.without_wheels(old.tree)
+    if without:
+        reason = f"for which {' and '.join(without)}, as asked for, {'have' if without[1:] else 'has'} no wheel"
+    else:
+        reason = "for which uv finds no solution" + (f": {old.tree}" if old.tree else "")
+    answer = solve(matrix, old.request)
+    wished = answer.packages if isinstance(answer, Resolution) else {}
+    older = [
+        f"{name} is {has} and not {wished[name]}"
+        for name, has in new.summary.frameworks.items()
+        if name in wished and Version(has) < wished[name]
+    ]
+    return f"{reason}; so {', '.join(older)}" if older else reason
 
 
 def _frameworks(outcome: WheelOutcome) -> Mapping[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from packaging.version import Version
+
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import canonical_name
 
@@ -20,6 +22,8 @@ _CLAUSE = (
 )
 _BOUND = r"{name}(?![A-Za-z0-9_.-])(?:\[[^\]]*\])?(?:\{{[^}}]*\}})?([=<>!~][^\s;]*)?"
 """How uv says what a package requires: `vllm>=0.33.0 depends on torch{{sys_platform == 'linux'}}==2.14.0`."""
+
+_HEAD = re.compile("[a-z0-9._-]*")
 
 _NO_WHEEL = re.compile(
     r"\b([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:[<>=!~]+[^\s]+)? (?:has|have) no (?:usable )?wheels"
@@ -72,3 +76,16 @@ def depended_on(name: str, reason: str) -> list[tuple[str, VersionRange]]:
             if wanted:
                 ranges.append((clause["who"] + clause["of"], wanted))
     return [] if not all(found.values()) else [one for ranges in found.values() for one in ranges]
+
+
+def excluding(name: str, version: Version, reason: str) -> list[str]:
+    """The packages that require other versions of a package in every release that uv's explanation names of them.
+
+    Args:
+        name: the package, normalised.
+        version: the version that they are to exclude.
+        reason: uv's words.
+    """
+    ranges = depended_on(name, reason)
+    owners = dict.fromkeys(name for who, _ in ranges for name in _HEAD.findall(who)[:1])
+    return [] if any(version in bound for _, bound in ranges) else list(owners)

@@ -238,7 +238,11 @@ class Remedies:
         if len(meant) != 1 or self._closer.cancelled:
             return
         other = request._replace(accelerator=meant.pop(), driver=None, gpus=(), targets=())
-        yield from self._tried(other)
+        found = list(self._tried(other))
+        if not found and request.python_open:
+            # a Python that was chosen for this accelerator may be too new for those packages; it stays the choice here
+            found = list(self._on_other_python(other._replace(python_open=False)))
+        yield from found
 
     def given(self, found: Closed, *more: str) -> str:
         """These packages and the frameworks of a resolution, with their versions."""

@@ -190,6 +190,7 @@ class Session:
         try:
             found = self._close_keeping(outcome)
             if isinstance(found, Unclosable):
+                outcome.tree = found.reason
                 self._remedies.refuse(found)
         except Cancelled:
             return None

@@ -200,8 +200,9 @@ def test_a_python_that_is_open_is_one_for_which_it_can_be_closed(kgen_alone: Kge
     result = kgen_alone(*OPEN, "numpy", "--dependency", "solo")
     assert result.status == 0, result.stderr
     assert versions(project, "numpy-cpu")["solo"] == "1.0"
-    (moved,) = [line for line in result.stderr.splitlines() if "uv finds no solution" in line]
+    (moved,) = [line for line in result.stderr.splitlines() if "for Python" in line and "and not" in line]
     assert moved.startswith(f"note: numpy-cpu: for Python {NEXT} and not 3.")
+    assert moved.endswith(", for which solo, as asked for, has no wheel")
     named = kgen_alone(*LOCK, "numpy", "--dependency", "solo")
     assert (named.status, f"--python {NEXT} " in named.stderr.partition("hint: ")[2]) == (4, True)
 

@@ -429,6 +429,9 @@ class Closer:
         absent = {name: v for name, v in unclosed.named.items() if f"no version of {name}" in unclosed.reason}
         incompatibility = self._incompatibility(answer, absent) or self._incompatibility(answer, unclosed.named)
         nowhere = any(f"{name} was not found in the package registry" in unclosed.reason for name in answer.packages)
+        # no other release of a framework gives a wheel to what the user names
+        named = {wish.name for wish in answer.request.dependencies}
+        nowhere = nowhere or not named.isdisjoint(refusal.nowhere_usable(unclosed.reason))
         if incompatibility is None or nowhere:
             learned.reason = unclosed.cause
             return False

@@ -30,6 +30,7 @@ _NO_WHEEL = re.compile(
 )
 """What uv says of a package that it has only source distributions, or wheels for others, of."""
 
+_NONE_USABLE = re.compile(r"\ball versions of ([A-Za-z0-9][A-Za-z0-9._-]*) have no (?:usable )?wheels")
 
 _YANKED = re.compile(r"\b([a-z0-9][a-z0-9-]*)==([0-9][^\s;,]*) was yanked")
 """What uv says of a release that its maker has withdrawn: `t5x==0.0.0 was yanked (reason: dummy version)`."""
@@ -43,6 +44,11 @@ def absent(reason: str) -> list[str]:
 def without_wheels(reason: str) -> list[str]:
     """The packages that have no wheel for the target, normalised, each once."""
     return list(dict.fromkeys(canonical_name(name) for name in _NO_WHEEL.findall(reason)))
+
+
+def nowhere_usable(reason: str) -> list[str]:
+    """The packages of which no version at all has a wheel for the target, normalised."""
+    return [canonical_name(name) for name in _NONE_USABLE.findall(reason)]
 
 
 def yanked(reason: str) -> list[tuple[str, str]]:

@@ -201,8 +201,7 @@ class Closer:
             answer = self._solve(request, learned.incompatibilities)
             if isinstance(answer, Conflict):
                 if not learned.incompatibilities:
-                    self._look_for_python(request)
-                    return answer
+                    return self._on_best_python(request, answer)
                 break
             if answer.local:
                 answer = self._offered(answer, learned.incompatibilities)
@@ -309,13 +308,20 @@ class Closer:
             named={} if self._direct is None else self._direct.wheels(answer.request),
         )
 
-    def _look_for_python(self, request: EnvironmentRequest) -> None:
-        """Suggest another Python where the frameworks that came along have no wheel for the chosen one."""
+    def _on_best_python(self, request: EnvironmentRequest, conflict: Conflict) -> Conflict:
+        """The conflict to tell, where frameworks that came along have no wheel for the Python that was chosen.
+
+        Another Python is suggested if it solves the request. If none does, the one on which most of the frameworks
+        could be had tells more than that the newest has not all of them.
+        """
         if not request.python_open or not (request.members or request.cpu_members):
-            return
+            return conflict
         python = best_python(self._matrix, [request])
-        if python != request.python and isinstance(solve(self._matrix, request._replace(python=python)), Resolution):
-            self.suggest_python(python)
+        answer = conflict if python == request.python else solve(self._matrix, request._replace(python=python))
+        if isinstance(answer, Conflict):
+            return answer
+        self.suggest_python(python)
+        return conflict
 
     def _joined_by_name(self, request: EnvironmentRequest, notes: list[str]) -> EnvironmentRequest:
         """The request with the frameworks that the user names as dependencies, before uv is asked at all."""

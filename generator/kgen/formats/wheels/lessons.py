@@ -65,7 +65,8 @@ class Lesson(NamedTuple):
                 if name in asked and name not in faulty and versions.get(name, version) != version
             ]
             named = ", ".join(f"{fault.package} {fault.version}" for fault in others[1:])
-            more = f"; so are {named}" if named else ""
+            verb = "are" if others[2:] else "is"
+            more = f"; so {verb} {named}" if named else ""
             told.append(f"{environment}: {', '.join(held) or 'set aside'}: {fault_text(others[0])}{more}")
         for fault in self.faults:
             if isinstance(fault, NeedsMissing) and versions.get(fault.package) == fault.version:

@@ -168,10 +168,10 @@ def _is_better(matrix: CompatibilityMatrix, before: Sequence[WheelOutcome], afte
 
 def _lacking(matrix: CompatibilityMatrix, old: WheelOutcome, new: Lock) -> str:
     """Why nothing was locked for a Python, and what the frameworks would have been there."""
-    if old.conflict is not None:
-        return "for which the matrix has no versions that go together"
     without = refusal.without_wheels(old.tree)
-    if without:
+    if old.conflict is not None:
+        reason = "for which the matrix has no versions that go together"
+    elif without:
         reason = f"for which {' and '.join(without)}, as asked for, {'have' if without[1:] else 'has'} no wheel"
     else:
         reason = "for which uv finds no solution" + (f": {old.tree}" if old.tree else "")

@@ -155,3 +155,12 @@ def test_what_is_not_solved_has_no_solution(matrix: CompatibilityMatrix) -> None
                     ruled_out += 1
                     assert attempt(matrix, request) is None
     assert ruled_out > 100
+
+
+def test_a_way_asks_for_no_release_beside_a_wider_bound(kgen: Kgen) -> None:
+    """The way widens what the user asked for; the release that it is to give is not one more wish."""
+    found = versions(kgen(*EXPLAIN, "tensorflow", "--cpu", "--require", "tensorflow<2.20", "--json"))["tensorflow"]
+    (way, *_) = found["ways"]
+    assert way["change"].startswith("--require 'tensorflow>=")
+    assert way["command"].count("--require") == 1
+    assert way["gives"]["tensorflow"] == found["newest"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from packaging.version import Version
@@ -118,7 +118,27 @@ def _explanation(
         return Explanation(name, version, newest, reasons, (), (way,))
     own = Stated(Wish(TermKind.REQUIREMENT, str(goal)))
     causes = tuple(cause for cause in conflict.causes(asked) if cause.facts != (own,))
-    return Explanation(name, version, newest, reasons, causes, suggest.suggestions(asked, reaching), unlocked)
+    ways = tuple(_without(goal, way, reaching) for way in suggest.suggestions(asked, reaching))
+    return Explanation(name, version, newest, reasons, causes, ways, unlocked)
+
+
+def _without(
+    goal: Requirement, way: Suggestion, reaching: Callable[[EnvironmentRequest], Resolution | None]
+) -> Suggestion:
+    """A way that does not ask for the release itself, where a wider wish about the package leads there as well.
+
+    Args:
+        goal: the wish for that release, which the user has not uttered.
+        way: a change that gives the release.
+        reaching: the resolution of a request, if it has the release.
+    """
+    requests = tuple(
+        request._replace(requirements=tuple(one for one in request.requirements if one != goal))
+        if [one.name for one in request.requirements].count(goal.name) > 1
+        else request
+        for request in way.requests
+    )
+    return way._replace(requests=requests) if all(reaching(request) for request in requests) else way
 
 
 def may_be_had(matrix: CompatibilityMatrix, name: str, version: Version, request: EnvironmentRequest) -> bool:

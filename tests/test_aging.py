@@ -366,6 +366,21 @@ def test_the_way_to_another_major_may_need_another_python(kgen_alone: Kgen, proj
     assert versions(project, "jax-cuda12")["thing-cuda12x"] == "1.0"
 
 
+def test_a_way_to_the_newest_is_judged_with_what_comes_along(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """On another Python uv would take it, with a PyTorch for another CUDA."""
+    torch = [wheel.version for wheel in index.wheelhouse.wheels("torch")][-1]
+    index.wheelhouse.put(
+        Wheel(name="named", version="1.0", requires=("torch==2.10.0",)),
+        Wheel(name="named", version="2.0", requires=(f"torch=={torch}",)),
+    )
+    result = kgen_alone(*OPEN, "tensorflow", "--cuda", "12", "--dependency", "named")
+    assert result.status == 0, result.stderr
+    assert versions(project, "tensorflow-cuda12")["torch"] == "2.10.0"
+    (note,) = [line for line in notes(result.stderr, "named") if "is the newest" in line]
+    assert note.endswith(f"what else is there: named>=2.0 depends on torch=={torch} and you require torch==2.10.0")
+    assert "it is in kgen lock" not in note
+
+
 def python_of(project: Path, environment: str) -> str:
     return kgen_table(project, environment)["python"]  # type: ignore[no-any-return]
 

@@ -261,6 +261,15 @@ class TestFolders:
             True,
         )
 
+    def test_a_source_that_is_not_there_is_mended_where_it_stands(self, project: Kgen) -> None:
+        settings(project, "[project]\nname = 'own'\nversion = '1'\ndependencies = ['lib']\n")
+        own = project.folder / "pyproject.toml"
+        own.write_text(own.read_text(encoding="utf-8") + "\n[tool.uv.sources]\nlib = { path = 'nowhere' }\n", "utf-8")
+        done = project("lock")
+        assert done.status == 2
+        assert "`lib` is to come from " in done.stderr
+        assert done.stderr.endswith("\n\nhint: edit pyproject.toml\nhint: kgen lock --no-project\n")
+
     def test_what_is_not_there(self, project: Kgen) -> None:
         settings(project, 'dependencies = ["lib @ nowhere", "self @ ."]\n')
         done = project("lock")

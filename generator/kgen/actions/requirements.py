@@ -242,6 +242,7 @@ class _Reader:
             reference = direct.within(reference, root, root, self._repository)
             self._require_place(one.name, reference)
         except ValueError as error:
+            self.faulty = self.faulty or (PYPROJECT if one.url is None else None)
             self.faults.append(f"`{one.name}`: {error}" if f"`{one.name}`" not in str(error) else str(error))
             return one
         return direct.placed(one, reference)

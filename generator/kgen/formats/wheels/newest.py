@@ -176,9 +176,19 @@ class Newest:
                 continue
             if all(fits_on(self._matrix, request, self._releases.of(one.name)[one.newest], other) for one in wanted):
                 moved = request._replace(python=other, members=(), cpu_members=())
-                if self._trial(moved, found, wanted) is None:
+                if self._trial(moved, found, wanted) is None and self._would_be_locked(moved, found, wanted):
                     return other
         return None
+
+    def _would_be_locked(self, request: EnvironmentRequest, found: Closed, wanted: Sequence[Aged]) -> bool:
+        """Whether a lock with the newest of these would be written, with no older framework than there is now.
+
+        A trial does not see what comes along: `torchvision` brings a torch, which may be for another CUDA.
+        """
+        exact = tuple(Requirement(f"{one.name}=={one.newest}") for one in wanted)
+        locked = self._remedies.closed(request._replace(constraints=(*request.constraints, *exact)))
+        own = {self._matrix.backends[backend].framework for backend in request.backends}
+        return locked is not None and all(locked.versions[name] >= found.versions[name] for name in own)
 
     def _trial(self, request: EnvironmentRequest, found: Closed, wanted: Sequence[Aged]) -> str | None:
         """Why these packages cannot have their newest versions; None if they can."""

@@ -385,6 +385,38 @@ def python_of(project: Path, environment: str) -> str:
     return kgen_table(project, environment)["python"]  # type: ignore[no-any-return]
 
 
+def test_what_comes_along_by_name_is_solved_and_explained_with_the_others(kgen_alone: Kgen, project: Path) -> None:
+    """`solve` comes to what `lock` takes, and `explain` promises nothing that locking again would not give."""
+    words = ("jax", "--platform", "linux-64", "--exclude-newer", CUTOFF, "--cuda", "12")
+    asked = (*words, "--dependency", "tensorflow==2.16.2")
+    solved = kgen_alone("solve", *asked, "--json")
+    assert solved.status == 0, solved.stderr
+    answer = json.loads(solved.stdout)["solution"]
+    assert kgen_alone("lock", *asked).status == 0
+    locked = versions(project, "jax-cuda12")
+    assert {name: locked[name] for name in answer["packages"]} == answer["packages"]
+    assert (answer["packages"]["tensorflow"], answer["python"]) == ("2.16.2", python_of(project, "jax-cuda12"))
+    (explained,) = json.loads(kgen_alone("explain", "jax-cuda12", "--json").stdout)["environments"]
+    told = {one["package"]: one for one in explained["versions"]}
+    assert "tensorflow" in told
+    text = kgen_alone("explain", "jax-cuda12").stdout
+    assert "it is as locked" not in text
+    again = kgen_alone("lock", "--upgrade")
+    assert again.status == 0, again.stderr
+    assert versions(project, "jax-cuda12") == locked
+
+
+def test_where_no_python_will_do_the_best_one_is_told_about(kgen_alone: Kgen) -> None:
+    """That the newest Python has no old TensorFlow is true, and no reason: no other Python would help."""
+    result = kgen_alone(*OPEN, "jax", "--cuda", "12", "--dependency", "tensorflow==2.15.0.post1")
+    assert result.status == 3
+    assert "tensorflow 2.15.0.post1 needs nccl ==2.16.5" in result.stderr
+    assert "has a wheel for Python" not in result.stderr
+    (hint, *_) = [line for line in result.stderr.splitlines() if line.startswith("hint: ")]
+    assert hint.startswith("hint: kgen lock jax --cuda 12 --python 3.11 ")
+    assert "tensorflow>=" in hint
+
+
 def test_a_constraint_that_keeps_it_back_is_told(kgen_alone: Kgen, project: Path, index: Index) -> None:
     """uv names it beside what was tried; that the newest was is no reason."""
     index.wheelhouse.put(Wheel(name="named", version="1.0"), Wheel(name="named", version="2.0"))

@@ -12,6 +12,7 @@ from kgen.actions import plan
 from kgen.actions.plan import Plan, RequestFlags
 from kgen.errors import KgenError, SettingsError, UnknownNameError, UsageError
 from kgen.explain.reasons import recorded_in
+from kgen.formats.wheels import company
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
 from kgen.model.causes import Cause, Wish
@@ -24,7 +25,7 @@ from kgen.settings import Settings
 from kgen.solver.explanation import Explanation
 from kgen.solver.explanation import explain as explain_resolution
 from kgen.solver.keeping import keeping
-from kgen.solver.resolve import own_index_gain
+from kgen.solver.resolve import attempt, own_index_gain
 from kgen.solver.sharing import solve_together
 from kgen.tables import nearest
 
@@ -140,7 +141,7 @@ def _requests(
             f"unknown backend `{package}`", hints=[shlex.join(["kgen", "explain", *rest, "--newest", package])]
         )
     planned = plan.make(asked._replace(names=tuple(others)), matrix, folder)
-    return [*requests, *planned.requests], planned
+    return [*requests, *company.joined_as_locked(matrix, planned.requests)], planned
 
 
 def _recorded(path: Path, matrix: CompatibilityMatrix) -> EnvironmentRequest:
@@ -148,6 +149,10 @@ def _recorded(path: Path, matrix: CompatibilityMatrix) -> EnvironmentRequest:
         lock, data = lockfiles.parse(path, lockfiles.content_of(path))
         require_known(matrix, lock)
         request = fields.request_of(data["tool"]["kgen"])._replace(python_open=False)
+        # what came along then bounds the others as it did, and would again
+        alone = attempt(matrix, request)
+        decided = () if alone is None else (*alone.packages, *alone.parts)
+        request = company.joined(matrix, request, lock.versions, decided).request
         held = tuple(Requirement(f"{name}=={version}") for name, version in sorted(lock.versions.items()))
         return keeping(matrix, request._replace(held=held, recorded=recorded_in(data["tool"]["kgen"])))
     except ValueError as error:

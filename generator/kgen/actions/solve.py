@@ -10,6 +10,7 @@ from kgen.actions.lock_options import ProvenOptions
 from kgen.actions.plan import Plan, RequestFlags
 from kgen.actions.pythons import required
 from kgen.errors import KgenError
+from kgen.formats.wheels import company
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Conflict, Resolution, Suggestion
@@ -79,7 +80,7 @@ def solve(
         planned = planned._replace(notes=(*planned.notes, *notes))
     if not upgrade and locks.is_dir():
         planned = planned._replace(requests=_as_locked(matrix, planned, locks))
-    answers = tuple(solve_together(matrix, planned.requests))
+    answers = tuple(solve_together(matrix, company.joined_as_locked(matrix, planned.requests)))
     gains = tuple(own_index_gain(matrix, one) if isinstance(one, Resolution) else None for one in answers)
     kept = () if proven is not None else (answer.request.environment for answer in answers if answer.request.held)
     return SolveResult(answers, gains, planned, tuple(dict.fromkeys(kept)))

@@ -134,7 +134,7 @@ def _without(
     """
     requests = tuple(
         request._replace(requirements=tuple(one for one in request.requirements if one != goal))
-        if [one.name for one in request.requirements].count(goal.name) > 1
+        if [one.name for one in (*request.requirements, *request.dependencies)].count(goal.name) > 1
         else request
         for request in way.requests
     )

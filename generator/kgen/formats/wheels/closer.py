@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -191,8 +192,8 @@ class Closer:
         Raises:
             OutsideError: uv, an index or the network failed, or no index has a build that only one of its own has.
         """
-        brought: list[str] = []
-        request = self._joined_by_name(request, brought)
+        came = company.joined_by_name(self._matrix, request, functools.partial(self._solve, request, ()))
+        request, brought = came.request, [*came.notes]
         learned = _LearnedConstraints(ceilings=self._ceilings.get(request, ()))
         if lesson is not None:
             learned.unfit, learned.added = lesson.constraints, lesson.added
@@ -314,7 +315,7 @@ class Closer:
         Another Python is suggested if it solves the request. If none does, the one on which most of the frameworks
         could be had tells more than that the newest has not all of them.
         """
-        if not request.python_open or not (request.members or request.cpu_members):
+        if not company.moves_python(request):
             return conflict
         python = best_python(self._matrix, [request])
         answer = conflict if python == request.python else solve(self._matrix, request._replace(python=python))
@@ -322,13 +323,6 @@ class Closer:
             return answer
         self.suggest_python(python)
         return conflict
-
-    def _joined_by_name(self, request: EnvironmentRequest, notes: list[str]) -> EnvironmentRequest:
-        """The request with the frameworks that the user names as dependencies, before uv is asked at all."""
-        asked = [one.name for one in self._matrix.applying(request)]
-        ahead = self._solve(request, ()) if asked else None
-        decided = {*ahead.packages, *ahead.parts} if isinstance(ahead, Resolution) else set[str]()
-        return self._joined(request, asked, notes, decided)
 
     def _with_company(self, answer: Resolution, closed: Pylock, notes: list[str]) -> EnvironmentRequest:
         """The request with the frameworks that uv's answer brings along as members."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from kgen import accelerators
@@ -12,7 +12,8 @@ from kgen.matrix.records import Backend
 from kgen.model.accelerator import CPU
 from kgen.model.request import CPU_BUILDS, EnvironmentRequest
 from kgen.model.requirement import parse_requirement
-from kgen.model.resolution import Resolution
+from kgen.model.resolution import Conflict, Resolution
+from kgen.solver.python import best_python
 from kgen.solver.resolve import solve
 
 
@@ -61,6 +62,49 @@ def joined(
                 f" for {accelerators.title(request.accelerator)} fits the others"
             )
     return Company(request, tuple(notes))
+
+
+def joined_by_name(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, alone: Callable[[], Resolution | Conflict] | None = None
+) -> Company:
+    """The request with the frameworks as members that the user names as dependencies.
+
+    Args:
+        matrix: the facts.
+        request: what is asked.
+        alone: gives what the request comes to without them, where that is known already.
+    """
+    asked = [one.name for one in matrix.applying(request)]
+    if not asked:
+        return Company(request)
+    answer = solve(matrix, request) if alone is None else alone()
+    decided = {*answer.packages, *answer.parts} if isinstance(answer, Resolution) else ()
+    return joined(matrix, request, asked, decided)
+
+
+def joined_as_locked(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) -> list[EnvironmentRequest]:
+    """The requests as locking joins them before an index is asked, each on the Python that it would be told about.
+
+    Args:
+        matrix: the facts.
+        requests: what is asked for.
+    """
+    found = [joined_by_name(matrix, request).request for request in requests]
+    for position, request in enumerate(found):
+        if not moves_python(request) or isinstance(solve(matrix, request), Resolution):
+            continue
+        python = best_python(matrix, [request])
+        if isinstance(solve(matrix, request._replace(python=python)), Resolution):
+            # environments that are asked for together have their Python together
+            moved = (one._replace(python=python) if one.python_open else one for one in requests)
+            return [joined_by_name(matrix, one).request for one in moved]
+        found[position] = request._replace(python=python)
+    return found
+
+
+def moves_python(request: EnvironmentRequest) -> bool:
+    """Whether a request may be had on another Python than the one that was chosen without what came along."""
+    return request.python_open and bool(request.members or request.cpu_members)
 
 
 def together_note(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterator[str]:

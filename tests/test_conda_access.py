@@ -423,6 +423,22 @@ class TestCredentials:
         assert not (project / "locks").exists()
 
 
+def test_a_folder_on_the_way_to_a_channel_is_no_token(
+    conda: Kgen, home: Path, project: Path, built: Channel, tmp_path: Path
+) -> None:
+    """`/t/NAME` is one in the URLs of servers only."""
+    (tmp_path / "srv/t").mkdir(parents=True)
+    (tmp_path / "srv/t/main").symlink_to(built.folder)
+    channel = (tmp_path / "srv/t/main").as_uri()
+    good(at_home(conda, home, *ASK, "--channel", channel))
+    assert f'"{channel}"' in (project / "locks/numpy-cpu/environment.yml").read_text(encoding="utf-8")
+    good(at_home(conda, home, "sync", "numpy-cpu-conda"))
+    (tmp_path / "srv/t/main").unlink()
+    failed = at_home(conda, home, *ASK, "--channel", channel, "--upgrade")
+    assert failed.status == 4
+    assert "/srv/t/main" in failed.stderr
+
+
 def test_a_channel_that_says_nothing(conda: Kgen, home: Path, project: Path, served: ChannelServer) -> None:
     """Told apart from one that is not there; the wheels are written, what was locked before stands."""
     good(at_home(conda, home, *ASK, "--channel", served.url))

@@ -241,6 +241,16 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` prints that
             'channels = ["https://host/t/tk-123/x"]',
             f"channels[0]: `https://host/t/…/x` {CREDENTIALS}",
         ),
+        ('channels = ["HTTPS://host/a/t/tk-123/x"]', f"channels[0]: `HTTPS://host/a/t/…/x` {CREDENTIALS}"),
+        ('channels = ["t/tk-123/x"]', f"channels[0]: `t/…/x` {CREDENTIALS}"),
+        ('channels = ["conda.example/t/tk-123/x"]', f"channels[0]: `conda.example/t/…/x` {CREDENTIALS}"),
+        *(
+            (
+                f"channels = ['{folder}']",
+                f"channels[0]: `{folder}` is a folder; a lock names a channel by URL, such as file:///srv/channel",
+            )
+            for folder in ("/srv/t/x", "./channel", "../channel", "~/channel", "C:/channel")
+        ),
         (
             'channels = ["conda-forge", "defaults"]',
             (

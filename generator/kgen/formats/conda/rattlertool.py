@@ -48,6 +48,7 @@ from kgen.errors import (
     UsageError,
 )
 from kgen.formats.conda import condarc
+from kgen.model import grammar
 
 if TYPE_CHECKING:
     import rattler
@@ -581,7 +582,7 @@ def _midnight(day: datetime.date) -> datetime.datetime:
 
 def channel_failure(reason: str, channels: Sequence[str]) -> OutsideError:
     """What is wrong with a channel, in the words of somebody who has to do something about it."""
-    shown = re.sub(r"://[^/@\s]*@|/t/[^/\s]+", "…", reason)
+    shown = grammar.without_credentials(reason)
     named = next((one for one in channels if one.rstrip("/") in shown), channels[0] if len(channels) == 1 else None)
     channel = f"the conda channel {named}" if named else f"a conda channel of {', '.join(channels)}"
     said = logins.without_urls(shown)
@@ -618,7 +619,7 @@ _FAILURES: Sequence[tuple[str, tuple[str, str]]] = (
 
 def install_failure(reason: str) -> OutsideError:
     """Why an installation failed, in the words of somebody who has to do something about it."""
-    shown = re.sub(r"://[^/@\s]*@|/t/[^/\s]+", "…", reason)
+    shown = grammar.without_credentials(reason)
     if re.search(r"hash mismatch|expected .{0,40}hash|sha256|md5", shown, re.IGNORECASE):
         return HashMismatchError(
             f"a package has another hash than the lock, and was not installed: {shown}",

@@ -161,6 +161,71 @@ def test_what_only_conda_has(tmp_path: Path, matrix: CompatibilityMatrix, spec: 
     assert said.startswith(left)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dependencies: [\"rich>=13,<15\", einops, 'jax']\n",
+        "%YAML 1.2\n---\ndependencies: [rich >=13,<15 , einops,  # both\n  jax,\n]\n".replace(
+            "rich >=13,<15", "'rich >=13,<15'"
+        ),
+        "dependencies:\n  - jax\n  - {pip: ['rich>=13,<15', einops]}\nname: x\nprefix: /opt/x\n...\n",
+        "dependencies:\n- jax\n- pip: [einops]\n- rich[version='>=13,<15',build=*_0]\n",
+        "dependencies:\n- jax=*=*cuda*\n- rich >=13,<15 py_0\n- einops *\n",
+    ],
+)
+def test_the_forms_of_an_environment_of_conda(tmp_path: Path, matrix: CompatibilityMatrix, text: str) -> None:
+    found = taken(tmp_path, matrix, "environment.yml", text)
+    assert found.backends == ("jax",)
+    assert lists(found) == {"dependencies": {"rich<15,>=13", "einops"}}
+    assert found.left == ()
+
+
+def test_the_keys_and_selectors_of_conda_lock(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    text = (
+        "category: dev\nplatforms:\n  - linux-64\n  - osx-arm64\ndependencies:\n  - rich  # [linux64]\n"
+        "  - colorama  # [win]\n  - einops  # [py<310]\n  - jax  # the framework [of ours]\n"
+    )
+    found = taken(tmp_path, matrix, "environment.yml", text)
+    assert found.platforms == ("linux-64", "osx-arm64")
+    assert lists(found) == {
+        "dependencies": {
+            'rich; sys_platform == "linux" and platform_machine == "x86_64"',
+            'colorama; sys_platform == "win32"',
+        }
+    }
+    assert found.left[0] == "category: kgen has no such thing"
+    assert found.left[1].startswith("einops  # [py<310]: kgen knows the selectors ")
+
+
+@pytest.mark.parametrize(
+    ("spec", "backends", "dependencies"),
+    [
+        ("tensorflow-gpu>=2.15", ("tensorflow",), set()),
+        ("pytorch-gpu=2.4=cuda120*", ("torch",), set()),
+        ("python-lmdb", (), {"lmdb"}),
+        ("py-xgboost-gpu", (), {"xgboost"}),
+        ("libcst", (), {"libcst"}),
+        ("xorg-libx11=1.8.9", (), set()),
+        ("torchtriton=2.1.0", (), set()),
+        ("libcublas-dev=12.1.0.26", (), set()),
+    ],
+)
+def test_what_conda_calls_otherwise(
+    tmp_path: Path, matrix: CompatibilityMatrix, spec: str, backends: tuple[str, ...], dependencies: set[str]
+) -> None:
+    found = taken(tmp_path, matrix, "environment.yml", f"dependencies:\n  - {spec}\n  - rich\n")
+    assert found.backends == backends
+    assert lists(found)["dependencies"] == {*dependencies, "rich"}
+
+
+def test_what_pip_installs_from_places(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    text = "dependencies:\n  - pip:\n    - git+https://example.org/x.git@main#egg=my_lib\n    - -e ./lib\n    - rich\n"
+    found = taken(tmp_path, matrix, "environment.yml", text)
+    assert lists(found) == {"dependencies": {"my-lib @ git+https://example.org/x.git@main", "rich"}}
+    (said,) = found.left
+    assert "another folder as mylib @ ./libs/mylib" in said
+
+
 def test_channels_of_pixi(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
     text = '[workspace]\nchannels = [{ channel = "nvidia", priority = 1 }, "conda-forge"]\n'
     found = taken(tmp_path, matrix, "pixi.toml", text)
@@ -189,7 +254,13 @@ def test_files_that_an_environment_names(tmp_path: Path, matrix: CompatibilityMa
         ("", "environment.yml has no `dependencies`"),
         ("name: x\nchannels: [conda-forge]\n", "environment.yml has no `dependencies`"),
         ("dependencies: [\n", "environment.yml, line 1: not as environment.yml has it: dependencies: ["),
-        ("dependencies: [numpy,\n  rich]\n", "environment.yml, line 1: not as environment.yml has it: "),
+        ("dependencies: [numpy,\n  rich\n", "environment.yml, line 1: not as environment.yml has it: "),
+        ("dependencies: numpy\n", "environment.yml, line 1: not as environment.yml has it: dependencies: numpy"),
+        (
+            "channels: x\ndependencies:\n  - numpy\n",
+            "environment.yml, line 1: not as environment.yml has it: channels: x",
+        ),
+        ("a: &x\n  - numpy\ndependencies: *x\n", "environment.yml, line 3: not as environment.yml has it: "),
         ("name: x\ndependencies: {numpy: 1}\n", "environment.yml, line 2: not as environment.yml has it: "),
         ("dependencies:\n  numpy: 1\n", "environment.yml, line 2: not as environment.yml has it: numpy: 1"),
     ],
@@ -260,7 +331,7 @@ def test_a_file_of_requirements(
     ("source", "text", "error", "said"),
     [
         ("absent.yml", None, UsageError, "is not there"),
-        ("environment.yml", "dependencies: &a\n  {b: c}\n", SettingsError, "line 2: not as environment.yml has it"),
+        ("environment.yml", "dependencies: &a\n  {b: c}\n", SettingsError, "line 1: not as environment.yml has it"),
         ("pixi.toml", "[", SettingsError, "is not valid TOML"),
         ("poetri", None, UsageError, "is nothing that kgen takes over"),
         ("environment.yml", "\x00: [\n", SettingsError, "line 1"),

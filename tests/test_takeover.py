@@ -232,6 +232,57 @@ def test_channels_of_pixi(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
     assert {one.key: one.values for one in found.entries} == {"channels": ("nvidia", "conda-forge")}
 
 
+def test_what_pixi_has_for_platforms_and_for_itself(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    text = (
+        '[dependencies]\nnumpy = 3\n[host-dependencies]\nrust = "*"\n[activation.env]\nA = "b"\n'
+        '[target.linux-64.dependencies]\nmkl = "*"\nrich = ">=13"\n[target.win.pypi-dependencies]\ncolorama = "*"\n'
+        '[target.osx.dependencies]\neinops = "*"\n[pypi-options]\nindex-url = "https://a.example"\n'
+    )
+    found = taken(tmp_path, matrix, "pixi.toml", text)
+    assert lists(found) == {
+        "dependencies": {
+            'rich>=13; sys_platform == "linux" and platform_machine == "x86_64"',
+            'einops; sys_platform == "darwin"',
+        }
+    }
+    assert found.left == (
+        "numpy: its version should be text, is a whole number; put quotes around it",
+        "mkl: it is no Python package; the system has it, or wheels bring it along",
+        "target.win of pixi.toml (pypi-dependencies): kgen has no such thing",
+        "activation of pixi.toml (env): kgen has no such thing",
+        "host-dependencies of pixi.toml (rust): kgen has no such thing",
+        "options of pip's index of pixi.toml (index-url): kgen has no such thing",
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "file", "text", "said"),
+    [
+        ("pixi", "pixi.toml", "workspace = 3\n", "pixi.toml, workspace: should be a table, is a whole number"),
+        ("pixi", "pixi.toml", "dependencies = ['jax']\n", "pixi.toml, dependencies: should be a table, is an array"),
+        ("pixi", "pixi.toml", "[project]\nchannels = 'x'\n", "pixi.toml, channels: should be an array, is text"),
+        ("pixi", "pixi.toml", "feature = 1\n", "pixi.toml, feature: should be a table, is a whole number"),
+        ("pixi", "pixi.toml", "target = 1\n", "pixi.toml, target: should be a table, is a whole number"),
+        ("uv", "pyproject.toml", "tool = 3\n", "pyproject.toml, tool: should be a table, is a whole number"),
+        ("uv", "pyproject.toml", "[tool.uv]\nsources = []\n", "pyproject.toml, sources: should be a table"),
+        ("poetry", "pyproject.toml", "[tool]\npoetry = ''\n", "pyproject.toml, poetry: should be a table, is text"),
+        ("poetry", "pyproject.toml", "[tool.poetry.group]\na = 1\n", "pyproject.toml, a: should be a table"),
+    ],
+)
+def test_what_is_of_another_kind(  # noqa: PLR0917 - parameters
+    tmp_path: Path, matrix: CompatibilityMatrix, source: str, file: str, text: str, said: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        taken(tmp_path, matrix, source, text, file)
+    assert raised.value.message.startswith(said)
+
+
+def test_channels_of_pixi_without_a_name(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    text = '[workspace]\nchannels = [{ name = "x" }, "nvidia"]\n'
+    found = taken(tmp_path, matrix, "pixi.toml", text)
+    assert {one.key: one.values for one in found.entries} == {"channels": ("nvidia",)}
+
+
 def test_what_is_optional_in_poetry(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
     text = '[tool.poetry.dependencies]\nrich = "*"\neinops = { version = "^0.8", optional = true }\n'
     found = taken(tmp_path, matrix, "poetry", text, "pyproject.toml")

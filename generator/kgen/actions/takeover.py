@@ -27,7 +27,7 @@ from kgen.model import grammar
 from kgen.model.requirement import Requirement
 from kgen.project import PYPROJECT
 from kgen.settings import Settings
-from kgen.tables import nearest
+from kgen.tables import mismatch, nearest
 
 TOOLS = ("uv", "poetry", "pixi")
 """What can be named without a file: their tables are in `pyproject.toml`, or in a file of a fixed name."""
@@ -95,7 +95,7 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
     elif path.name == PIXI:
         reader.read_pixi(_toml(path), path.name)
     elif path.name == PYPROJECT:
-        tables = _toml(path).get("tool", {})
+        tables = _table(_toml(path), "tool", path.name)
         reader.read_tool(next((tool for tool in ("poetry", "pixi") if tool in tables), "uv"))
     else:
         near = nearest(source, TOOLS)
@@ -205,43 +205,44 @@ class _Reader:
             self.read_pixi(_toml(self.root / PIXI), PIXI)
             return
         data = _toml(self.root / PYPROJECT)
-        tables = data.get("tool", {})
+        tables = _table(data, "tool", PYPROJECT)
         project = data.get("project")
         if isinstance(project, Mapping):
             for text in _texts(project.get("dependencies")):
                 self.add(text, known=True)
         if tool == "uv":
-            self._read_uv(data, tables.get("uv", {}))
+            self._read_uv(data, _table(tables, "uv", PYPROJECT))
         elif tool not in tables:
             raise UsageError(f"--from: {PYPROJECT} has no table [tool.{tool}]", hints=["kgen init"])
         elif tool == "poetry":
-            self._read_poetry(tables["poetry"])
+            self._read_poetry(_table(tables, "poetry", PYPROJECT))
         else:
-            self.read_pixi(tables["pixi"], PYPROJECT)
+            self.read_pixi(_table(tables, "pixi", PYPROJECT), PYPROJECT)
 
     def _read_uv(self, data: Mapping[str, Any], table: Mapping[str, Any]) -> None:
-        groups = data.get("dependency-groups", {})
+        groups = _table(data, "dependency-groups", PYPROJECT)
         wanted = table.get("default-groups", ["dev"])
         chosen = list(groups) if wanted == "all" else [name for name in _texts(wanted) if name in groups]
         if chosen:
             self.lists["groups"] = chosen
         for text in _texts(table.get("dev-dependencies")):
             self.add(text)
-        for name, row in table.get("sources", {}).items():
+        for name, row in _table(table, "sources", PYPROJECT).items():
             rows = row if isinstance(row, list) else [row]
             # one place is read from there whenever kgen locks
             if len(rows) > 1 and not all(isinstance(one, Mapping) and "index" in one for one in rows):
                 self.left.append(f"the sources of {name} in [tool.uv.sources]: kgen locks one place for all")
 
     def _read_poetry(self, table: Mapping[str, Any]) -> None:
-        groups = table.get("group", {})
+        named = _table(table, "group", PYPROJECT)
+        groups = {name: _table(named, name, PYPROJECT) for name in named}
         for name, group in groups.items():
             if group.get("optional"):
                 self.left.append(f"group {name} of Poetry: it is optional; `kgen add` takes what is in it")
         every = [
-            table.get("dependencies", {}),
-            table.get("dev-dependencies", {}),
-            *(group.get("dependencies", {}) for group in groups.values() if not group.get("optional")),
+            _table(table, "dependencies", PYPROJECT),
+            _table(table, "dev-dependencies", PYPROJECT),
+            *(_table(group, "dependencies", PYPROJECT) for group in groups.values() if not group.get("optional")),
         ]
         for rows in every:
             for name, value in rows.items():
@@ -263,30 +264,49 @@ class _Reader:
         if foreign and isinstance(value, Mapping):
             self.add(f"{name}{named} @ {_place(value)}")
             return
-        if not isinstance(version, str):
+        if isinstance(version, list):
             self.left.append(f"{name}: it has a list of versions, and kgen locks one requirement for all")
+            return
+        if not isinstance(version, str):
+            self.left.append(f"{name}: its version {mismatch(version, str)}")
             return
         self.add(f"{name}{named}{ranges(version)}")
 
     def read_pixi(self, table: Mapping[str, Any], where: str) -> None:
-        head = table.get("workspace", table.get("project", {}))
+        head = _table(table, "workspace" if "workspace" in table else "project", where)
         self._platforms(_texts(head.get("platforms")))
         # a channel of pixi's may have a priority, which their order says too
         rows = head.get("channels", [])
-        self._channels([one["channel"] if isinstance(one, Mapping) else one for one in rows])
-        for name, value in table.get("dependencies", {}).items():
-            version = value.get("version", "*") if isinstance(value, Mapping) else value
-            self._add_match(name, "" if str(version) == "*" else str(version))
-        for name, value in table.get("pypi-dependencies", {}).items():
+        if not isinstance(rows, list):
+            raise SettingsError(f"{where}, channels: {mismatch(rows, list)}")
+        self._channels(_texts([one.get("channel") if isinstance(one, Mapping) else one for one in rows]))
+        self._add_packages_of_pixi(table, where)
+        for name, value in _table(table, "pypi-dependencies", where).items():
             version = value.get("version", "*") if isinstance(value, Mapping) else value
             if not (isinstance(value, Mapping) and value.get("editable")):
                 self._add_row(name, value, version, lambda text: "" if text == "*" else text)
-        for key, what in (("feature", "features"), ("tasks", "tasks"), ("target", "what is for one platform alone")):
-            if table.get(key):
-                self.left.append(f"{what} of {where} ({', '.join(table[key])}): kgen has no such thing")
+        targets = _table(table, "target", where)
+        for platform in targets:
+            target = _table(targets, platform, where)
+            if platform in _SELECTORS:
+                self._add_packages_of_pixi(target, where, _SELECTORS[platform])
+            if others := sorted(target.keys() - ({"dependencies"} if platform in _SELECTORS else ())):
+                self.left.append(f"target.{platform} of {where} ({', '.join(others)}): kgen has no such thing")
+        for key, what in _ONLY_IN_PIXI.items():
+            if rows := _table(table, key, where):
+                self.left.append(f"{what} of {where} ({', '.join(rows)}): kgen has no such thing")
         if table.get("system-requirements"):
-            wanted = ", ".join(f"{name} {value}" for name, value in table["system-requirements"].items())
+            rows = _table(table, "system-requirements", where)
+            wanted = ", ".join(f"{name} {value}" for name, value in rows.items())
             self.left.append(f"system-requirements {wanted}: kgen asks for `cuda`, `driver` and `glibc` by themselves")
+
+    def _add_packages_of_pixi(self, table: Mapping[str, Any], where: str, marker: str = "") -> None:
+        for name, value in _table(table, "dependencies", where).items():
+            version = value.get("version", "*") if isinstance(value, Mapping) else value
+            if isinstance(version, str):
+                self._add_match(name, "" if version == "*" else version, marker)
+            else:
+                self.left.append(f"{name}: its version {mismatch(version, str)}")
 
     def _channels(self, names: Sequence[str]) -> None:
         """Take channels over, which count for `kgen lock --conda`; those that count by themselves need not be named."""
@@ -417,6 +437,31 @@ class _Reader:
         # the file as it stands could not be locked
         for text in texts:
             self.add(text)
+
+
+_ONLY_IN_PIXI = {
+    "feature": "features",
+    "tasks": "tasks",
+    "activation": "activation",
+    "host-dependencies": "host-dependencies",
+    "build-dependencies": "build-dependencies",
+    "dependency-overrides": "dependency-overrides",
+    "constraints": "constraints",
+    "pypi-options": "options of pip's index",
+}
+"""Tables of pixi that are not taken over -> what is in them."""
+
+
+def _table(of: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    """A table of a file; empty if it has none of that name.
+
+    Raises:
+        SettingsError: it is something else.
+    """
+    value = of.get(key, {})
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"{where}, {key}: {mismatch(value, dict)}")
+    return value
 
 
 def _texts(value: object) -> list[str]:

@@ -274,6 +274,11 @@ def parse_requirement_flag(text: str) -> Requirement:
 
 _PLACE = r"(?:[a-z][a-z0-9+.-]*:/|\.{0,2}/|~/)"
 """The start of a URL or of a path."""
+_OF_CONDA = (
+    rf"(?:(?P<channel>[^\s:]+)::)?(?P<name>{grammar.PROJECT})\s*"
+    r"(?:=\s*(?P<version>[0-9][0-9A-Za-z.]*\*?)(?:[=\s].*)?|.*)"
+)
+"""A package as conda's users write it: `conda-forge::scipy=1.16=py312_0`."""
 
 
 def parse_dependency(text: str) -> Requirement:
@@ -299,6 +304,16 @@ def _requirement(text: str) -> Requirement:
         if re.match(_PLACE, text):
             raise ValueError(
                 f"`{shown(text)}` is not a requirement: write the project's name before the place, as NAME @ PLACE"
+            ) from None
+        match = re.fullmatch(_OF_CONDA, text)
+        if match is not None and match["channel"]:
+            raise ValueError(
+                f"`{shown(text)}` names a channel of conda, and a requirement has none: list it in `channels`"
+            ) from None
+        if match is not None and match["version"]:
+            plain = match["version"].removesuffix("*").rstrip(".")
+            raise ValueError(
+                f"`{shown(text)}` is how conda writes it; a requirement says {match['name']}=={plain}.*"
             ) from None
         raise ValueError(f"`{shown(text)}` is not a requirement such as scikit-learn>=1.5") from None
 

@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from mirror import mirror
+from mirror import index_url, mirror
 from run import KGEN, PYTHON, Taken, forget, row, timed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -170,7 +170,9 @@ def main() -> None:
     parser.add_argument("what", choices=("solve", "lock", "sync"))
     parser.add_argument("--records", type=Path, help="a folder with `large/SUBDIR/repodata.json.zst`")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--mirror", metavar="URL", help="lock from a mirror of this index that sends cache headers")
+    parser.add_argument(
+        "--mirror", metavar="URL", type=index_url, help="lock from a mirror of this index that sends cache headers"
+    )
     arguments = parser.parse_args()
     if arguments.what != "sync" and arguments.records is None:
         parser.error("--records is needed")

@@ -21,6 +21,17 @@ _ASKED = ("Accept", "Range")
 _TIMEOUT = 60
 
 
+def index_url(text: str) -> str:
+    """The URL of an index, for a command line: an empty one would silently measure another index.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch(r"https?://\S+", text):
+        raise ValueError(text)
+    return text
+
+
 class _Answer(NamedTuple):
     status: int
     headers: dict[str, str]

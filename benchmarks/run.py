@@ -30,7 +30,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from mirror import mirror
+from mirror import index_url, mirror
 
 BIN = Path(sys.executable).parent
 KGEN = str(BIN / "kgen")
@@ -321,7 +321,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("solve", "lock", "fresh", "elf", "again", "grow"))
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds, after one that is not (default 7)")
-    parser.add_argument("--mirror", metavar="URL", help="lock from a mirror of this index that sends cache headers")
+    parser.add_argument(
+        "--mirror", metavar="URL", type=index_url, help="lock from a mirror of this index that sends cache headers"
+    )
     arguments = parser.parse_args()
     if arguments.what == "solve":
         solve(arguments.rounds)

@@ -268,7 +268,7 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
         " `nvidia-smi --query-gpu=name,compute_cap --format=csv` prints that of a GPU"
     ),
     ("lock", "--keras", "three"): "--keras: `three` is not a range of versions such as >=3.10,<4",
-    ("lock", "--require", "torch=2"): "--require: `torch=2` is not a requirement such as scikit-learn>=1.5",
+    ("lock", "--require", "torch=2"): "--require: `torch=2` is how conda writes it; a requirement says torch==2.*",
     ("lock", "--dependency", "a @ https://u:p@a.test/a.whl"): (
         "--dependency: `https://…` holds credentials, which the lock would carry on; leave them to netrc"
     ),

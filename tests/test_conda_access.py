@@ -119,8 +119,25 @@ class TestWhereTheChannelIs:
         [
             ("channel_alias: [a\n", "error: [TEMP]/home/.condarc is no YAML: "),
             ("- a\n", "error: [TEMP]/home/.condarc is no configuration of conda: it is no map of keys\n"),
-            ("channel_alias: 3\n", "error: conda's configuration cannot be used: `3` is no URL ([TEMP]/home/.condarc)"),
-            ("custom_channels: [a]\n", "error: conda's configuration cannot be used: "),
+            (
+                "channel_alias: 3\n",
+                "error: conda's configuration cannot be used: channel_alias: `3` is no URL ([TEMP]/home/.condarc)",
+            ),
+            *(
+                (text, f"error: conda's configuration cannot be used: {said} ([TEMP]/home/.condarc)")
+                for text, said in (
+                    ("custom_channels: [a]\n", "custom_channels: should be a table, is an array"),
+                    ("custom_channels: {a: 1}\n", "custom_channels.a: `1` is no URL"),
+                    ("mirrored_channels: {a: {b: c}}\n", "mirrored_channels.a: should be an array, is a table"),
+                    ("custom_multichannels: x\n", "custom_multichannels: should be a table, is text"),
+                    ("proxy_servers: x\n", "proxy_servers: should be a table, is text"),
+                    ("ssl_verify: {a: b}\n", "ssl_verify: should be text or true or false, is a table"),
+                    (
+                        "remote_read_timeout_secs: soon\n",
+                        "remote_read_timeout_secs: could not convert string to float: 'soon'",
+                    ),
+                )
+            ),
         ],
     )
     def test_damaged(self, conda: Kgen, home: Path, project: Path, text: str, said: str) -> None:
@@ -130,6 +147,59 @@ class TestWhereTheChannelIs:
         assert result.status == 2
         assert said in result.stderr
         assert (project / "locks/numpy-cpu/pylock.linux-64.toml").exists()
+
+    @pytest.mark.parametrize(
+        ("file", "environment"),
+        [
+            (None, {"CONDA_CHANNEL_ALIAS": "{}/mirror"}),
+            ("miniforge/.condarc", {"CONDA_EXE": "{home}/miniforge/bin/conda"}),
+            ("root/condarc", {"CONDA_ROOT": "{home}/root"}),
+        ],
+    )
+    def test_by_the_environment_and_by_the_file_beside_conda(
+        self, conda: Kgen, home: Path, below: Path, file: str | None, environment: Mapping[str, str]
+    ) -> None:
+        with serving(below) as server:
+            if file is not None:
+                (home / file).parent.mkdir()
+                (home / file).write_text(f"channel_alias: {server.url}/mirror\n")
+            named = {name: value.format(server.url, home=home) for name, value in environment.items()}
+            good(at_home(conda, home, *ASK, "--dry-run", **named))
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (
+                "custom_multichannels:\n  mine: [conda-forge, {}/other]\n",
+                "`mine` is not one channel: conda's configuration ([TEMP]/home/.condarc) has it stand for several",
+            ),
+            ("denylist_channels: [mine]\n", "([TEMP]/home/.condarc) does not allow the channel mine"),
+            ("denylist_channels: ['{}/mirror/mine/']\n", None),
+            ("allowlist_channels: [conda-forge]\n", "([TEMP]/home/.condarc) does not allow the channel mine"),
+            ("allowlist_channels: [conda-forge, mine]\n", None),
+        ],
+    )
+    def test_what_may_not_be_asked(
+        self, *, conda: Kgen, home: Path, project: Path, below: Path, text: str, said: str | None
+    ) -> None:
+        """The wheels are locked all the same, and the channel that a stranger has by that name is not asked."""
+        (below / "mirror/mine").symlink_to(below / "mirror/conda-forge")
+        with serving(below) as server:
+            (home / ".condarc").write_text(f"channel_alias: {server.url}/mirror\n{text.format(server.url)}")
+            result = at_home(conda, home, *ASK, "--channel", "mine")
+            assert result.status == (0 if said is None else 2), result.stderr
+            assert (said or "") in result.stderr
+            assert bool(server.asked) is (said is None)
+            assert (project / "locks/numpy-cpu/pylock.linux-64.toml").exists()
+
+    @pytest.mark.usefixtures("plain")
+    def test_what_cannot_be_heeded(self, home: Path) -> None:
+        (home / ".condarc").write_text("channel_priority: flexible\noffline: true\n")
+        first, second = condarc.read().remarks
+        assert first.startswith("kgen ignores `channel_priority: flexible` of conda's configuration: ")
+        assert second.startswith("kgen ignores `offline` of conda's configuration, and ")
+        (home / ".condarc").write_text("channel_priority: strict\noffline: false\n")
+        assert condarc.read().remarks == ()
 
     def test_the_nearest_file_counts(self, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("HOME", str(home))
@@ -359,8 +429,8 @@ class TestCertificates:
         result = at_home(conda, home, *ASK, "--channel", secure)
         assert result.status == 2
         assert (
-            "error: conda's configuration cannot be used: certificates are to be in /nowhere/authority.pem, which is"
-            " not there ([TEMP]/home/.condarc)\n"
+            "error: conda's configuration cannot be used: ssl_verify: certificates are to be in /nowhere/authority.pem,"
+            " which is not there ([TEMP]/home/.condarc)\n"
         ) in result.stderr
         assert (project / "locks/numpy-cpu/pylock.linux-64.toml").exists()
 
@@ -421,6 +491,22 @@ class TestCredentials:
         assert "holds credentials, which a lock would carry on" in result.stderr
         assert "s3cr3t" not in result.stderr
         assert not (project / "locks").exists()
+
+
+def test_a_folder_on_the_way_to_a_channel_is_no_token(
+    conda: Kgen, home: Path, project: Path, built: Channel, tmp_path: Path
+) -> None:
+    """`/t/NAME` is one in the URLs of servers only."""
+    (tmp_path / "srv/t").mkdir(parents=True)
+    (tmp_path / "srv/t/main").symlink_to(built.folder)
+    channel = (tmp_path / "srv/t/main").as_uri()
+    good(at_home(conda, home, *ASK, "--channel", channel))
+    assert f'"{channel}"' in (project / "locks/numpy-cpu/environment.yml").read_text(encoding="utf-8")
+    good(at_home(conda, home, "sync", "numpy-cpu-conda"))
+    (tmp_path / "srv/t/main").unlink()
+    failed = at_home(conda, home, *ASK, "--channel", channel, "--upgrade")
+    assert failed.status == 4
+    assert "/srv/t/main" in failed.stderr
 
 
 def test_a_channel_that_says_nothing(conda: Kgen, home: Path, project: Path, served: ChannelServer) -> None:

@@ -19,7 +19,7 @@ from tests.conda_packages import MINOR, Channel
 from tests.index import Index
 
 from kgen.formats.conda import condafiles
-from kgen.formats.conda.exporter import in_order
+from kgen.formats.conda.exporter import in_order, render_environment, render_rattler_lock
 
 ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64")
 
@@ -35,6 +35,38 @@ def raw(kgen: Kgen, *words: str) -> str:
         kgen.words(*words), check=True, capture_output=True, text=True, env=kgen.env(), cwd=kgen.folder
     )
     return done.stdout
+
+
+def test_channels_of_which_one_ends_like_another() -> None:
+    """Each package names its own, in every form that names channels."""
+    records = [
+        {"name": name, "version": "1", "build": "0", "channel": f"https://a.example/{at}/", "url": f"https://u/{name}"}
+        for name, at in (("a", "mine/main"), ("b", "main"), ("c", "mine/label/dev"))
+    ]
+    platform = condafiles.CondaPlatform(
+        specs=(), virtuals={}, cuda=None, cudnn=None, request={}, packages=tuple(records), wheels=()
+    )
+    file = condafiles.CondaFile(
+        environment="jax-cpu",
+        backends=("jax",),
+        accelerator="cpu",
+        python="3.12",
+        mode="full",
+        channels=("main", "mine/main", "mine/label/dev", "none"),
+        variables={},
+        kgen="1",
+        matrix="0",
+        platforms={"linux-64": platform},
+    )
+    pinned = yaml.safe_load(render_environment(file, "linux-64"))["dependencies"]
+    assert pinned == ["mine/main::a=1=0", "main::b=1=0", "mine/label/dev::c=1=0"]
+    pixis = yaml.safe_load(render_rattler_lock(file, "linux-64"))["environments"]["default"]["channels"]
+    assert [row["url"] for row in pixis] == [
+        "https://a.example/main/",
+        "https://a.example/mine/main/",
+        "https://a.example/mine/label/dev/",
+        "none",
+    ]
 
 
 @pytest.fixture(name="locked")

@@ -258,6 +258,29 @@ class TestWhatCondaCannotSay:
             " without what that needs; name it in `dependencies`"
         )
 
+    @pytest.mark.parametrize(
+        ("extra", "cuda", "said"),
+        [
+            ("cuda12", "12", []),
+            ("cuda13", "12", ["jax-cuda12: jax[cuda13] is taken without `cuda13`, which brings CUDA 13"]),
+            (
+                "cuda12,k8s",
+                "12",
+                [
+                    (
+                        "jax-cuda12: conda has no extras, and no package for `jax[k8s]`: jax comes without what that"
+                        " needs; name it in `dependencies`"
+                    )
+                ],
+            ),
+        ],
+    )
+    def test_an_extra_that_brings_an_accelerator(self, opened: Opened, extra: str, cuda: str, said: list[str]) -> None:
+        """The build that is asked for brings it."""
+        outcome = opened().full(ask(f"jax[{extra}]", accelerator=Accelerator.numbered("cuda", cuda)))
+        assert outcome.lock is not None
+        assert outcome.notes == said
+
     def test_a_marker_that_does_not_hold(self, opened: Opened) -> None:
         outcome = opened().full(ask("pandas[aws]; sys_platform == 'win32'"))
         assert "pandas" not in versions(outcome)

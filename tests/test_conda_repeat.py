@@ -90,6 +90,26 @@ def test_nothing_is_new(watched: Kgen, project: Path, shards: ChannelServer) -> 
     assert shards.asked[-1].endswith("repodata_shards.msgpack.zst")
 
 
+def test_what_a_repeated_lock_imports(conda: Kgen, project: Path, shards: ChannelServer, tmp_path: Path) -> None:
+    """Readers of PEP 508 and of YAML, and the writers of locks, take longer to import than all that is done."""
+    own = {"KGEN_CACHE_DIR": str(tmp_path / "kgen-cache"), "PYTHONPROFILEIMPORTTIME": "1"}
+    watched = dataclasses.replace(conda, environment={**conda.environment, **own})
+    words = (*ASKED, "--channel", shards.url)
+    slow = {"packaging.pylock", "packaging.specifiers", "yaml", "kgen.formats.wheels.pylock"}
+    assert slow <= imported(watched(*words))
+    shutil.rmtree(project / "locks")
+    again = imported(watched(*words))
+    assert "rattler" in again
+    assert not slow & again
+
+
+def imported(result: Result) -> set[str]:
+    """The modules that a command imported, which it says on stderr."""
+    assert result.status == 0, result.stderr
+    lines = (line.rsplit("|", 1) for line in result.stderr.splitlines() if line.startswith("import time:"))
+    return {name.strip() for _, name in lines}
+
+
 def test_a_damaged_note(watched: Kgen, tmp_path: Path, shards: ChannelServer) -> None:
     words = (*ASKED, "--channel", shards.url)
     assert anew(watched(*words))

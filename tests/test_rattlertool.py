@@ -311,8 +311,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 def test_no_credentials_are_told() -> None:
     told = channel_failure("error sending request for url (https://me:secret@x.example/t/tk-1/ch/noarch)", ("x",))
-    assert "secret" not in told.message
-    assert "tk-1" not in told.message
+    assert "(https://…@x.example/t/…/ch/noarch)" in told.message
 
 
 @pytest.mark.parametrize("port", ["40112", "34037", "4045", "404"])

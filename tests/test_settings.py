@@ -200,6 +200,19 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` prints that
             'dependencies = ["a b"]',
             "dependencies[0]: `a b` is not a requirement such as scikit-learn>=1.5",
         ),
+        *(
+            (f'dependencies = ["{text}"]', f"dependencies[0]: `{text}` {said}")
+            for text, said in (
+                ("scipy=1.16", "is how conda writes it; a requirement says scipy==1.16.*"),
+                ("scipy=1.16.*=py312_0", "is how conda writes it; a requirement says scipy==1.16.*"),
+                ("scipy = 1.16 py312_0", "is how conda writes it; a requirement says scipy==1.16.*"),
+                (
+                    "conda-forge::scipy>=1",
+                    "names a channel of conda, and a requirement has none: list it in `channels`",
+                ),
+                ("blas=*=mkl", "is not a requirement such as scikit-learn>=1.5"),
+            )
+        ),
         (
             'dependencies = [1, "-e ."]',
             (
@@ -240,6 +253,16 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` prints that
         (
             'channels = ["https://host/t/tk-123/x"]',
             f"channels[0]: `https://host/t/…/x` {CREDENTIALS}",
+        ),
+        ('channels = ["HTTPS://host/a/t/tk-123/x"]', f"channels[0]: `HTTPS://host/a/t/…/x` {CREDENTIALS}"),
+        ('channels = ["t/tk-123/x"]', f"channels[0]: `t/…/x` {CREDENTIALS}"),
+        ('channels = ["conda.example/t/tk-123/x"]', f"channels[0]: `conda.example/t/…/x` {CREDENTIALS}"),
+        *(
+            (
+                f"channels = ['{folder}']",
+                f"channels[0]: `{folder}` is a folder; a lock names a channel by URL, such as file:///srv/channel",
+            )
+            for folder in ("/srv/t/x", "./channel", "../channel", "~/channel", "C:/channel")
         ),
         (
             'channels = ["conda-forge", "defaults"]',

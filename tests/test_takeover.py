@@ -161,10 +161,126 @@ def test_what_only_conda_has(tmp_path: Path, matrix: CompatibilityMatrix, spec: 
     assert said.startswith(left)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dependencies: [\"rich>=13,<15\", einops, 'jax']\n",
+        "%YAML 1.2\n---\ndependencies: [rich >=13,<15 , einops,  # both\n  jax,\n]\n".replace(
+            "rich >=13,<15", "'rich >=13,<15'"
+        ),
+        "dependencies:\n  - jax\n  - {pip: ['rich>=13,<15', einops]}\nname: x\nprefix: /opt/x\n...\n",
+        "dependencies:\n- jax\n- pip: [einops]\n- rich[version='>=13,<15',build=*_0]\n",
+        "dependencies:\n- jax=*=*cuda*\n- rich >=13,<15 py_0\n- einops *\n",
+    ],
+)
+def test_the_forms_of_an_environment_of_conda(tmp_path: Path, matrix: CompatibilityMatrix, text: str) -> None:
+    found = taken(tmp_path, matrix, "environment.yml", text)
+    assert found.backends == ("jax",)
+    assert lists(found) == {"dependencies": {"rich<15,>=13", "einops"}}
+    assert found.left == ()
+
+
+def test_the_keys_and_selectors_of_conda_lock(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    text = (
+        "category: dev\nplatforms:\n  - linux-64\n  - osx-arm64\ndependencies:\n  - rich  # [linux64]\n"
+        "  - colorama  # [win]\n  - einops  # [py<310]\n  - jax  # the framework [of ours]\n"
+    )
+    found = taken(tmp_path, matrix, "environment.yml", text)
+    assert found.platforms == ("linux-64", "osx-arm64")
+    assert lists(found) == {
+        "dependencies": {
+            'rich; sys_platform == "linux" and platform_machine == "x86_64"',
+            'colorama; sys_platform == "win32"',
+        }
+    }
+    assert found.left[0] == "category: kgen has no such thing"
+    assert found.left[1].startswith("einops  # [py<310]: kgen knows the selectors ")
+
+
+@pytest.mark.parametrize(
+    ("spec", "backends", "dependencies"),
+    [
+        ("tensorflow-gpu>=2.15", ("tensorflow",), set()),
+        ("pytorch-gpu=2.4=cuda120*", ("torch",), set()),
+        ("python-lmdb", (), {"lmdb"}),
+        ("py-xgboost-gpu", (), {"xgboost"}),
+        ("libcst", (), {"libcst"}),
+        ("xorg-libx11=1.8.9", (), set()),
+        ("torchtriton=2.1.0", (), set()),
+        ("libcublas-dev=12.1.0.26", (), set()),
+    ],
+)
+def test_what_conda_calls_otherwise(
+    tmp_path: Path, matrix: CompatibilityMatrix, spec: str, backends: tuple[str, ...], dependencies: set[str]
+) -> None:
+    found = taken(tmp_path, matrix, "environment.yml", f"dependencies:\n  - {spec}\n  - rich\n")
+    assert found.backends == backends
+    assert lists(found)["dependencies"] == {*dependencies, "rich"}
+
+
+def test_what_pip_installs_from_places(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    text = "dependencies:\n  - pip:\n    - git+https://example.org/x.git@main#egg=my_lib\n    - -e ./lib\n    - rich\n"
+    found = taken(tmp_path, matrix, "environment.yml", text)
+    assert lists(found) == {"dependencies": {"my-lib @ git+https://example.org/x.git@main", "rich"}}
+    (said,) = found.left
+    assert "another folder as mylib @ ./libs/mylib" in said
+
+
 def test_channels_of_pixi(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
     text = '[workspace]\nchannels = [{ channel = "nvidia", priority = 1 }, "conda-forge"]\n'
     found = taken(tmp_path, matrix, "pixi.toml", text)
     assert {one.key: one.values for one in found.entries} == {"channels": ("nvidia", "conda-forge")}
+
+
+def test_what_pixi_has_for_platforms_and_for_itself(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    text = (
+        '[dependencies]\nnumpy = 3\n[host-dependencies]\nrust = "*"\n[activation.env]\nA = "b"\n'
+        '[target.linux-64.dependencies]\nmkl = "*"\nrich = ">=13"\n[target.win.pypi-dependencies]\ncolorama = "*"\n'
+        '[target.osx.dependencies]\neinops = "*"\n[pypi-options]\nindex-url = "https://a.example"\n'
+    )
+    found = taken(tmp_path, matrix, "pixi.toml", text)
+    assert lists(found) == {
+        "dependencies": {
+            'rich>=13; sys_platform == "linux" and platform_machine == "x86_64"',
+            'einops; sys_platform == "darwin"',
+        }
+    }
+    assert found.left == (
+        "numpy: its version should be text, is a whole number; put quotes around it",
+        "mkl: it is no Python package; the system has it, or wheels bring it along",
+        "target.win of pixi.toml (pypi-dependencies): kgen has no such thing",
+        "activation of pixi.toml (env): kgen has no such thing",
+        "host-dependencies of pixi.toml (rust): kgen has no such thing",
+        "options of pip's index of pixi.toml (index-url): kgen has no such thing",
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "file", "text", "said"),
+    [
+        ("pixi", "pixi.toml", "workspace = 3\n", "pixi.toml, workspace: should be a table, is a whole number"),
+        ("pixi", "pixi.toml", "dependencies = ['jax']\n", "pixi.toml, dependencies: should be a table, is an array"),
+        ("pixi", "pixi.toml", "[project]\nchannels = 'x'\n", "pixi.toml, channels: should be an array, is text"),
+        ("pixi", "pixi.toml", "feature = 1\n", "pixi.toml, feature: should be a table, is a whole number"),
+        ("pixi", "pixi.toml", "target = 1\n", "pixi.toml, target: should be a table, is a whole number"),
+        ("uv", "pyproject.toml", "tool = 3\n", "pyproject.toml, tool: should be a table, is a whole number"),
+        ("uv", "pyproject.toml", "[tool.uv]\nsources = []\n", "pyproject.toml, sources: should be a table"),
+        ("poetry", "pyproject.toml", "[tool]\npoetry = ''\n", "pyproject.toml, poetry: should be a table, is text"),
+        ("poetry", "pyproject.toml", "[tool.poetry.group]\na = 1\n", "pyproject.toml, a: should be a table"),
+    ],
+)
+def test_what_is_of_another_kind(  # noqa: PLR0917 - parameters
+    tmp_path: Path, matrix: CompatibilityMatrix, source: str, file: str, text: str, said: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        taken(tmp_path, matrix, source, text, file)
+    assert raised.value.message.startswith(said)
+
+
+def test_channels_of_pixi_without_a_name(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    text = '[workspace]\nchannels = [{ name = "x" }, "nvidia"]\n'
+    found = taken(tmp_path, matrix, "pixi.toml", text)
+    assert {one.key: one.values for one in found.entries} == {"channels": ("nvidia",)}
 
 
 def test_what_is_optional_in_poetry(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
@@ -189,7 +305,13 @@ def test_files_that_an_environment_names(tmp_path: Path, matrix: CompatibilityMa
         ("", "environment.yml has no `dependencies`"),
         ("name: x\nchannels: [conda-forge]\n", "environment.yml has no `dependencies`"),
         ("dependencies: [\n", "environment.yml, line 1: not as environment.yml has it: dependencies: ["),
-        ("dependencies: [numpy,\n  rich]\n", "environment.yml, line 1: not as environment.yml has it: "),
+        ("dependencies: [numpy,\n  rich\n", "environment.yml, line 1: not as environment.yml has it: "),
+        ("dependencies: numpy\n", "environment.yml, line 1: not as environment.yml has it: dependencies: numpy"),
+        (
+            "channels: x\ndependencies:\n  - numpy\n",
+            "environment.yml, line 1: not as environment.yml has it: channels: x",
+        ),
+        ("a: &x\n  - numpy\ndependencies: *x\n", "environment.yml, line 3: not as environment.yml has it: "),
         ("name: x\ndependencies: {numpy: 1}\n", "environment.yml, line 2: not as environment.yml has it: "),
         ("dependencies:\n  numpy: 1\n", "environment.yml, line 2: not as environment.yml has it: numpy: 1"),
     ],
@@ -260,7 +382,7 @@ def test_a_file_of_requirements(
     ("source", "text", "error", "said"),
     [
         ("absent.yml", None, UsageError, "is not there"),
-        ("environment.yml", "dependencies: &a\n  {b: c}\n", SettingsError, "line 2: not as environment.yml has it"),
+        ("environment.yml", "dependencies: &a\n  {b: c}\n", SettingsError, "line 1: not as environment.yml has it"),
         ("pixi.toml", "[", SettingsError, "is not valid TOML"),
         ("poetri", None, UsageError, "is nothing that kgen takes over"),
         ("environment.yml", "\x00: [\n", SettingsError, "line 1"),

@@ -16,6 +16,7 @@ from tests.wheelhouse import Wheel
 
 from kgen.actions.foreign import versions_in
 from kgen.errors import KgenError
+from kgen.formats.conda.importer import packages_in
 from kgen.matrix.compatibility import CompatibilityMatrix
 
 JAX = (*LOCK, "jax", "--cpu", "--dependency", "plain")
@@ -111,6 +112,10 @@ def test_of_kgens_own_conda_locks(
     ("name", "text", "said"),
     [
         ("cargo.lock", "", "kgen knows no lock of this name"),
+        ("environment.yml", "dependencies: [plain]\n", "kgen knows no lock of this name"),
+        ("pixi.lock", "version: 6\nenvironments: {}\n", "is not a lock that kgen understands .*: it has no 'packages'"),
+        ("spec.txt", "@EXPLICIT\nhttps://a.example/linux-64/plain-1.0-h1_0.conda\n", "lists packages of conda"),
+        ("conda-osx-arm64.lock", "@EXPLICIT\nhttps://a.example/osx-arm64/x-1-0.conda\n", "no versions for linux-64"),
         ("uv.lock", "[[package]\n", "is not a lock that kgen understands"),
         ("uv.lock", "package = 3\n", "is not a lock that kgen understands"),
         ("uv.lock", "", "has no versions for linux-64"),
@@ -125,6 +130,71 @@ def test_what_is_none(tmp_path: Path, matrix: CompatibilityMatrix, name: str, te
         (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(KgenError, match=said):
         versions_in(tmp_path / name, "linux-64", matrix)
+
+
+PIXI_5 = """\
+version: 5
+environments:
+  test:
+    packages:
+      linux-64:
+      - conda: https://a.example/linux-64/plain-3.0-h1_0.conda
+      - conda: https://a.example/noarch/more-7-h1_0.tar.bz2
+  default:
+    packages:
+      linux-64:
+      - conda: https://a.example/linux-64/plain-1.0-h1_0.conda
+      - pypi: https://a.example/w.whl
+      - pypi: ./lib
+packages:
+- kind: conda
+  name: plain
+  url: https://a.example/linux-64/plain-1.0-h1_0.conda
+- kind: pypi
+  name: Some_Wheel
+  version: 2.5
+  url: https://a.example/w.whl
+- kind: pypi
+  name: lib
+  path: ./lib
+"""
+PIXI_3 = """\
+version: 3
+package:
+- {name: plain, version: 1.0, manager: conda, platform: linux-64, url: https://a.example/linux-64/plain-1.0-h1_0.conda}
+- {name: some-wheel, version: 2.5, manager: pip, platform: linux-64}
+- {name: more, version: 7, manager: conda, platform: linux-64, url: https://a.example/noarch/more-7-h1_0.tar.bz2}
+- {name: plain, version: 9.0, manager: conda, platform: osx-arm64}
+"""
+EXPLICIT = """\
+# platform: linux-64
+@EXPLICIT
+https://a.example/linux-64/plain-1.0-h1_0.conda#d41d8cd98f00b204e9800998ecf8427e
+https://a.example/noarch/more-7-h1_0.tar.bz2
+https://a.example/osx-arm64/plain-9.0-h1_0.conda
+# pip some-wheel @ https://a.example/some_wheel-2.5-py3-none-any.whl#sha256=00
+"""
+PIXI_6 = PIXI_5.replace("- kind: pypi\n  name: Some_Wheel", "- pypi: https://a.example/w.whl\n  name: Some_Wheel")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pixi.lock", PIXI_5),
+        ("pixi.lock", PIXI_6),
+        ("pixi.lock", PIXI_3),
+        ("ours.conda-lock.yml", PIXI_3),
+        ("conda-linux-64.lock", EXPLICIT),
+        ("explicit.txt", EXPLICIT),
+    ],
+)
+def test_the_forms_of_conda(tmp_path: Path, matrix: CompatibilityMatrix, name: str, text: str) -> None:
+    """Of several environments of pixi, the default one counts, and others for what only they have."""
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    found = versions_in(tmp_path / name, "linux-64", matrix)
+    assert found == {"plain": "1.0", "some-wheel": "2.5", "more": "7"}
+    builds = {one["name"]: (one["version"], one["build"]) for one in packages_in(tmp_path / name, "linux-64")}
+    assert builds == {"plain": ("1.0", "h1_0"), "more": ("7", "h1_0")}
 
 
 def test_several_versions_of_one_project_are_left_to_kgen(tmp_path: Path, matrix: CompatibilityMatrix) -> None:

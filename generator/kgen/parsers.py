@@ -33,7 +33,6 @@ _MOMENT = r"(?s)(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*"
 _LABEL = r"(?:(?:cu|cuda|rocm)-?)?(1[0-9]|[0-9])\.?([0-9]{0,2})(?:\.[0-9]+)*"
 """An accelerator's version as labels of builds and downloads have it: `cu118`, `cuda12`, `rocm6.4`, `12.6.1`."""
 _PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
-_CREDENTIALS = r"://[^/@\s]*@|/t/[^/\s]+"
 _SECRET = r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@"  # noqa: S105 - a pattern of one
 """A user alone, as in `ssh://git@host`, is no secret."""
 """Where a project finds kgen's own flake if it does not say: by its name in Nix's registry, which has no host in it."""
@@ -189,6 +188,8 @@ def parse_conda(text: str) -> str:
 
 
 _PLACEHOLDERS = frozenset({"defaults", "local", "nodefaults"})
+_ABOVE = "https://conda/"
+_FOLDER = r"[/~\\]|\.\.?/|[A-Za-z]:[/\\](?!/)"
 
 
 def parse_channel(text: str) -> str:
@@ -204,8 +205,13 @@ def parse_channel(text: str) -> str:
             f"`{text}` is not one channel: each machine's conda decides what it means; name the channels themselves,"
             " as `conda config --show default_channels` lists them"
         )
-    if re.search(_CREDENTIALS, text):
-        raise ValueError(f"`{shown(text)}` holds credentials, which a lock would carry on; leave them to conda")
+    if re.match(_FOLDER, text):
+        raise ValueError(f"`{shown(text)}` is a folder; a lock names a channel by URL, such as file:///srv/channel")
+    # what has no scheme is below an address, which conda puts before it
+    below = "" if "://" in text else _ABOVE
+    if grammar.has_credentials(below + text):
+        hidden = shown(below + text).removeprefix(below)
+        raise ValueError(f"`{hidden}` holds credentials, which a lock would carry on; leave them to conda")
     if re.fullmatch(_CHANNEL, text) is None:
         raise ValueError(f"`{shown(text)}` is not a channel such as conda-forge or https://conda.example/main")
     return text
@@ -268,6 +274,11 @@ def parse_requirement_flag(text: str) -> Requirement:
 
 _PLACE = r"(?:[a-z][a-z0-9+.-]*:/|\.{0,2}/|~/)"
 """The start of a URL or of a path."""
+_OF_CONDA = (
+    rf"(?:(?P<channel>[^\s:]+)::)?(?P<name>{grammar.PROJECT})\s*"
+    r"(?:=\s*(?P<version>[0-9][0-9A-Za-z.]*\*?)(?:[=\s].*)?|.*)"
+)
+"""A package as conda's users write it: `conda-forge::scipy=1.16=py312_0`."""
 
 
 def parse_dependency(text: str) -> Requirement:
@@ -293,6 +304,16 @@ def _requirement(text: str) -> Requirement:
         if re.match(_PLACE, text):
             raise ValueError(
                 f"`{shown(text)}` is not a requirement: write the project's name before the place, as NAME @ PLACE"
+            ) from None
+        match = re.fullmatch(_OF_CONDA, text)
+        if match is not None and match["channel"]:
+            raise ValueError(
+                f"`{shown(text)}` names a channel of conda, and a requirement has none: list it in `channels`"
+            ) from None
+        if match is not None and match["version"]:
+            plain = match["version"].removesuffix("*").rstrip(".")
+            raise ValueError(
+                f"`{shown(text)}` is how conda writes it; a requirement says {match['name']}=={plain}.*"
             ) from None
         raise ValueError(f"`{shown(text)}` is not a requirement such as scikit-learn>=1.5") from None
 
@@ -494,7 +515,7 @@ def parse_torch_index(text: str) -> str:
     if text == OWN_INDEX:
         return text
     grammar.line(text)
-    if re.search(_CREDENTIALS, text):
+    if grammar.has_credentials(text):
         raise ValueError(f"`{shown(text)}` holds credentials, which settings would carry on; put them into ~/.netrc")
     if re.fullmatch(grammar.URL, text) is None:
         raise ValueError(f"`{shown(text)}` is neither true nor a URL such as https://mirror.example/whl")
@@ -531,5 +552,4 @@ def known(text: str, names: Sequence[str], what: str) -> str:
 
 def shown(text: str) -> str:
     """A wrong value for a message: printable, not endless, and without what is secret in a URL."""
-    hidden = re.sub(_CREDENTIALS, lambda match: "://…@" if match[0].startswith(":") else "/t/…", text)
-    return grammar.shown(hidden)
+    return grammar.shown(grammar.without_credentials(text))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
 from kgen.model import grammar
 from kgen.model.requirement import canonical_name
+
+_PROJECTS = frozenset({"pixi.toml", "pyproject.toml"})
+_EXPLICIT = re.compile(r"^@EXPLICIT\s*$", re.MULTILINE)
 
 
 def versions_in(path: Path, platform: str, matrix: CompatibilityMatrix) -> Mapping[str, str]:
@@ -31,9 +36,14 @@ def versions_in(path: Path, platform: str, matrix: CompatibilityMatrix) -> Mappi
         UsageError: kgen knows no lock of this name, or what reads it is not installed.
     """
     known = {name: read for form in formats.known() for name, read in interface.imports(form).items()}
-    pattern = next((one for one in known if fnmatch.fnmatchcase(path.name, one)), None)
-    if pattern is None:
-        raise UsageError(f"`--from {path}`: kgen knows no lock of this name", hints=[f"give one of {', '.join(known)}"])
+    # the pattern that says the most: `*explicit.txt` rather than `*.txt`
+    matching = [one for one in known if fnmatch.fnmatchcase(path.name, one)]
+    if not matching:
+        hints = [f"give one of {', '.join(known)}"]
+        if path.name in _PROJECTS or path.suffix in {".yml", ".yaml"}:
+            hints.insert(0, f"kgen init --from {shlex.quote(str(path))}   # takes over what a project asks for")
+        raise UsageError(f"`--from {path}`: kgen knows no lock of this name", hints=hints)
+    pattern = max(matching, key=len)
     try:
         text = files.read_text(path, files.LARGE)
     except OSError as error:
@@ -46,8 +56,14 @@ def versions_in(path: Path, platform: str, matrix: CompatibilityMatrix) -> Mappi
             if _is_version(version):
                 found.setdefault(canonical_name(name), set()).add(version)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        said = grammar.printable(str(error).partition("\n")[0])
+        said = f"it has no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
+        said = grammar.printable(said)
         raise SettingsError(f"{path} is not a lock that kgen understands ({pattern}): {said}") from None
+    if not found and path.suffix == ".txt" and _EXPLICIT.search(text) is not None:
+        raise SettingsError(
+            f"{path} lists packages of conda, and {pattern} requirements of pip",
+            hints=[f"cp {shlex.quote(str(path))} conda-{platform}.lock   # then --from conda-{platform}.lock"],
+        )
     if not found:
         raise SettingsError(
             f"{path} has no versions for {platform}", hints=["kgen lock --platform P, with one of its own"]

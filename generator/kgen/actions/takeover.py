@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from kgen.model import grammar
 from kgen.model.requirement import Requirement
 from kgen.project import PYPROJECT
 from kgen.settings import Settings
-from kgen.tables import nearest
+from kgen.tables import mismatch, nearest
 
 TOOLS = ("uv", "poetry", "pixi")
 """What can be named without a file: their tables are in `pyproject.toml`, or in a file of a fixed name."""
@@ -94,7 +95,7 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
     elif path.name == PIXI:
         reader.read_pixi(_toml(path), path.name)
     elif path.name == PYPROJECT:
-        tables = _toml(path).get("tool", {})
+        tables = _table(_toml(path), "tool", path.name)
         reader.read_tool(next((tool for tool in ("poetry", "pixi") if tool in tables), "uv"))
     else:
         near = nearest(source, TOOLS)
@@ -204,43 +205,44 @@ class _Reader:
             self.read_pixi(_toml(self.root / PIXI), PIXI)
             return
         data = _toml(self.root / PYPROJECT)
-        tables = data.get("tool", {})
+        tables = _table(data, "tool", PYPROJECT)
         project = data.get("project")
         if isinstance(project, Mapping):
             for text in _texts(project.get("dependencies")):
                 self.add(text, known=True)
         if tool == "uv":
-            self._read_uv(data, tables.get("uv", {}))
+            self._read_uv(data, _table(tables, "uv", PYPROJECT))
         elif tool not in tables:
             raise UsageError(f"--from: {PYPROJECT} has no table [tool.{tool}]", hints=["kgen init"])
         elif tool == "poetry":
-            self._read_poetry(tables["poetry"])
+            self._read_poetry(_table(tables, "poetry", PYPROJECT))
         else:
-            self.read_pixi(tables["pixi"], PYPROJECT)
+            self.read_pixi(_table(tables, "pixi", PYPROJECT), PYPROJECT)
 
     def _read_uv(self, data: Mapping[str, Any], table: Mapping[str, Any]) -> None:
-        groups = data.get("dependency-groups", {})
+        groups = _table(data, "dependency-groups", PYPROJECT)
         wanted = table.get("default-groups", ["dev"])
         chosen = list(groups) if wanted == "all" else [name for name in _texts(wanted) if name in groups]
         if chosen:
             self.lists["groups"] = chosen
         for text in _texts(table.get("dev-dependencies")):
             self.add(text)
-        for name, row in table.get("sources", {}).items():
+        for name, row in _table(table, "sources", PYPROJECT).items():
             rows = row if isinstance(row, list) else [row]
             # one place is read from there whenever kgen locks
             if len(rows) > 1 and not all(isinstance(one, Mapping) and "index" in one for one in rows):
                 self.left.append(f"the sources of {name} in [tool.uv.sources]: kgen locks one place for all")
 
     def _read_poetry(self, table: Mapping[str, Any]) -> None:
-        groups = table.get("group", {})
+        named = _table(table, "group", PYPROJECT)
+        groups = {name: _table(named, name, PYPROJECT) for name in named}
         for name, group in groups.items():
             if group.get("optional"):
                 self.left.append(f"group {name} of Poetry: it is optional; `kgen add` takes what is in it")
         every = [
-            table.get("dependencies", {}),
-            table.get("dev-dependencies", {}),
-            *(group.get("dependencies", {}) for group in groups.values() if not group.get("optional")),
+            _table(table, "dependencies", PYPROJECT),
+            _table(table, "dev-dependencies", PYPROJECT),
+            *(_table(group, "dependencies", PYPROJECT) for group in groups.values() if not group.get("optional")),
         ]
         for rows in every:
             for name, value in rows.items():
@@ -262,30 +264,49 @@ class _Reader:
         if foreign and isinstance(value, Mapping):
             self.add(f"{name}{named} @ {_place(value)}")
             return
-        if not isinstance(version, str):
+        if isinstance(version, list):
             self.left.append(f"{name}: it has a list of versions, and kgen locks one requirement for all")
+            return
+        if not isinstance(version, str):
+            self.left.append(f"{name}: its version {mismatch(version, str)}")
             return
         self.add(f"{name}{named}{ranges(version)}")
 
     def read_pixi(self, table: Mapping[str, Any], where: str) -> None:
-        head = table.get("workspace", table.get("project", {}))
+        head = _table(table, "workspace" if "workspace" in table else "project", where)
         self._platforms(_texts(head.get("platforms")))
         # a channel of pixi's may have a priority, which their order says too
         rows = head.get("channels", [])
-        self._channels([one["channel"] if isinstance(one, Mapping) else one for one in rows])
-        for name, value in table.get("dependencies", {}).items():
-            version = value.get("version", "*") if isinstance(value, Mapping) else value
-            self._add_match(name, "" if str(version) == "*" else str(version))
-        for name, value in table.get("pypi-dependencies", {}).items():
+        if not isinstance(rows, list):
+            raise SettingsError(f"{where}, channels: {mismatch(rows, list)}")
+        self._channels(_texts([one.get("channel") if isinstance(one, Mapping) else one for one in rows]))
+        self._add_packages_of_pixi(table, where)
+        for name, value in _table(table, "pypi-dependencies", where).items():
             version = value.get("version", "*") if isinstance(value, Mapping) else value
             if not (isinstance(value, Mapping) and value.get("editable")):
                 self._add_row(name, value, version, lambda text: "" if text == "*" else text)
-        for key, what in (("feature", "features"), ("tasks", "tasks"), ("target", "what is for one platform alone")):
-            if table.get(key):
-                self.left.append(f"{what} of {where} ({', '.join(table[key])}): kgen has no such thing")
+        targets = _table(table, "target", where)
+        for platform in targets:
+            target = _table(targets, platform, where)
+            if platform in _SELECTORS:
+                self._add_packages_of_pixi(target, where, _SELECTORS[platform])
+            if others := sorted(target.keys() - ({"dependencies"} if platform in _SELECTORS else ())):
+                self.left.append(f"target.{platform} of {where} ({', '.join(others)}): kgen has no such thing")
+        for key, what in _ONLY_IN_PIXI.items():
+            if rows := _table(table, key, where):
+                self.left.append(f"{what} of {where} ({', '.join(rows)}): kgen has no such thing")
         if table.get("system-requirements"):
-            wanted = ", ".join(f"{name} {value}" for name, value in table["system-requirements"].items())
+            rows = _table(table, "system-requirements", where)
+            wanted = ", ".join(f"{name} {value}" for name, value in rows.items())
             self.left.append(f"system-requirements {wanted}: kgen asks for `cuda`, `driver` and `glibc` by themselves")
+
+    def _add_packages_of_pixi(self, table: Mapping[str, Any], where: str, marker: str = "") -> None:
+        for name, value in _table(table, "dependencies", where).items():
+            version = value.get("version", "*") if isinstance(value, Mapping) else value
+            if isinstance(version, str):
+                self._add_match(name, "" if version == "*" else version, marker)
+            else:
+                self.left.append(f"{name}: its version {mismatch(version, str)}")
 
     def _channels(self, names: Sequence[str]) -> None:
         """Take channels over, which count for `kgen lock --conda`; those that count by themselves need not be named."""
@@ -314,33 +335,58 @@ class _Reader:
         if "dependencies" not in said:
             raise SettingsError(f"{path} has no `dependencies`", hints=["conda env export --from-history"])
         for key, values in said.items():
+            plain = [one.partition(_SELECTED)[0] for one in values]
             if key == "dependencies":
-                for text in values:
-                    match = _CONDA_SPEC.fullmatch(text)
-                    if match is None:
-                        self.left.append(f"{text}: it is no requirement that kgen can read")
-                    else:
-                        self._add_match(match["name"], match["rest"].strip())
+                self._add_rows_of_conda(values)
             elif key == "pip":
-                for text in values:
-                    self._add_of_pip(text, path.parent)
+                self._add_rows_of_pip(plain, path.parent)
             elif key == "channels":
-                self._channels(values)
+                self._channels(plain)
+            elif key == "platforms":
+                self._platforms(plain)
             elif key == "variables":
                 self.left.append("variables: set them where you run the project")
+            elif key not in {"name", "prefix"}:
+                self.left.append(f"{key}: kgen has no such thing")
 
-    def _add_of_pip(self, text: str, folder: Path) -> None:
+    def _add_rows_of_conda(self, texts: Sequence[str]) -> None:
+        """Take over dependencies, each with the selector behind it, if any, as a marker."""
+        for text in texts:
+            spec, _, selector = text.partition(_SELECTED)
+            match = _CONDA_SPEC.fullmatch(spec)
+            if match is None:
+                self.left.append(f"{spec}: it is no requirement that kgen can read")
+            elif selector and selector not in _SELECTORS:
+                self.left.append(
+                    f"{spec}  # [{selector}]: kgen knows the selectors {', '.join(filter(None, _SELECTORS))}"
+                )
+            else:
+                inside = dict(_IN_BRACKETS.findall(match["inside"] or ""))
+                version = inside.get("version", match["rest"].strip()).strip("'\"")
+                self._add_match(match["name"], version, _SELECTORS.get(selector, ""))
+
+    def _add_rows_of_pip(self, texts: Sequence[str], folder: Path) -> None:
         """Take over what an environment of conda has pip install; files that are named are relative to its own."""
-        named = re.fullmatch(r"(?:-r|--requirement)[ =](?P<file>\S+)", text)
-        if named is not None and (folder / named["file"]).is_file():
-            self.read_requirements(folder / named["file"])
-        elif text.startswith("-"):
-            self.left.append(f"pip's `{text}`: name files with `kgen lock -r`, and indexes in uv.toml")
-        else:
-            self.add(text)
+        for text in texts:
+            named = re.fullmatch(r"(?:-r|--requirement)[ =](?P<file>\S+)", text)
+            egg = re.fullmatch(r"(?P<place>[a-z]+\+[^#\s]+)#egg=(?P<name>[A-Za-z0-9._-]+)", text)
+            if named is not None and (folder / named["file"]).is_file():
+                self.read_requirements(folder / named["file"])
+            elif egg is not None:
+                self.add(f"{egg['name']} @ {egg['place']}")
+            elif text.startswith("-") and not re.match(r"-e|--editable", text):
+                self.left.append(f"pip's `{text}`: name files with `kgen lock -r`, and indexes in uv.toml")
+            else:
+                self.add(text)
 
-    def _add_match(self, name: str, version: str) -> None:
-        """Take over what conda calls a package, in its own way to write versions."""
+    def _add_match(self, name: str, version: str, marker: str = "") -> None:
+        """Take over what conda calls a package, in its own way to write versions.
+
+        Args:
+            name: conda's name of it.
+            version: the range, and what comes after it.
+            marker: where it is wanted; none for everywhere.
+        """
         ranges = _conda_range(version)
         if ranges is None and not self._only_in_conda(name, version):
             self.left.append(f"{name} {version}: only conda reads such versions")
@@ -352,22 +398,22 @@ class _Reader:
         elif reason := self._only_in_conda(name, version):
             self.left.append(f"{f'{name} {version}'.strip()}: {reason}")
         else:
-            self.add(f"{self.matrix.channel_projects.get(name, name)}{ranges or ''}")
+            project = self.matrix.channel_projects.get(name) or _only_in_conda().projects.get(name, name)
+            self.add(f"{project}{ranges or ''}{marker and f'; {marker}'}")
 
     def _only_in_conda(self, name: str, version: str) -> str | None:
         """Why a package of conda is nothing to take over; None for one of a project of the index."""
         only = _only_in_conda()
+        kind = only.kind_of(name)
         number = re.match(r"[=<>~!\s]*([0-9]+(?:\.[0-9]+)?)", version)
-        if name in only["cuda"]:
+        if kind == "cuda":
             asks = f"; `kgen lock --cuda {number[1]}` asks for it" if number is not None else ""
             return f"kgen chooses CUDA{asks}"
-        if name in only["parts"] or name in self.matrix.channel_runtimes:
+        if kind == "parts" or name in self.matrix.channel_runtimes:
             return "kgen chooses it, with CUDA"
-        if name in only["builds"]:
+        if kind == "builds":
             return "it says which build is meant; `kgen lock --cpu` or `--cuda` says that to kgen"
-        return (
-            "it is no Python package; the system has it, or wheels bring it along" if name in only["system"] else None
-        )
+        return "it is no Python package; the system has it, or wheels bring it along" if kind == "system" else None
 
     # -- requirements --------------------------------------------------------------------------------------------------
 
@@ -393,6 +439,31 @@ class _Reader:
             self.add(text)
 
 
+_ONLY_IN_PIXI = {
+    "feature": "features",
+    "tasks": "tasks",
+    "activation": "activation",
+    "host-dependencies": "host-dependencies",
+    "build-dependencies": "build-dependencies",
+    "dependency-overrides": "dependency-overrides",
+    "constraints": "constraints",
+    "pypi-options": "options of pip's index",
+}
+"""Tables of pixi that are not taken over -> what is in them."""
+
+
+def _table(of: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
+    """A table of a file; empty if it has none of that name.
+
+    Raises:
+        SettingsError: it is something else.
+    """
+    value = of.get(key, {})
+    if not isinstance(value, Mapping):
+        raise SettingsError(f"{where}, {key}: {mismatch(value, dict)}")
+    return value
+
+
 def _texts(value: object) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
@@ -408,13 +479,62 @@ def _place(row: Mapping[str, Any]) -> str:
     return str(next(row[key] for key in ("path", "file", "url") if key in row))
 
 
-_CONDA_SPEC = re.compile(r"(?:[A-Za-z0-9_./:-]+::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)(?P<rest>(?:[ =<>!~].*)?)")
+_CONDA_SPEC = re.compile(
+    r"(?:[A-Za-z0-9_./:-]+::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)(?P<rest>(?:[ =<>!~][^\[]*)?)(?:\[(?P<inside>.*)\])?"
+)
+_IN_BRACKETS = re.compile(r"""([a-z_0-9]+)\s*=\s*('[^']*'|"[^"]*"|[^,'"\s]+)""")
+
+_SELECTED = "  # "
+"""What stands between a requirement and its selector."""
+
+_SELECTORS: Mapping[str, str] = {
+    "": "",
+    "linux": "sys_platform == 'linux'",
+    "linux64": "sys_platform == 'linux' and platform_machine == 'x86_64'",
+    "linux-64": "sys_platform == 'linux' and platform_machine == 'x86_64'",
+    "aarch64": "sys_platform == 'linux' and platform_machine == 'aarch64'",
+    "linux-aarch64": "sys_platform == 'linux' and platform_machine == 'aarch64'",
+    "osx": "sys_platform == 'darwin'",
+    "arm64": "sys_platform == 'darwin' and platform_machine == 'arm64'",
+    "osx-arm64": "sys_platform == 'darwin' and platform_machine == 'arm64'",
+    "osx64": "sys_platform == 'darwin' and platform_machine == 'x86_64'",
+    "osx-64": "sys_platform == 'darwin' and platform_machine == 'x86_64'",
+    "unix": "sys_platform != 'win32'",
+    "win": "sys_platform == 'win32'",
+    "win64": "sys_platform == 'win32'",
+    "win-64": "sys_platform == 'win32'",
+}
+"""Where a line of an `environment.yml` counts, as conda-lock reads it, as a marker of the standard."""
+
+
+class _OnlyInConda(NamedTuple):
+    """What only conda has packages of.
+
+    Attributes:
+        kinds: `cuda`, `parts`, `builds` and `system` -> patterns of names.
+        python: the names that a pattern is not meant for.
+        projects: another name of conda for a project -> the project.
+    """
+
+    kinds: Mapping[str, Sequence[str]]
+    python: frozenset[str]
+    projects: Mapping[str, str]
+
+    def kind_of(self, name: str) -> str | None:
+        """Which of the kinds a package is of; None for one that is for Python."""
+        if name in self.python or name in self.projects:
+            return None
+        return next((kind for kind, rows in self.kinds.items() if any(fnmatchcase(name, row) for row in rows)), None)
 
 
 @functools.cache
-def _only_in_conda() -> Mapping[str, frozenset[str]]:
+def _only_in_conda() -> _OnlyInConda:
     data = tomli.loads(Path(__file__).with_name("conda_only.toml").read_text(encoding="utf-8"))
-    return {key: frozenset(names) for key, names in data.items()}
+    return _OnlyInConda(
+        kinds={kind: data[kind] for kind in ("cuda", "parts", "builds", "system")},
+        python=frozenset(data["python"]),
+        projects=data["projects"],
+    )
 
 
 def _conda_range(text: str) -> str | None:
@@ -422,6 +542,7 @@ def _conda_range(text: str) -> str | None:
     text = text.strip()
     # the build behind a version is conda's alone
     text = re.sub(r"^(=?[0-9][^=\s,|]*)[=\s][^=].*$", r"\1", text)
+    text = re.sub(r"(?<=[0-9*])\s+[^\s0-9<>=!~,|][^\s,|]*$|^=?\*(?:[=\s].*)?$", "", text)
     parts = []
     for part in filter(None, (one.strip().replace(" ", "") for one in text.split(","))):
         match = re.fullmatch(r"(?P<sign>==|=|>=|<=|>|<|!=|~=)?(?P<version>[0-9][0-9A-Za-z.]*?)(?P<star>\.?\*)?", part)
@@ -435,44 +556,76 @@ def _conda_range(text: str) -> str | None:
     return ",".join(parts)
 
 
+_LISTS = frozenset({"channels", "dependencies", "platforms"})
+_ITEM = r"""\s*(?:"[^"]*"|'[^']*')\s*|[^,\[\]{}"'#]+"""
+_FLOW = re.compile(rf"\[(?:{_ITEM})?(?:,(?:{_ITEM})?)*\]")
+_IN_FLOW = re.compile(r"""\{?\s*(?P<key>[A-Za-z_]+)\s*:\s*(?P<list>\[.*\])\s*\}?""")
+
+
 def _yaml(text: str, path: Path) -> Iterator[tuple[str, list[str]]]:
     """The lists of an `environment.yml`, by their keys: the little of YAML that such files are written in.
+
+    A selector of conda-lock's, which is a comment, stays behind its row.
 
     Raises:
         SettingsError: something else is in it.
     """
     found: dict[str, list[str]] = {}
     key, inner, depth = "", "", 0
-    for number, raw in enumerate(text.splitlines(), start=1):
-        line = re.sub(r"(^|\s)#.*$", "", raw).rstrip()
-        if not line.strip() or line.strip() == "---":
-            continue
-        top = re.fullmatch(r"([A-Za-z_]+):\s*(.*)", line)
+    for number, line, selector in _yaml_lines(text):
+        top = re.fullmatch(r"([A-Za-z_][A-Za-z0-9_-]*):\s*(.*)", line)
         row = re.fullmatch(r"(\s*)-\s+(.*)", line)
         if top is not None:
             key, inner = top[1], ""
             found.setdefault(key, [])
-            if top[2].startswith("[") and top[2].endswith("]"):
-                found[key] += [_unquoted(one) for one in top[2].strip("[]").split(",") if one.strip()]
-            elif top[2][:1] in set("[{*!|>"):
-                raise _no_environment(path, number, line)
-            continue
-        if row is not None and key:
+            if top[1] in _LISTS and top[2]:
+                found[key] += _flow(top[2], path, number, line)
+        elif row is not None and key:
+            within = _IN_FLOW.fullmatch(row[2])
             if inner and len(row[1]) > depth:
-                found[inner].append(_unquoted(row[2]))
-                continue
-            inner = ""
-            if row[2].endswith(":"):
+                found[inner].append(_unquoted(row[2]) + selector)
+            elif within is not None:
+                inner = ""
+                found.setdefault(within["key"], []).extend(_flow(within["list"], path, number, line))
+            elif row[2].endswith(":"):
                 inner, depth = row[2][:-1].strip(), len(row[1])
                 found.setdefault(inner, [])
             else:
-                found[key].append(_unquoted(row[2]))
-            continue
-        if key == "variables":
+                inner = ""
+                found[key].append(_unquoted(row[2]) + selector)
+        elif key == "variables":
             found[key].append(line.strip())
-            continue
-        raise _no_environment(path, number, line)
+        elif not key or key in _LISTS:
+            raise _no_environment(path, number, line)
     yield from found.items()
+
+
+def _yaml_lines(text: str) -> Iterator[tuple[int, str, str]]:
+    """Each line with its number, and the selector that its comment was; a list in brackets is one line."""
+    begun: list[str] = []
+    first = open_brackets = 0
+    for number, raw in enumerate(text.splitlines(), start=1):
+        comment = re.search(r"(?:^|\s)#(.*)$", raw)
+        line = (raw[: comment.start()] if comment is not None else raw).rstrip()
+        if not begun:
+            if not line.strip() or re.fullmatch(r"---|\.\.\.|%YAML .*", line):
+                continue
+            first = number
+        begun.append(line)
+        open_brackets += line.count("[") - line.count("]")
+        if open_brackets <= 0:
+            named = re.match(r"\s*\[([^\]]*)\]", comment[1]) if comment is not None else None
+            yield first, " ".join(begun), f"{_SELECTED}{named[1].strip()}" if named is not None else ""
+            begun, open_brackets = [], 0
+    if begun:
+        yield first, " ".join(begun), ""
+
+
+def _flow(text: str, path: Path, number: int, line: str) -> list[str]:
+    """The texts of a list in brackets."""
+    if _FLOW.fullmatch(text) is None:
+        raise _no_environment(path, number, line)
+    return [_unquoted(one) for one in re.findall(_ITEM, text[1:-1]) if one.strip()]
 
 
 def _no_environment(path: Path, number: int, line: str) -> SettingsError:

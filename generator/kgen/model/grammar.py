@@ -74,6 +74,11 @@ _LONGEST_FILE = 255
 _NUMBER = 18
 """Digits of a number in a version; Python itself refuses to convert thousands of them."""
 
+_LOGIN = r"://[^/@\s]*@"
+_SERVED = r"(?i:https?)://\S+"
+_TOKEN = r"(?<=[^/]/t/)[^/\s]+"  # noqa: S105 - a pattern of one
+"""What conda has in the path of a URL for who may ask there; the path of a file is none."""
+
 
 def printable(text: str) -> str:
     r"""The text with all that would steer a terminal or end a line escaped.
@@ -89,6 +94,21 @@ def printable(text: str) -> str:
 def shown(text: str) -> str:
     """A wrong value for a message: printable, and not endless."""
     return printable(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
+
+
+def has_credentials(url: str) -> bool:
+    """Whether a URL holds a name and a password, or a token of conda's."""
+    return without_credentials(url) != url
+
+
+def without_credentials(text: str) -> str:
+    """A text without what is secret in the URLs in it.
+
+    >>> without_credentials("https://me:secret@conda.example/t/tk-1/main and file:///srv/t/main")
+    'https://…@conda.example/t/…/main and file:///srv/t/main'
+    """
+    text = re.sub(_LOGIN, "://…@", text)
+    return re.sub(_SERVED, lambda url: re.sub(_TOKEN, "…", url[0]), text)
 
 
 def is_line(text: str, longest: int = LONGEST_LINE) -> bool:

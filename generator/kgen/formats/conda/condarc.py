@@ -1,7 +1,7 @@
 """conda's own configuration, as far as it says where a channel is and how it is reached: `.condarc`.
 
-Which channels are asked is the project's business, so `channels` and the like count for nothing here. Aliases and
-mirrors change where a channel is fetched from and never what a lock calls it.
+Which channels are asked is the project's business, so `channels` and the like count for nothing here, but which may not
+be asked is this machine's. Aliases and mirrors change where a channel is fetched from and never what a lock calls it.
 
 Source: conda's documentation, "Using the .condarc conda configuration file", its search path; checked 2026-11-21.
 """
@@ -11,20 +11,24 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from kgen import files, host, replay
 from kgen.errors import SettingsError
 from kgen.model.grammar import line, printable, shown
 from kgen.tables import mismatch
 
+T = TypeVar("T")
+
 _NAMES = (".condarc", "condarc")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 _TIMEOUT = "remote_read_timeout_secs"
 _TRUSTSTORE = "truststore"
 _NO = frozenset({"false", "no", "off", "0"})
+_YES = frozenset({"true", "yes", "on", "1"})
+_STRICT = frozenset({"strict", "none"})
 _PROXIED = ("http", "https")
 _RATTLERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """What names certificates to rattler, as to uv."""
@@ -48,6 +52,9 @@ class Condarc(NamedTuple):
         truststore: whether those are trusted that the system trusts.
         timeout: seconds after which a channel that says nothing counts as unreachable; None for kgen's own.
         register: whether environments are put into the list of those that are known.
+        several: a name that stands for several channels -> these, by name or URL.
+        denied: the channels that may not be asked, by name or URL.
+        allowed: those that alone may be; None for any.
         files: the files that it was read from.
         remarks: what a user should know of it: that certificates are not checked, and what conda would heed and rattler
             cannot.
@@ -62,6 +69,9 @@ class Condarc(NamedTuple):
     truststore: bool = False
     timeout: int | None = None
     register: bool = True
+    several: Mapping[str, tuple[str, ...]] = {}
+    denied: tuple[str, ...] = ()
+    allowed: tuple[str, ...] | None = None
     files: tuple[Path, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -128,29 +138,69 @@ def _parsed(path: Path, text: str) -> Mapping[str, Any]:
 
 
 def _made(data: Mapping[str, Any], files: tuple[Path, ...]) -> Condarc:
-    alias = data.get("channel_alias")
+    alias = host.variable("CONDA_CHANNEL_ALIAS") or data.get("channel_alias")
     named = host.variable(f"CONDA_{_TIMEOUT.upper()}") or data.get(_TIMEOUT)
     mirrors: dict[str, tuple[str, ...]] = {}
-    for name, base in (data.get("custom_channels") or {}).items():
-        mirrors[str(name)] = (f"{_expanded(base)}/{name}",)
-    for name, urls in (data.get("mirrored_channels") or {}).items():
-        mirrors[str(name)] = tuple(map(_expanded, [urls] if isinstance(urls, str) else urls))
-    verify, certificates, truststore = _verification(host.variable("CONDA_SSL_VERIFY") or data.get("ssl_verify", True))
-    servers = {str(name): _proxy(url) for name, url in (data.get("proxy_servers") or {}).items() if url is not None}
+    for name, base in _map(data, "custom_channels").items():
+        mirrors[name] = (f"{_of(f'custom_channels.{name}', _expanded, base)}/{name}",)
+    for name, urls in _map(data, "mirrored_channels").items():
+        mirrors[name] = _of(f"mirrored_channels.{name}", _texts, urls)
+    verification = host.variable("CONDA_SSL_VERIFY") or data.get("ssl_verify", True)
+    verify, certificates, truststore = _of("ssl_verify", _verification, verification)
+    rows = _map(data, "proxy_servers").items()
+    servers = {name: _of(f"proxy_servers.{name}", _proxy, url) for name, url in rows if url is not None}
     proxies = _proxies(servers)
+    allowed = [*_listed(data, "allowlist_channels"), *_listed(data, "whitelist_channels")]
     return Condarc(
-        alias=None if alias is None else _expanded(alias),
+        alias=None if alias is None else _of("channel_alias", _expanded, alias),
         mirrors=mirrors,
         proxies=proxies,
         direct=tuple(filter(None, map(str.strip, (_environment("no_proxy") or "").split(",")))) if proxies else (),
         verify=verify,
         certificates=certificates,
         truststore=truststore,
-        timeout=None if named is None else max(1, round(float(_scalar(named)))),
+        timeout=None if named is None else _of(_TIMEOUT, _seconds, named),
         register=_scalar(host.variable("CONDA_REGISTER_ENVS") or data.get("register_envs", True)).lower() not in _NO,
+        several={
+            name: _of(f"custom_multichannels.{name}", _texts, channels)
+            for name, channels in _map(data, "custom_multichannels").items()
+        },
+        denied=(*_listed(data, "denylist_channels"), *_listed(data, "blacklist_channels")),
+        allowed=tuple(allowed) or None,
         files=files,
         remarks=tuple(_remarks(data, servers, verify=verify)),
     )
+
+
+def _of(key: str, parse: Callable[[Any], T], value: object) -> T:
+    """What the value of a key is; what is wrong with it is told with the key."""
+    try:
+        return parse(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def _map(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key) or {}
+    if not isinstance(value, dict):
+        raise TypeError(f"{key}: {mismatch(value, dict)}")
+    return {str(name): one for name, one in value.items()}
+
+
+def _listed(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    return _of(key, _texts, data.get(key) or [])
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """The URLs or names of a list, or of the only one."""
+    rows = [value] if isinstance(value, str) else value
+    if not isinstance(rows, list):
+        raise TypeError(mismatch(value, list))
+    return tuple(map(_expanded, rows))
+
+
+def _seconds(value: object) -> int:
+    return max(1, round(float(_scalar(value))))
 
 
 def _verification(value: object) -> tuple[bool, Path | None, bool]:
@@ -202,6 +252,14 @@ def _remarks(data: Mapping[str, Any], servers: Mapping[str, str], *, verify: boo
     single = sorted(servers.keys() - {*_PROXIED, "all"})
     if single:
         yield f"kgen ignores proxies for single hosts in conda's configuration (`proxy_servers`): {', '.join(single)}"
+    priority = _scalar(data.get("channel_priority", "strict")).lower()
+    if priority not in _STRICT:
+        yield (
+            f"kgen ignores `channel_priority: {shown(priority)}` of conda's configuration: the first channel that has a"
+            " package is the only one that it is taken from"
+        )
+    if _scalar(data.get("offline", False)).lower() in _YES:
+        yield "kgen ignores `offline` of conda's configuration, and asks channels all the same"
     if data.get("client_ssl_cert"):
         yield "kgen ignores `client_ssl_cert` of conda's configuration: rattler does not support client certificates"
 
@@ -227,7 +285,10 @@ def _filled(text: str) -> str:
 def _places() -> Iterator[Path]:
     """Where conda looks, the nearest to the user last."""
     home, config = host.home(), host.variable("XDG_CONFIG_HOME")
-    folders = [Path("/etc/conda")]
+    folders = [Path("/etc/conda"), Path("/var/lib/conda")]
+    root, program = host.variable("CONDA_ROOT"), host.variable("CONDA_EXE")
+    if root or program:  # where conda itself is installed, as ROOT/bin/conda
+        folders.append(Path(root) if root else Path(program or "").parent.parent)
     folders += [Path(config, "conda")] if config else []
     folders += [home / ".config/conda", home / ".conda"] if home is not None else []
     for folder in dict.fromkeys(folders):

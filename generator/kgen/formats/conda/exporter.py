@@ -91,8 +91,14 @@ def _pinned(file: CondaFile, record: Mapping[str, Any]) -> str:
     """`channel::name=version=build`."""
     spec = f"{record['name']}={record['version']}={record['build']}"
     base = str(record["channel"]).rstrip("/")
-    channel = next((one for one in file.channels if base == one.rstrip("/") or base.endswith(f"/{one}")), base)
-    return f"{channel}::{spec}"
+    return f"{_channel_at(file, base) or base}::{spec}"
+
+
+def _channel_at(file: CondaFile, base: str) -> str | None:
+    """The channel of a lock that is at an address: of `main` and `mine/main`, the one that has more of it."""
+    plain = {one: one.strip("/") for one in file.channels}
+    there = [one for one, name in plain.items() if base == name or base.endswith(f"/{name}")]
+    return max(there, key=len, default=None)
 
 
 def _pip(locked: CondaPlatform) -> Iterator[str]:
@@ -136,8 +142,7 @@ def _channel_urls(file: CondaFile, locked: CondaPlatform) -> Iterator[str]:
     """The addresses of the channels, which pixi wants in the place of names; of one that gave nothing, its name."""
     bases = dict.fromkeys(str(record["channel"]).rstrip("/") for record in locked.packages)
     for channel in file.channels:
-        plain = channel.rstrip("/")
-        yield next((f"{one}/" for one in bases if one == plain or one.endswith(f"/{plain}")), channel)
+        yield next((f"{one}/" for one in bases if _channel_at(file, one) == channel), channel)
 
 
 EXPORTS: Mapping[str, Callable[[Path, str], str]] = MappingProxyType(

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kgen import files
 from kgen.errors import MissingExtraError
 from kgen.formats.conda.rattlertool import CondaRecord
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.requirement import canonical_name
 
 _FILE = re.compile(r"(?P<name>[^/]+)-(?P<version>[^-/]+)-(?P<build>[^-/]+)\.(?:conda|tar\.bz2)(?:[?#].*)?$")
+_DEFAULT = "default"
+"""The environment of pixi that is meant where none is named."""
+
+
+class _Package(NamedTuple):
+    """What a lock has of a package.
+
+    Attributes:
+        name: its name where it is from.
+        version: its version.
+        build: its build, of a package of conda; None where that is not told.
+        conda: whether it is a package of conda, and no wheel.
+    """
+
+    name: str
+    version: str
+    build: str | None
+    conda: bool
 
 
 def packages_in(path: Path, platform: str) -> tuple[CondaRecord, ...]:
@@ -27,47 +48,79 @@ def packages_in(path: Path, platform: str) -> tuple[CondaRecord, ...]:
     Returns:
         The packages; () of a lock that is of no packages of conda.
     """
-    listed = _ADDRESSES.get(path.name)
+    listed = next((one for pattern, one in _FORMS.items() if fnmatch.fnmatchcase(path.name, pattern)), None)
     if listed is None:
         return ()
-    found: dict[str, dict[tuple[str, ...], CondaRecord]] = {}
-    for address in listed(_yaml(files.read_text(path, files.LARGE)), platform):
-        named = _FILE.search(address)
-        if named is not None:
-            found.setdefault(named["name"], {})[named.groups()] = named.groupdict()
-    return tuple(only for several in found.values() if len(several) == 1 for only in several.values())
+    found: dict[str, set[_Package]] = {}
+    for one in listed(files.read_text(path, files.LARGE), platform):
+        if one.build is not None:
+            found.setdefault(one.name, set()).add(one)
+    only = (next(iter(several)) for several in found.values() if len(several) == 1)
+    return tuple({"name": one.name, "version": one.version, "build": one.build} for one in only)
 
 
-def _addresses_of_conda_lock(data: Any, platform: str) -> Iterator[str]:  # noqa: ANN401 - whatever it holds
-    for row in data["package"]:
-        if row["platform"] == platform and row["manager"] == "conda":
-            yield str(row["url"])
+def _package_at(address: str) -> _Package | None:
+    """The package of conda that is at an address."""
+    named = _FILE.search(address)
+    return None if named is None else _Package(named["name"], named["version"], named["build"], conda=True)
 
 
-def _addresses_of_pixi(data: Any, platform: str) -> Iterator[str]:  # noqa: ANN401 - the same
-    for environment in data["environments"].values():
-        for one in environment["packages"].get(platform, ()):
-            yield str(one.get("conda", ""))
+def _in_conda_lock(text: str, platform: str) -> Iterator[_Package]:
+    return _in_rows(_yaml(text)["package"], platform)
 
 
-def _of_conda_lock(text: str, platform: str, matrix: CompatibilityMatrix) -> Iterator[tuple[str, str]]:
-    projects = _projects(matrix)
-    for row in _yaml(text)["package"]:
+def _in_rows(rows: Any, platform: str) -> Iterator[_Package]:  # noqa: ANN401 - whatever a file holds
+    for row in rows:
         if row["platform"] == platform:
-            name = row["name"]
-            yield (projects.get(name, name) if row["manager"] == "conda" else name), str(row["version"])
+            conda = row["manager"] == "conda"
+            there = _package_at(str(row.get("url", ""))) if conda else None
+            yield _Package(row["name"], str(row["version"]), None if there is None else there.build, conda)
 
 
-def _of_pixi(text: str, platform: str, matrix: CompatibilityMatrix) -> Iterator[tuple[str, str]]:
-    data, projects = _yaml(text), _projects(matrix)
-    wheels = {one["pypi"]: one for one in data["packages"] if "pypi" in one}
-    for environment in data["environments"].values():
-        for one in environment["packages"].get(platform, ()):
-            if "pypi" in one and "version" in wheels.get(one["pypi"], {}):
-                yield wheels[one["pypi"]]["name"], str(wheels[one["pypi"]]["version"])
-            found = _FILE.search(one.get("conda", ""))
+def _in_pixi(text: str, platform: str) -> Iterator[_Package]:
+    """Those of the default environment, and what only others have."""
+    data = _yaml(text)
+    if "packages" not in data and "package" in data:  # before version 4 the form was that of conda-lock
+        yield from _in_rows(data["package"], platform)
+        return
+    wheels = {one.get("pypi", one.get("url")): one for one in data["packages"] if one.get("kind", "pypi") == "pypi"}
+    environments = data["environments"]
+    usual: set[str] = set()
+    for environment in sorted(environments, key=lambda name: name != _DEFAULT):
+        for one in environments[environment]["packages"].get(platform, ()):
+            wheel = wheels.get(one["pypi"], {}) if "pypi" in one else {}
+            found = (
+                _Package(str(wheel["name"]), str(wheel["version"]), None, conda=False)
+                if "version" in wheel  # a folder has none
+                else _package_at(one.get("conda", ""))
+            )
+            if found is None or (environment != _DEFAULT and canonical_name(found.name) in usual):
+                continue
+            if environment == _DEFAULT:
+                usual.add(canonical_name(found.name))
+            yield found
+
+
+def _in_explicit(text: str, platform: str) -> Iterator[_Package]:
+    """The URLs of `conda list --explicit` and `conda-lock render`, and the wheels that the latter has as comments."""
+    for line in text.splitlines():
+        address = line.strip()
+        wheel = re.match(r"# pip (?P<name>[^\s@]+) @ \S*/[^/\s-]+-(?P<version>[^-/\s]+)-[^/\s]*\.whl", address)
+        if wheel is not None:
+            yield _Package(wheel["name"], wheel["version"], None, conda=False)
+        elif address.partition("#")[0].rpartition("/")[0].rpartition("/")[2] in {platform, "noarch"}:
+            found = _package_at(address)
             if found is not None:
-                yield projects.get(found["name"], found["name"]), found["version"]
+                yield found
+
+
+def _versions(
+    form: Callable[[str, str], Iterator[_Package]], text: str, platform: str, matrix: CompatibilityMatrix
+) -> Iterator[tuple[str, str]]:
+    """Each package of a form as a project of the index, with its version."""
+    projects = _projects(matrix)
+    for one in form(text, platform):
+        yield (projects.get(one.name, one.name) if one.conda else one.name), one.version
 
 
 def _projects(matrix: CompatibilityMatrix) -> Mapping[str, str]:
@@ -88,13 +141,14 @@ def _yaml(text: str) -> Any:  # noqa: ANN401 - whatever it holds
         raise ValueError(str(error)) from None
 
 
-_ADDRESSES: Mapping[str, Callable[[Any, str], Iterator[str]]] = {
-    "conda-lock.yml": _addresses_of_conda_lock,
-    "pixi.lock": _addresses_of_pixi,
+_FORMS: Mapping[str, Callable[[str, str], Iterator[_Package]]] = {
+    "*conda-lock.yml": _in_conda_lock,
+    "pixi.lock": _in_pixi,
+    "conda-*.lock": _in_explicit,
+    "*explicit.txt": _in_explicit,
 }
 
 IMPORTS: Mapping[str, Callable[[str, str, CompatibilityMatrix], Iterator[tuple[str, str]]]] = {
-    "conda-lock.yml": _of_conda_lock,
-    "pixi.lock": _of_pixi,
+    pattern: partial(_versions, form) for pattern, form in _FORMS.items()
 }
 """See :class:`kgen.formats.interface.Importer`."""

@@ -48,6 +48,7 @@ from kgen.errors import (
     UsageError,
 )
 from kgen.formats.conda import condarc
+from kgen.model import grammar
 
 if TYPE_CHECKING:
     import rattler
@@ -160,6 +161,7 @@ class Rattler:
                 self._config = self._config.merge(Config.load_from_default_locations(tool))
         except Exception as error:  # noqa: BLE001 - whatever it is, the file is at fault
             raise UsageError(f"rattler's configuration cannot be used: {error}") from None
+        self._condarc = own
         self.remarks: Sequence[str] = own.remarks
         self.registers: bool = own.register
         """Whether environments are to be put into conda's list."""
@@ -181,7 +183,13 @@ class Rattler:
         self._since = 0
 
     def solve(self, queries: Sequence[Query]) -> list[list[CondaRecord] | Unsolvable | OutsideError]:
-        """Solve all of them, in one loop; a channel that fails fails the queries that need it only."""
+        """Solve all of them, in one loop; a channel that fails fails the queries that need it only.
+
+        Raises:
+            SettingsError: conda's configuration does not have a channel asked.
+        """
+        for query in queries:
+            self._see_that_all_may_be_asked(query.channels)
 
         async def every() -> list[list[CondaRecord] | Unsolvable | OutsideError]:
             # one after the other: they share what the first has fetched, and two at a time gain nothing
@@ -219,6 +227,12 @@ class Rattler:
         Raises:
             OutsideError: a channel does not answer.
         """
+        with contextlib.suppress(SettingsError):  # who solves meets it again, and tells
+            self._see_that_all_may_be_asked(channels)
+            return self._state(channels, platform)
+        return None
+
+    def _state(self, channels: Sequence[str], platform: str) -> str | None:
         # of what no channel has, rattler looks into the index of shards and into nothing else
         nothing = [self._rattler.MatchSpec(_NO_PACKAGE)]
         where: Any = {"sources": list(channels), "platforms": self._subdirs(platform)}
@@ -256,10 +270,38 @@ class Rattler:
         return None
 
     def names(self, channels: Sequence[str], platform: str) -> frozenset[str] | OutsideError:
-        """The names of all packages that channels have for a platform, as they spell them."""
+        """The names of all packages that channels have for a platform, as they spell them.
+
+        Raises:
+            SettingsError: conda's configuration does not have a channel asked.
+        """
+        self._see_that_all_may_be_asked(channels)
         where: Any = {"sources": list(channels), "platforms": self._subdirs(platform)}
         found = self._asked(lambda gateway: gateway.names(**where), channels)
         return found if isinstance(found, OutsideError) else frozenset(one.source for one in found)
+
+    def _see_that_all_may_be_asked(self, channels: Sequence[str]) -> None:
+        """Refuse names that conda's configuration has several channels for, and channels that it keeps from users.
+
+        Of a name that stands for others, a stranger may have a channel on the public server.
+        """
+        own = self._condarc
+        where = ", ".join(map(str, own.files))
+        denied, allowed = set(map(self._address, own.denied)), set(map(self._address, own.allowed or ()))
+        for channel in channels:
+            if channel in own.several:
+                raise SettingsError(
+                    f"`{channel}` is not one channel: conda's configuration ({where}) has it stand for several",
+                    hints=[f"name these in `channels`: {json.dumps(own.several[channel])}"],
+                )
+            if self._address(channel) in denied or (allowed and self._address(channel) not in allowed):
+                raise SettingsError(
+                    f"conda's configuration ({where}) does not allow the channel {channel}",
+                    hints=["name another in `channels` or `--channel`; `conda config --show` prints what is allowed"],
+                )
+
+    def _address(self, channel: str) -> str:
+        return str(self._rattler.Channel(channel).base_url).rstrip("/")
 
     def _asked(
         self, ask: Callable[[rattler.Gateway], Coroutine[Any, Any, T]], channels: Sequence[str]
@@ -581,7 +623,7 @@ def _midnight(day: datetime.date) -> datetime.datetime:
 
 def channel_failure(reason: str, channels: Sequence[str]) -> OutsideError:
     """What is wrong with a channel, in the words of somebody who has to do something about it."""
-    shown = re.sub(r"://[^/@\s]*@|/t/[^/\s]+", "…", reason)
+    shown = grammar.without_credentials(reason)
     named = next((one for one in channels if one.rstrip("/") in shown), channels[0] if len(channels) == 1 else None)
     channel = f"the conda channel {named}" if named else f"a conda channel of {', '.join(channels)}"
     said = logins.without_urls(shown)
@@ -618,7 +660,7 @@ _FAILURES: Sequence[tuple[str, tuple[str, str]]] = (
 
 def install_failure(reason: str) -> OutsideError:
     """Why an installation failed, in the words of somebody who has to do something about it."""
-    shown = re.sub(r"://[^/@\s]*@|/t/[^/\s]+", "…", reason)
+    shown = grammar.without_credentials(reason)
     if re.search(r"hash mismatch|expected .{0,40}hash|sha256|md5", shown, re.IGNORECASE):
         return HashMismatchError(
             f"a package has another hash than the lock, and was not installed: {shown}",

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
+from kgen.explain.reasons import warning_text
 from kgen.formats.conda.names import Names
 from kgen.formats.conda.rattlertool import CondaRecord, Query
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
@@ -27,6 +28,8 @@ from kgen.model.causes import (
     RefusalKind,
     Source,
     Stated,
+    Warning,  # noqa: A004 - as it is declared
+    WarningKind,
 )
 from kgen.model.ranges import Comparison, VersionRange
 from kgen.model.request import EnvironmentRequest
@@ -251,7 +254,15 @@ class _UserWish(NamedTuple):
                 " and conda's builds bring theirs"
             )
             return
-        lost = [extra for extra in sorted(requirement.extras) if self._package_of_extra(extra) is None]
+        # the build that is asked for brings what the extra of a framework's wheel does
+        brought = self.matrix.extras_for_accelerators(requirement)
+        for extra, accelerator in sorted(brought.items()):
+            if accelerator != self.request.accelerator.whole:
+                yield warning_text(
+                    Warning(WarningKind.EXTRA_LEFT_OUT, requirement.head, text=extra, accelerator=accelerator)
+                )
+        others = requirement.extras - brought.keys()
+        lost = [extra for extra in sorted(others) if self._package_of_extra(extra) is None]
         if lost and self.place is not RequestField.CONSTRAINT:
             package = self.names.package(requirement.name)
             yield (

@@ -97,7 +97,8 @@ def _condition(data: Mapping[str, Any]) -> Condition:
 
 
 @pytest.mark.parametrize("path", cases(), ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_case(path: Path, matrix: CompatibilityMatrix, tmp_path: Path) -> None:
+def test_case(path: Path, matrix: CompatibilityMatrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     text = path.read_text(encoding="utf-8").replace("{folder}", str(tmp_path))
     case = tomli.loads(text)
     for name in case.get("files", ()):

@@ -421,3 +421,15 @@ def test_what_is_held_is_told_without_what_is_of_this_machine(
     assert importlib.import_module("kgen_step.program")._held({"XLA_FLAGS": before, "HOME": "/f"}, "/f") == {
         "XLA_FLAGS": told
     }
+
+
+@pytest.mark.usefixtures("step")
+def test_of_an_endless_message_the_beginning_and_the_end_are_kept() -> None:
+    events = importlib.import_module("kgen_step.events")
+    message = "C++ compile error\n" + "warning\n" * 5000 + "fatal error: No space left on device"
+    (kept,) = events.failure(RuntimeError(message))["errors"]
+    assert kept["message"].startswith("C++ compile error\nwarning\n")
+    assert kept["message"].endswith("warning\nfatal error: No space left on device")
+    assert len(kept["message"]) <= 4000
+    (whole,) = events.failure(RuntimeError("x" * 4000))["errors"]
+    assert whole["message"] == "x" * 4000

@@ -15,14 +15,16 @@ def _examine(facts: Facts) -> Iterator[Finding]:
     for one in facts.examined:
         known = [*(file.name for file in one.lock.files), *one.lock.packages]
         names = {re.sub(r"[-_.]+", "_", name): name for name in known}
-        for folder in filter(None, facts.around.variables.get("PYTHONPATH", "").split(":")):
-            shadowed = sorted({names[name] for name in _modules(folder) if name in names})
+        # without a folder in it the variable has no effect; an empty one beside others is the working folder
+        written = facts.around.variables.get("PYTHONPATH", "")
+        for folder in written.split(":") if written else ():
+            shadowed = sorted({names[name] for name in _modules(folder or ".") if name in names})
             if shadowed:
                 yield Finding(
                     "fault",
                     (one.lock.environment,),
                     f"PYTHONPATH has another {', '.join(shadowed)}",
-                    folder,
+                    folder or "the working folder, which an empty entry stands for",
                     "it goes before what is installed in the environment",
                     less("PYTHONPATH", {folder}, ":", ":", facts.around),
                 )

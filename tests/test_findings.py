@@ -17,6 +17,7 @@ from kgen.findings import ExaminedEnvironment, manual, wording
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.owners import MissingFile, SharedFile
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import format as formats
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile
 from kgen.surroundings import (
@@ -73,6 +74,8 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
     lock: dict[str, Any] = {
         key: tuple(value) if key == "backends" else value for key, value in data.get("lock", {}).items()
     }
+    if "form" in lock:
+        lock["form"] = formats.named(lock["form"])
     if "files" in data:
         pairs = [(name, version or "0") for name, _, version in (text.partition("==") for text in data["files"])]
         lock["files"] = tuple(LockedFile(name, version, name, None, "0" * 64, None) for name, version in pairs)

@@ -17,6 +17,7 @@ from kgen.findings import ExaminedEnvironment, manual, wording
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.owners import MissingFile, SharedFile
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import format as formats
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import LockedFile
 from kgen.surroundings import (
@@ -73,6 +74,8 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
     lock: dict[str, Any] = {
         key: tuple(value) if key == "backends" else value for key, value in data.get("lock", {}).items()
     }
+    if "form" in lock:
+        lock["form"] = formats.named(lock["form"])
     if "files" in data:
         pairs = [(name, version or "0") for name, _, version in (text.partition("==") for text in data["files"])]
         lock["files"] = tuple(LockedFile(name, version, name, None, "0" * 64, None) for name, version in pairs)
@@ -97,7 +100,8 @@ def _condition(data: Mapping[str, Any]) -> Condition:
 
 
 @pytest.mark.parametrize("path", cases(), ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_case(path: Path, matrix: CompatibilityMatrix, tmp_path: Path) -> None:
+def test_case(path: Path, matrix: CompatibilityMatrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     text = path.read_text(encoding="utf-8").replace("{folder}", str(tmp_path))
     case = tomli.loads(text)
     for name in case.get("files", ()):

@@ -266,6 +266,89 @@ CASES = {
         (*_TWO, Library("m.so", needed=("own/libx.so.1",))),
         ("m.so",), ("m.so", "own/libx.so.1"), {"LD_LIBRARY_PATH": "{root}/nowhere;{root}/own:{root}/other"},
     ),
+    "a folder below the working folder": Case(
+        (*_TWO, Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "other/libx.so.1"), {"LD_LIBRARY_PATH": "other"},
+    ),
+    "an empty entry at the end is the working folder": Case(
+        (_TWO[0], Library("libx.so.1", "libx.so.1"), Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "libx.so.1"), {"LD_LIBRARY_PATH": "{root}/nowhere:"},
+    ),
+    "so is one at the beginning": Case(
+        (*_TWO, Library("libx.so.1", "libx.so.1"), Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "libx.so.1"), {"LD_LIBRARY_PATH": ":{root}/other"},
+    ),
+    "two empty ones and nothing else": Case(
+        (_TWO[0], Library("libx.so.1", "libx.so.1"), Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "libx.so.1"), {"LD_LIBRARY_PATH": ":"},
+    ),
+    "nothing at all is no folder": Case(
+        (_TWO[0], Library("libx.so.1", "libx.so.1"), Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"), {"LD_LIBRARY_PATH": ""},
+    ),
+    "slashes at the end, in between, and folders above": Case(
+        (*_TWO, Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "other/libx.so.1"), {"LD_LIBRARY_PATH": "{root}//own/..///other///"},
+    ),
+    "a space is a part of a folder's name": Case(
+        (*_TWO, Library("a b/libx.so.1", "libx.so.1"), Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so", "a b/libx.so.1"), {"LD_LIBRARY_PATH": "{root}/a b"},
+    ),
+    "the folder of the program, in LD_LIBRARY_PATH": Case(
+        (*_TWO, Library("deep/m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/../own")),
+        ("deep/m.so",), ("deep/m.so", "other/libx.so.1"), {"LD_LIBRARY_PATH": "$ORIGIN/other"},
+    ),
+    "what has both, and a folder that is a file": Case(
+        (*_TWO, Library("file", content=b"x"),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/file:$ORIGIN/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"), {"LD_LIBRARY_PATH": "{root}/file"},
+    ),
+    "an empty entry of an rpath is the working folder": Case(
+        (_TWO[0], Library("libx.so.1", "libx.so.1"),
+         Library("deep/m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/nowhere:")),
+        ("deep/m.so",), ("deep/m.so", "libx.so.1"),
+    ),
+    "folders far above, as those of wheels": Case(
+        (Library("nvidia/cudnn/lib/libx.so.1", "libx.so.1"), _TWO[1],
+         Library("torch/lib/m.so", needed=("nvidia/cudnn/lib/libx.so.1",), rpath="$ORIGIN/../../nvidia/cudnn/lib")),
+        ("torch/lib/m.so",), ("torch/lib/m.so", "nvidia/cudnn/lib/libx.so.1"), _OTHER,
+    ),
+    "a link to a folder, with the origin of what it was asked by": Case(
+        (*_TWO, Library("links", link="other"), Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/links")),
+        ("m.so",), ("m.so", "links/libx.so.1"),
+    ),
+    "a file that two names lead to is loaded once": Case(
+        (_TWO[0], Library("own/liby.so.1", link="libx.so.1"),
+         Library("m.so", opens="liby.so.1", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"),
+    ),
+    "a name is found by LD_PRELOAD where LD_LIBRARY_PATH leads": Case(
+        (*_TWO, Library("m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
+        ("m.so",), ("other/libx.so.1", "m.so"), {"LD_PRELOAD": "libx.so.1", **_OTHER},
+    ),
+    "what is preloaded from the working folder": Case(
+        (*_TWO, Library("m.so", needed=("own/libx.so.1",), rpath="$ORIGIN/own")),
+        ("m.so",), ("other/libx.so.1", "m.so"), {"LD_PRELOAD": "  other/libx.so.1 : :"},
+    ),
+    "a library without a soname goes by the name that was asked for": Case(
+        (Library("own/libx.so.1"), Library("other/libx.so.1"),
+         Library("m.so", opens="libx.so.1", runpath="$ORIGIN/own")),
+        ("other/libx.so.1", "m.so"), ("other/libx.so.1", "m.so", "own/libx.so.1"),
+    ),
+    "a soname that is a path is opened by that": Case(
+        (Library("own/libx.so.1", "own/libx.so.1"), _TWO[1], Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so", "own/libx.so.1"), _OTHER,
+    ),
+    "a file of zeros is no library": Case(
+        (_TWO[0], Library("other/libx.so.1", content=bytes(4096)),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so",), _OTHER, fails=True,
+    ),
+    "a link to itself is passed over": Case(
+        (_TWO[0], Library("other/libx.so.1", link="libx.so.1"),
+         Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
+        ("m.so",), ("m.so", "own/libx.so.1"), _OTHER,
+    ),
 }  # fmt: skip
 
 
@@ -305,8 +388,9 @@ def _compile(path: Path, text: str, words: Sequence[str]) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_loader_takes_what_kgen_says(name: str, tmp_path: Path) -> None:
+def test_the_loader_takes_what_kgen_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path.resolve()
+    monkeypatch.chdir(root)
     case = _of_this_machine(CASES[name])
     program = build(root, case)
     variables = {key: value.format(root=root) for key, value in case.variables.items()}
@@ -320,9 +404,11 @@ def test_the_loader_takes_what_kgen_says(name: str, tmp_path: Path) -> None:
     )
     mapped = [
         match[1]
-        for match in re.finditer(r"file=\S+ \[0\];  generating link map|calling init: (\S+)", done.stderr)
+        for match in re.finditer(r"file=\S+ \[0\];  generating link map|calling init: (.+)", done.stderr)
         if match[1]
     ]
+    # what a folder below the working folder led to has the name that it was found by
+    mapped = [os.path.join(root, path) for path in mapped]  # noqa: PTH118
     real = sorted({os.path.relpath(path, root) for path in mapped if Path(path).is_relative_to(root)})
     process = Process(search.system({**variables}), program)
     for path in case.start:
@@ -927,3 +1013,58 @@ class TestEnvironment:
         own = Library(self.CUDNN, "libcudnn.so.9", damage=foreign)
         row = self.opened(tmp_path, (own, framework))["libcudnn.so.9"]
         assert (row.inside, row.fault) == (True, "for another processor")
+
+    @pytest.mark.parametrize(
+        ("levels", "place"),
+        [
+            (("x86-64-v4", "x86-64-v3", "x86-64-v2"), "glibc-hwcaps/x86-64-v4/"),
+            (("x86-64-v3", "x86-64-v2"), "glibc-hwcaps/x86-64-v3/"),
+            (("x86-64-v2",), "glibc-hwcaps/x86-64-v2/"),
+            ((), ""),
+        ],
+    )
+    def test_a_row_of_a_level_that_the_processor_has_goes_before_others(
+        self, tmp_path: Path, levels: Sequence[str], place: str
+    ) -> None:
+        assert cache.read(search.X86_64, levels, _cached(tmp_path)) == {
+            "libx.so.1": Path(f"/opt/{place}libx.so.1"),
+            **({"liby.so.1": Path("/opt/glibc-hwcaps/x86-64-v4/liby.so.1")} if "x86-64-v4" in levels else {}),
+        }
+
+    def test_the_loader_takes_the_row_that_is_read(self, tmp_path: Path) -> None:
+        """In a root of its own, where the loader reads the cache of this test."""
+        cached = _cached(tmp_path)
+        program = tmp_path / "program"
+        _compile(program, "int main(void) { return 0; }", ["-Wl,--no-as-needed", str(tmp_path / "opt/libx.so.1")])
+        told = subprocess.run(["ldd", str(program)], capture_output=True, check=True, text=True).stdout
+        for text in re.findall(r"(/\S+) \(0x", told):
+            if not text.startswith(str(tmp_path)):
+                (tmp_path / text[1:]).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(text, tmp_path / text[1:])
+        asked = ["unshare", "--user", "--map-root-user", "chroot", str(tmp_path), "/program"]
+        try:
+            env = {"LD_DEBUG": "files", "PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}
+            done = subprocess.run(asked, capture_output=True, env=env, check=False, text=True)
+        except FileNotFoundError:
+            pytest.skip("no unshare here")
+        opened = re.findall(r"calling init: (/opt/\S*libx\.so\.1)", done.stderr)
+        if done.returncode != 0 and not opened:
+            pytest.skip("no root of one's own here")
+        found = cache.read(search.X86_64, search.system({}).processor.levels, cached)
+        assert opened == [str(found["libx.so.1"])]
+
+
+def _cached(root: Path) -> Path:
+    """The cache that ldconfig makes of a root with a library for each level, and one for the best alone."""
+    for level in ("", "glibc-hwcaps/x86-64-v2/", "glibc-hwcaps/x86-64-v3/", "glibc-hwcaps/x86-64-v4/"):
+        place = root / "opt" / level
+        place.mkdir(parents=True, exist_ok=True)
+        _compile(place / "libx.so.1", "int x;", ["-shared", "-fPIC", "-Wl,-soname,libx.so.1"])
+    best = root / "opt/glibc-hwcaps/x86-64-v4/liby.so.1"
+    _compile(best, "int y;", ["-shared", "-fPIC", "-Wl,-soname,liby.so.1"])
+    (root / "etc").mkdir()
+    (root / "etc/ld.so.conf").write_text("/opt\n")
+    program = shutil.which("ldconfig", path="/sbin:/usr/sbin")
+    assert program is not None
+    subprocess.run([program, "-X", "-r", str(root), "-f", "/etc/ld.so.conf", "-C", "/etc/ld.so.cache"], check=True)
+    return root / "etc/ld.so.cache"

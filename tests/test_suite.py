@@ -6,8 +6,12 @@ import dataclasses
 import importlib
 import json
 import math
+import os
+import socket
 import sys
+import tempfile
 import types
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -349,3 +353,83 @@ def test_a_step_that_failed_with_a_short_cut_begins_again_without_it(
     program._begin_again({"backend": "torch"}, {"HOME": "/x"})
     assert json.loads(spec.read_text()) == {"backend": "torch", "plain": True}
     assert ran == [(sys.executable, [sys.executable, "-B", "step", str(spec), "events"], {"HOME": "/x"})]
+
+
+# -- what the step holds -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder whose path leaves room for sockets below it, as pytest's own do not."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def settle(folder: Path, variables: Mapping[str, str]) -> Mapping[str, str]:
+    """What a step for PyTorch on the CPU holds, in this folder and with these variables."""
+    program = importlib.import_module("kgen_step.program")
+    folder.mkdir(parents=True, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", "/what/a/.pth/file/found/before")
+        patch.setattr("os.environ", dict(variables))
+        program._settle({"folder": str(folder)})
+        importlib.import_module("kgen_step.backends.torch").hold(os.environ, "cpu", str(folder))
+        held = dict(program._held(dict(variables), str(folder)))
+        assert ("TMPDIR" in held) == (Path(tempfile.gettempdir()) == folder / "tmp")
+        return held
+
+
+@pytest.mark.usefixtures("step")
+@pytest.mark.parametrize("given", [{}, {"TMPDIR": "/"}, {"TMPDIR": "/tmp"}], ids=["none", "root", "above"])  # noqa: S108 - a value
+def test_temporary_files_are_the_runs_own_with_what_is_cached_among_them(short: Path, given: dict[str, str]) -> None:
+    held = settle(short, given)
+    assert held["TMPDIR"] == "$FOLDER/tmp"
+    assert "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS" not in held
+    assert settle(short, given) == held  # where it begins again, the folder is there
+
+
+@pytest.mark.usefixtures("step")
+def test_the_longest_folder_that_takes_temporary_files_has_room_for_a_socket(short: Path) -> None:
+    longest = short / ("x" * (75 - len(f"{short}//tmp")))
+    assert settle(longest, {})["TMPDIR"] == "$FOLDER/tmp"
+    # as multiprocessing calls its own
+    place = longest / "tmp" / "pymp-12345678" / "listener-12345678"
+    place.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+    held = settle(longest.with_name(longest.name + "x"), {})
+    assert "TMPDIR" not in held
+    assert held["TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS"] == "0"
+
+
+@pytest.mark.usefixtures("step")
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        ("--a", "--a --dump=/f/x", "$XLA_FLAGS --dump=$FOLDER/x"),
+        (" --a ", "--a  --dump=/f/x", "$XLA_FLAGS  --dump=$FOLDER/x"),
+        (" --a", " --a --dump=/f/x", "$XLA_FLAGS --dump=$FOLDER/x"),
+        ("/", "/f/x", "$FOLDER/x"),
+        ("", "--dump=/f/x", "--dump=$FOLDER/x"),
+    ],
+    ids=["appended", "stripped", "with a space", "replaced", "empty"],
+)
+def test_what_is_held_is_told_without_what_is_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, before: str, now: str, told: str
+) -> None:
+    monkeypatch.setattr("os.environ", {"XLA_FLAGS": now, "HOME": "/f"})
+    assert importlib.import_module("kgen_step.program")._held({"XLA_FLAGS": before, "HOME": "/f"}, "/f") == {
+        "XLA_FLAGS": told
+    }
+
+
+@pytest.mark.usefixtures("step")
+def test_of_an_endless_message_the_beginning_and_the_end_are_kept() -> None:
+    events = importlib.import_module("kgen_step.events")
+    message = "C++ compile error\n" + "warning\n" * 5000 + "fatal error: No space left on device"
+    (kept,) = events.failure(RuntimeError(message))["errors"]
+    assert kept["message"].startswith("C++ compile error\nwarning\n")
+    assert kept["message"].endswith("warning\nfatal error: No space left on device")
+    assert len(kept["message"]) <= 4000
+    (whole,) = events.failure(RuntimeError("x" * 4000))["errors"]
+    assert whole["message"] == "x" * 4000

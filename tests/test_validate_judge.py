@@ -156,6 +156,56 @@ def test_a_loss_handed_back_in_the_hosts_memory_is_right_for_a_gpu_program() -> 
     assert judge(SUBJECT, seen(result(**changes)), {}).outcome is Outcome.PASSED
 
 
+_GPU_FULL, _HOST_FULL = "the GPU's memory was full", "this machine's own memory was full"
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "cause"),
+    [
+        ("OutOfMemoryError", "CUDA out of memory. Tried to allocate 2.00 MiB.", _GPU_FULL),
+        ("OutOfMemoryError", "HIP out of memory. Tried to allocate 2.00 MiB.", _GPU_FULL),
+        ("RuntimeError", "MPS backend out of memory (MPS allocated: 1 GB)", _GPU_FULL),
+        ("RuntimeError", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", _GPU_FULL),
+        ("RuntimeError", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED", _GPU_FULL),
+        ("RuntimeError", "level_zero backend failed with error: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)", _GPU_FULL),
+        ("XlaRuntimeError", "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes.", _GPU_FULL),
+        ("XlaRuntimeError", "RESOURCE_EXHAUSTED: Failed to allocate request for 2.0GiB (2147483648B)", _GPU_FULL),
+        ("XlaRuntimeError", "INTERNAL: Failed to allocate 4194304 bytes for new constant", _GPU_FULL),
+        (
+            "ResourceExhaustedError",
+            "OOM when allocating tensor with shape[8,8] on /device:GPU:0 by allocator GPU_0_bfc [Op:Mul]",
+            _GPU_FULL,
+        ),
+        ("ResourceExhaustedError", "{{function_node __wrapped}} failed to allocate memory [Op:Mul]", _GPU_FULL),
+        (
+            "ResourceExhaustedError",
+            "OOM when allocating tensor with shape[8,8] on /device:CPU:0 by allocator mklcpu [Op:Mul]",
+            _HOST_FULL,
+        ),
+        (
+            "RuntimeError",
+            "[enforce fail at alloc_cpu.cpp] . DefaultCPUAllocator: can't allocate memory",
+            _HOST_FULL,
+        ),
+        ("RuntimeError", "std::bad_alloc", _HOST_FULL),
+        ("MemoryError", "", _HOST_FULL),
+        ("numpy._core._exceptions._ArrayMemoryError", "Unable to allocate 7.45 GiB for an array", _HOST_FULL),
+        ("OSError", "[Errno 12] Cannot allocate memory", _HOST_FULL),
+    ],
+)
+def test_memory_that_is_full_is_a_class_of_its_own_whoever_says_it(kind: str, message: str, cause: str) -> None:
+    event = {**failed("compile", ""), "errors": [{"type": kind, "message": message}]}
+    verdict = judge(SUBJECT, seen(event, status=1), {})
+    assert (verdict.fault, verdict.diagnosis.causes) == (Fault.MEMORY, (cause,))
+
+
+@pytest.mark.parametrize(
+    "message", ["the model has MemoryErrors layers", "failed to allocate a name", "CUDNN_STATUS_BAD_PARAM"]
+)
+def test_what_only_resembles_that_is_none(message: str) -> None:
+    assert judge(SUBJECT, seen(failed("compile", message), status=1), {}).fault is Fault.FAILS
+
+
 @pytest.mark.parametrize(
     ("event", "output", "fault", "cause"),
     [
@@ -212,6 +262,18 @@ def test_a_loss_handed_back_in_the_hosts_memory_is_right_for_a_gpu_program() -> 
             "",
             Fault.MEMORY,
             "the GPU's memory was full",
+        ),
+        (
+            failed("compile", "OSError: /tmp/k/inductor/wz/c.main.so: failed to map segment from shared object."),
+            "",
+            Fault.FAILS,
+            "what was compiled may not be loaded from the folder for temporary files, which is mounted noexec",
+        ),
+        (
+            failed("compile", "C++ compile error\n\nOutput:\nfatal error: when writing: No space left on device"),
+            "",
+            Fault.FAILS,
+            "a disk was full, or a quota used up",
         ),
         (
             failed("compile", "RuntimeError: Python 3.11+ not yet supported for torch.compile"),

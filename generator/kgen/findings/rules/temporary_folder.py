@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from kgen.findings.shape import Facts, Finding, Rule
 
 _MB = 10**6
-_LEAST = 100 * _MB
-"""More than compiling a small network leaves there, with any framework."""
+_LEAST, _LEAST_WITH_HEADERS = 100 * _MB, 200 * _MB
+"""More than compiling a small network leaves there: PyTorch's compiler for the CPU begins with its headers, 156 MB."""
 
 _COMPILES, _ELSEWHERE = "torch", "TORCHINDUCTOR_CACHE_DIR"
 """Whose compiler loads what it has compiled from there; and the variable that gives it another place."""
@@ -20,7 +20,9 @@ def _examine(facts: Facts) -> Iterator[Finding]:
     if scratch is None:
         return
     for one in facts.examined:
-        if scratch.free is not None and scratch.free < _LEAST:
+        by_torch = _COMPILES in one.lock.packages or _COMPILES in one.lock.versions
+        least = _LEAST_WITH_HEADERS if by_torch and not one.lock.accelerated else _LEAST
+        if scratch.free is not None and scratch.free < least:
             yield Finding(
                 "fault",
                 (one.lock.environment,),
@@ -29,11 +31,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
                 "compilers write there what they make of a step, and fail",
                 f"du -xah {shlex.quote(scratch.folder)} | sort -h | tail   # or: export TMPDIR=/a/larger/disk",
             )
-        elif (
-            not scratch.executable
-            and _ELSEWHERE not in facts.around.variables
-            and (_COMPILES in one.lock.packages or _COMPILES in one.lock.versions)
-        ):
+        elif not scratch.executable and _ELSEWHERE not in facts.around.variables and by_torch:
             yield Finding(
                 "fault",
                 (one.lock.environment,),

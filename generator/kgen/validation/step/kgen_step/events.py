@@ -8,6 +8,7 @@ import time
 import traceback
 
 _LONGEST = 4000
+_LEFT_OUT = "\n[...]\n"
 _FRAMES = 6
 
 
@@ -73,13 +74,19 @@ def failure(error):
     chain = []
     cause = error
     while cause is not None and len(chain) < _FRAMES:
-        chain.append({"type": type(cause).__name__, "message": str(cause)[:_LONGEST]})
+        chain.append({"type": type(cause).__name__, "message": _cut(str(cause))})
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     frames = [
         {"file": os.path.basename(frame.filename), "line": frame.lineno, "name": frame.name}
         for frame in traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     ]
     return {"errors": chain, "frames": frames}
+
+
+def _cut(text):
+    """A message that is not endless: a compiler warns first, and says at its end what it failed of."""
+    half = (_LONGEST - len(_LEFT_OUT)) // 2
+    return text if len(text) <= _LONGEST else text[:half] + _LEFT_OUT + text[-half:]
 
 
 def plain(value):

@@ -10,6 +10,7 @@ import platform
 import statistics
 import sys
 import sysconfig
+import tempfile
 import time
 
 from kgen_step import VERSION, installed, libraries
@@ -20,6 +21,10 @@ _BEFORE_TIMEOUT = 1.5
 
 FULL = "full"
 """The suite with the parts of `kgen_step.parts`."""
+
+_MOST_TEMPORARY = 75
+"""Bytes that a folder for temporary files may be called by: `multiprocessing` puts a socket two levels below it, and
+the whole path of one may have 107."""
 
 _SETTINGS = '{"floatx": "float32", "epsilon": 1e-07, "image_data_format": "channels_last"}\n'
 """Keras's own defaults, in place of whatever the user's keras.json says; the backend is not chosen here."""
@@ -137,10 +142,13 @@ def _timed(runner, number):
 def _held(before, folder):
     """What was set, told without what is of this machine: the folder, and what the user had in it before."""
     held = {name: value for name, value in os.environ.items() if before.get(name) != value}
-    return {
-        name: (value.replace(before[name], "$" + name) if before.get(name) else value).replace(folder, "$FOLDER")
-        for name, value in held.items()
-    }
+    return {name: _told(name, value.replace(folder, "$FOLDER"), before.get(name, "")) for name, value in held.items()}
+
+
+def _told(name, value, before):
+    """A value without what the user had in it, to which a backend appends: the folder may have that in it by chance."""
+    given, whole = before.strip(), value.strip()
+    return "$" + name + whole[len(given) :] if given and whole.startswith(given) else value
 
 
 def _short_cuts(spec, backend):
@@ -242,10 +250,20 @@ def _take_part(spec, backend):
 
 
 def _settle(spec):
-    """What holds for every backend: Keras's settings are not the user's, and nothing is written among them."""
+    """What holds for every backend: Keras's settings are not the user's, and nothing is written among them.
+
+    Temporary files are this run's own too: PyTorch has a cache among them that all programs of a user share.
+    """
     with open(os.path.join(spec["folder"], "keras.json"), "w", encoding="utf-8") as file:
         file.write(_SETTINGS)
     os.environ["KERAS_HOME"] = spec["folder"]
+    temporary = os.path.join(spec["folder"], "tmp")
+    if len(os.fsencode(temporary)) <= _MOST_TEMPORARY:
+        # there already where the step begins again
+        os.makedirs(temporary, exist_ok=True)
+        os.environ["TMPDIR"] = temporary
+        # whatever runs at the start of this interpreter may have asked for the folder already
+        tempfile.tempdir = None
     # NVIDIA's libraries then compute float32 in float32, whatever a framework's switches say.
     os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
 

@@ -119,6 +119,47 @@ def test_what_other_tools_call_a_command(kgen: Kgen, typed: str, command: str) -
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
+        (("lock", "jax", "--pyhton", "3.12", "--cdua", "12"), ("lock", "jax", "--python", "3.12", "--cuda", "12")),
+        (("lock", "--jsno"), ("lock", "--json")),
+        (("lock", "--cuda12"), ("lock", "--cuda", "12")),
+        (("run", "--nosync", "jax", "--", "x"), ("run", "--no-sync", "jax", "--", "x")),
+        # what is like them takes other values, so that the call would be refused again
+        (("shell", "jax", "--command", "true"), None),
+        (("sync", "jax", "--output", "x"), None),
+        (("sync", "--alle", "jax", "--al=3"), None),
+    ],
+)
+def test_a_call_with_an_unknown_option_is_answered_with_one_that_parses(
+    kgen: Kgen, typed: tuple[str, ...], meant: tuple[str, ...] | None
+) -> None:
+    refused = kgen(*typed)
+    assert refused.status == 2
+    _, *hints = refused.stderr.split("\nhint: ")
+    expected = [] if meant is None else [f"did you mean `kgen {' '.join(meant)}`?"]
+    assert [hint for hint in hints if hint.startswith("did you mean")] == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        (("jax", "--command", "true"), "kgen run jax -- true"),
+        (("jax", "-c", "echo a && b"), "kgen run jax -- sh -c 'echo a && b'"),
+        (("jax", "--conda", "--command=python"), "kgen run --conda jax -- python"),
+        (("jax", "--", "python", "x.py"), "kgen run jax -- python x.py"),
+        (("jax", "python"), "kgen run jax -- python"),
+        (("--shell", "zsh", "jax", "-c", "true"), None),
+    ],
+)
+def test_a_shell_that_is_to_run_one_command(kgen: Kgen, typed: tuple[str, ...], hint: str | None) -> None:
+    refused = kgen("shell", *typed)
+    assert refused.status == 2
+    expected = [] if hint is None else [hint]
+    assert refused.stderr.split("\nhint: ")[1:] == [*expected, "kgen shell --help\n"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
         ("windows", "win-64"),
         ("macOS", "osx-arm64"),
         ("linux", "linux-64"),

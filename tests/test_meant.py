@@ -123,6 +123,10 @@ def test_what_other_tools_call_a_command(kgen: Kgen, typed: str, command: str) -
         (("lock", "--jsno"), ("lock", "--json")),
         (("lock", "--cuda12"), ("lock", "--cuda", "12")),
         (("run", "--nosync", "jax", "--", "x"), ("run", "--no-sync", "jax", "--", "x")),
+        # other tools have the environment behind an option
+        (("tree", "--env", "jax-cpu"), ("tree", "jax-cpu")),
+        (("run", "-n", "jax-cpu", "python", "x.py"), ("run", "jax-cpu", "python", "x.py")),
+        (("validate", "--environment=jax-cpu", "--json"), ("validate", "jax-cpu", "--json")),
         # what is like them takes other values, so that the call would be refused again
         (("shell", "jax", "--command", "true"), None),
         (("sync", "jax", "--output", "x"), None),

@@ -187,7 +187,7 @@ class _Shared:
             place = next(at for at, word in enumerate(words) if _is(word, name))
             given = words[place].partition("=")[2]
             return self._with_program_by(ctx, fault, words[:place], [*([given] if given else []), *words[place + 1 :]])
-        meant = self._with_known_options(ctx, name, words)
+        meant = self._with_environment(ctx, name, words) or self._with_known_options(ctx, name, words)
         if meant is None:
             return fault
         call = shlex.join([*ctx.command_path.split(), *meant])
@@ -209,6 +209,15 @@ class _Shared:
             return fault
         return UsageError(fault.message, hints=[f"kgen {shlex.join(call)}", *fault.hints])
 
+    def _with_environment(self, ctx: Context, name: str, words: Sequence[str]) -> list[str] | None:
+        """The words with the environment as an argument, where an option has it as in other tools."""
+        if name not in _ENVIRONMENT or not any(one.metavar == "ENV" for one in self.get_params(ctx)):
+            return None
+        place = next(at for at, word in enumerate(words) if _is(word, name))
+        call = list(words)
+        call[place : place + 1] = [given] if (given := words[place].partition("=")[2]) else []
+        return call if self._fits(ctx, call) is None else None
+
     def _with_known_options(self, ctx: Context, name: str, words: Sequence[str]) -> list[str] | None:
         """The words with each unknown option replaced by the one that is like it; None where that is no call."""
         options, call = self._options(ctx), list(words)
@@ -216,17 +225,21 @@ class _Shared:
             meant = like_option(name, options, call)
             if meant is None:
                 return None
-            call = meant
-            try:
-                _, rest, _ = self.make_parser(ctx).parse_args(self._with_values(ctx, call))
-            except typer.TyperException as fault:
-                wrong: str | None = getattr(fault, "option_name", None)
-                if wrong is None or wrong in options:
-                    return None
-                name = wrong
-            else:
-                return None if rest and isinstance(self, TyperCommand) else call
+            call, wrong = meant, self._fits(ctx, meant)
+            if wrong is None:
+                return call
+            if not wrong or wrong in options:
+                return None
+            name = wrong
         return None
+
+    def _fits(self, ctx: Context, words: Sequence[str]) -> str | None:
+        """What is wrong with these words: an option, empty where it is something else, None where nothing is."""
+        try:
+            _, rest, _ = self.make_parser(ctx).parse_args(self._with_values(ctx, words))
+        except typer.TyperException as fault:
+            return getattr(fault, "option_name", None) or ""
+        return "" if rest and isinstance(self, TyperCommand) else None
 
     # -- help ----------------------------------------------------------------------------------------------------------
 
@@ -417,6 +430,9 @@ def like_option(wrong: str, known: Iterable[str], words: Sequence[str]) -> list[
         return None
     return [bare[near] + word.removeprefix(wrong) if _is(word, wrong) else word for word in words]
 
+
+_ENVIRONMENT = ("-e", "-n", "-p", "--env", "--environment", "--name")
+"""What other tools call the option that names the environment."""
 
 _ONE_COMMAND = ("-c", "--command", "--run")
 """What shells and the shells of other tools call the option that has them run one command."""

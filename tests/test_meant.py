@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import pytest
 from tests.command import Kgen, Result
 
+from kgen import parsers
 from kgen.actions import meant
 from kgen.actions.plan import RequestFlags
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -22,6 +24,8 @@ LISTED = "the backends are tensorflow, jax, torch, numpy, openvino, theano, thea
         ("tensorflow>=2.18", ["kgen solve tensorflow --require 'tensorflow>=2.18'"]),
         ("jax,torch", ["kgen solve jax torch"]),
         ("jax, torch", ["kgen solve jax torch"]),
+        (" jax", ["kgen solve jax"]),
+        ("jax,", ["kgen solve jax"]),
         ("keras-hub", ["kgen solve tensorflow --dependency keras-hub", LISTED]),
         ("keras-hub>=0.20", ["kgen solve tensorflow --dependency 'keras-hub>=0.20'", LISTED]),
         ("tensorflw", ["did you mean `tensorflow`?"]),
@@ -103,6 +107,28 @@ def test_numpy_is_explained_beside_a_backend(kgen: Kgen) -> None:
     told = kgen("explain", "jax", "--cpu", "--python", "3.11", "--newest", "numpy")
     assert told.status == 0, told.stderr
     assert "numpy is 2.4.6, and the newest is 2.5.5." in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("python3.11", "`python3.11` is not a minor release of Python; did you mean `3.11`?"),
+        ("cp312", "`cp312` is not a minor release of Python; did you mean `3.12`?"),
+        (">=3.11", "`>=3.11` is not a minor release of Python; did you mean `3.11`?"),
+        ("==3.11.*", "`==3.11.*` is not a minor release of Python; did you mean `3.11`?"),
+        (
+            "3.11,3.12",
+            "`3.11,3.12` names several minors; `--python 3.11 --python 3.12`, or `pythons` in the settings, asks",
+        ),
+        (">=3.10,<3.13", "unknown Python `>=3.10,<3.13`; known are "),
+        ("3.99", "unknown Python `3.99`; known are "),
+        ("python", "unknown Python `python`; known are "),
+        ("1000", "unknown Python `1000`; known are "),
+    ],
+)
+def test_a_python_in_another_form(matrix: CompatibilityMatrix, typed: str, told: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(told)}"):
+        parsers.parse_python(typed, matrix)
 
 
 @pytest.mark.parametrize(

@@ -223,8 +223,26 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` prints that
             'dependencies = ["./libs/x"]',
             (
                 "dependencies[0]: `./libs/x` is not a requirement: write the project's name before the"
-                " place, as NAME @ PLACE"
+                " place, as `x @ ./libs/x`"
             ),
+        ),
+        (
+            'dependencies = ["git+https://host/My_Lib.git@v1#subdirectory=a"]',
+            (
+                "dependencies[0]: `git+https://host/My_Lib.git@v1#subdirectory=a` is not a requirement: write the"
+                " project's name before the place, as `my-lib @ git+https://host/My_Lib.git@v1#subdirectory=a`"
+            ),
+        ),
+        (
+            'dependencies = ["https://host/x-1-py3-none-any.whl"]',
+            (
+                "dependencies[0]: `https://host/x-1-py3-none-any.whl` is not a requirement: write the project's name"
+                " before the place, as `x @ https://host/x-1-py3-none-any.whl`"
+            ),
+        ),
+        (
+            'dependencies = ["../"]',
+            ("dependencies[0]: `../` is not a requirement: write the project's name before the place, as NAME @ PLACE"),
         ),
         (
             'require = ["torch @ file:///x.whl"]',

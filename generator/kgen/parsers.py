@@ -306,9 +306,21 @@ def _requirement(text: str) -> Requirement:
             ) from None
         if re.match(_PLACE, text):
             raise ValueError(
-                f"`{shown(text)}` is not a requirement: write the project's name before the place, as NAME @ PLACE"
+                f"`{shown(text)}` is not a requirement: write the project's name before the place, as"
+                f" {_with_name(text)}"
             ) from None
         raise ValueError(f"`{shown(text)}` is not a requirement such as scikit-learn>=1.5") from None
+
+
+def _with_name(place: str) -> str:
+    """A place as a requirement, named after its last part, as projects mostly are."""
+    last = re.split("[?#]", place)[0].rstrip("/").rpartition("/")[2]
+    name = re.sub(r"(?:\.git)?(?:@.*)?$", "", last)
+    if name.endswith((".whl", ".tar.gz", ".zip")):
+        name = name.partition("-")[0]
+    # with a password left out, or cut, it could not be pasted
+    fits = shown(place) == place and re.fullmatch(grammar.PROJECT, name) is not None
+    return f"`{canonical_name(name)} @ {place}`" if fits else "NAME @ PLACE"
 
 
 def parse_extra(text: str) -> str:

@@ -350,6 +350,24 @@ def test_a_cuda_environment_is_not_downloaded_unasked(kgen: Kgen, words: tuple[s
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("jax-cuda13", "jax --cuda 13"),
+        ("jax-tpu", "jax --tpu"),
+        ("jax-cuda12-py311", "jax --cuda 12 --python 3.11"),
+        ("torch-cuda12", None),
+        ("jax-cuda", None),
+        ("jux", None),
+    ],
+)
+def test_another_accelerator_of_what_is_locked(kgen: Kgen, name: str, call: str | None) -> None:
+    assert kgen(*LOCK, "jax", "--cpu").status == 0
+    refused = kgen("run", name, "--", "true")
+    assert refused.status == 2
+    assert refused.stderr.splitlines()[-1] == f"hint: kgen lock{'' if call is None else f' {call}'}"
+
+
 def test_a_name_that_was_locked_is_a_name_everywhere(kgen: Kgen) -> None:
     """`kgen lock theano` makes keras2-theano-cpu."""
     folder = kgen.folder / "locks/keras2-theano-cpu"

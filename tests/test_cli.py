@@ -857,6 +857,14 @@ class TestRequiresPython:
             "hint: give one with `--python`, such as `--python 3.12`\n",
         )
 
+    def test_a_range_as_poetry_has_it(self, kgen: Kgen, project: Path) -> None:
+        (project / "pyproject.toml").write_text(self.PROJECT.format("^3.10"))
+        done = kgen("solve", "jax", "--cuda", "12")
+        assert done.stderr.startswith(
+            "error: pyproject.toml: project.requires-python: `^3.10` is not a range of versions such as >=3.11,<3.14;"
+            " did you mean `>=3.10,<4`?\n"
+        )
+
     @pytest.mark.parametrize("text", ["nonsense", "3.12; rm -rf /", "\\u001b[2J"])
     def test_what_is_no_range_is_refused_until_it_is_left_out(self, kgen: Kgen, project: Path, text: str) -> None:
         (project / "pyproject.toml").write_text(self.PROJECT.format(text))

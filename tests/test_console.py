@@ -235,6 +235,14 @@ def test_a_quoted_command_is_not_torn(capsys: pytest.CaptureFixture[str], monkey
         "  solves as if nothing were",
         "hint: kgen lock jax --cuda 12 --python 3.12 --platform linux-64",
     ]
+    console.say("next: kgen run jax-cpu -- python …   # trains with it")
+    console.say('next: `kgen run jax-cpu -- python …`, `kgen shell jax-cpu`, or `eval "$(kgen activate jax-cpu)"`')
+    assert capsys.readouterr().err.splitlines() == [
+        "next: kgen run jax-cpu -- python …   # trains with it",
+        "next: `kgen run jax-cpu -- python …`,",
+        "  `kgen shell jax-cpu`, or",
+        '  `eval "$(kgen activate jax-cpu)"`',
+    ]
     monkeypatch.setattr(console, "is_terminal", lambda _stream: False)
     console.say("note: as locked; `kgen solve --upgrade` solves as if nothing were")
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -99,8 +99,8 @@ class TestSync:
             0,
             f"[TEMP]/project/{ENVS}/numpy-cpu\n",
             "numpy-cpu: is as locked, nothing to do\n"
-            "\nnext: kgen run numpy-cpu -- python …, kgen shell numpy-cpu, or"
-            ' eval "$(kgen activate numpy-cpu)"\n',
+            "\nnext: `kgen run numpy-cpu -- python …`, `kgen shell numpy-cpu`, or"
+            ' `eval "$(kgen activate numpy-cpu)"`\n',
         )
         assert {path: path.lstat().st_mtime_ns for path in prefix(synced).rglob("*")} == before
 

@@ -121,6 +121,7 @@ def held(folder: Path) -> None:
         ("Failed to fetch: `http://index/simple/jax/`: tcp connect error", "K406"),
         ("HTTP status client error (401 Unauthorized) for url (http://index/simple/jax/)", "K406"),
         ("failed to write to file: No space left on device (os error 28)", "K405"),
+        ("Failed to initialize cache at `/home/x/.cache/uv`: failed to create directory: Permission denied", "K405"),
         ("Because jax was not found in the cache, … because the network was disabled", "K407"),
         ("error: unexpected argument '--nonesuch' found", "K409"),
     ],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import pytest
 from tests.command import Kgen, Result
 
+from kgen import parsers
 from kgen.actions import meant
 from kgen.actions.plan import RequestFlags
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -22,6 +24,8 @@ LISTED = "the backends are tensorflow, jax, torch, numpy, openvino, theano, thea
         ("tensorflow>=2.18", ["kgen solve tensorflow --require 'tensorflow>=2.18'"]),
         ("jax,torch", ["kgen solve jax torch"]),
         ("jax, torch", ["kgen solve jax torch"]),
+        (" jax", ["kgen solve jax"]),
+        ("jax,", ["kgen solve jax"]),
         ("keras-hub", ["kgen solve tensorflow --dependency keras-hub", LISTED]),
         ("keras-hub>=0.20", ["kgen solve tensorflow --dependency 'keras-hub>=0.20'", LISTED]),
         ("tensorflw", ["did you mean `tensorflow`?"]),
@@ -106,6 +110,28 @@ def test_numpy_is_explained_beside_a_backend(kgen: Kgen) -> None:
 
 
 @pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("python3.11", "`python3.11` is not a minor release of Python; did you mean `3.11`?"),
+        ("cp312", "`cp312` is not a minor release of Python; did you mean `3.12`?"),
+        (">=3.11", "`>=3.11` is not a minor release of Python; did you mean `3.11`?"),
+        ("==3.11.*", "`==3.11.*` is not a minor release of Python; did you mean `3.11`?"),
+        (
+            "3.11,3.12",
+            "`3.11,3.12` names several minors; `--python 3.11 --python 3.12`, or `pythons` in the settings, asks",
+        ),
+        (">=3.10,<3.13", "unknown Python `>=3.10,<3.13`; known are "),
+        ("3.99", "unknown Python `3.99`; known are "),
+        ("python", "unknown Python `python`; known are "),
+        ("1000", "unknown Python `1000`; known are "),
+    ],
+)
+def test_a_python_in_another_form(matrix: CompatibilityMatrix, typed: str, told: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(told)}"):
+        parsers.parse_python(typed, matrix)
+
+
+@pytest.mark.parametrize(
     ("typed", "command"), [("install", "sync"), ("why", "explain"), ("freeze", "export"), ("upgrade", "update")]
 )
 def test_what_other_tools_call_a_command(kgen: Kgen, typed: str, command: str) -> None:
@@ -114,6 +140,51 @@ def test_what_other_tools_call_a_command(kgen: Kgen, typed: str, command: str) -
         2,
         f"error: unknown command `{typed}`\n\nhint: did you mean `kgen {command} jax`?\nhint: kgen --help\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("lock", "jax", "--pyhton", "3.12", "--cdua", "12"), ("lock", "jax", "--python", "3.12", "--cuda", "12")),
+        (("lock", "--jsno"), ("lock", "--json")),
+        (("lock", "--cuda12"), ("lock", "--cuda", "12")),
+        (("run", "--nosync", "jax", "--", "x"), ("run", "--no-sync", "jax", "--", "x")),
+        # other tools have the environment behind an option
+        (("tree", "--env", "jax-cpu"), ("tree", "jax-cpu")),
+        (("run", "-n", "jax-cpu", "python", "x.py"), ("run", "jax-cpu", "python", "x.py")),
+        (("validate", "--environment=jax-cpu", "--json"), ("validate", "jax-cpu", "--json")),
+        # what is like them takes other values, so that the call would be refused again
+        (("shell", "jax", "--command", "true"), None),
+        (("sync", "jax", "--output", "x"), None),
+        (("sync", "--alle", "jax", "--al=3"), None),
+    ],
+)
+def test_a_call_with_an_unknown_option_is_answered_with_one_that_parses(
+    kgen: Kgen, typed: tuple[str, ...], meant: tuple[str, ...] | None
+) -> None:
+    refused = kgen(*typed)
+    assert refused.status == 2
+    _, *hints = refused.stderr.split("\nhint: ")
+    expected = [] if meant is None else [f"did you mean `kgen {' '.join(meant)}`?"]
+    assert [hint for hint in hints if hint.startswith("did you mean")] == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        (("jax", "--command", "true"), "kgen run jax -- true"),
+        (("jax", "-c", "echo a && b"), "kgen run jax -- sh -c 'echo a && b'"),
+        (("jax", "--conda", "--command=python"), "kgen run --conda jax -- python"),
+        (("jax", "--", "python", "x.py"), "kgen run jax -- python x.py"),
+        (("jax", "python"), "kgen run jax -- python"),
+        (("--shell", "zsh", "jax", "-c", "true"), None),
+    ],
+)
+def test_a_shell_that_is_to_run_one_command(kgen: Kgen, typed: tuple[str, ...], hint: str | None) -> None:
+    refused = kgen("shell", *typed)
+    assert refused.status == 2
+    expected = [] if hint is None else [hint]
+    assert refused.stderr.split("\nhint: ")[1:] == [*expected, "kgen shell --help\n"]
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` prints that
         ("cpu = 1", "cpu: should be true or false, is a whole number"),
         ('python = "3.12.4"', "python: `3.12.4` names a patch release; give the minor, `3.12`"),
         ('python = "3.99"', f"python: unknown Python `3.99`; known are {PYTHONS}"),
-        ('python = ">=3.11"', f"python: unknown Python `>=3.11`; known are {PYTHONS}"),
+        ('python = ">=3.11"', "python: `>=3.11` is not a minor release of Python; did you mean `3.11`?"),
         ("python = 3.10", "python: should be text, is a number; put quotes around it"),
         (
             'platforms = ["linux-amd64"]',
@@ -236,8 +236,26 @@ NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` prints that
             'dependencies = ["./libs/x"]',
             (
                 "dependencies[0]: `./libs/x` is not a requirement: write the project's name before the"
-                " place, as NAME @ PLACE"
+                " place, as `x @ ./libs/x`"
             ),
+        ),
+        (
+            'dependencies = ["git+https://host/My_Lib.git@v1#subdirectory=a"]',
+            (
+                "dependencies[0]: `git+https://host/My_Lib.git@v1#subdirectory=a` is not a requirement: write the"
+                " project's name before the place, as `my-lib @ git+https://host/My_Lib.git@v1#subdirectory=a`"
+            ),
+        ),
+        (
+            'dependencies = ["https://host/x-1-py3-none-any.whl"]',
+            (
+                "dependencies[0]: `https://host/x-1-py3-none-any.whl` is not a requirement: write the project's name"
+                " before the place, as `x @ https://host/x-1-py3-none-any.whl`"
+            ),
+        ),
+        (
+            'dependencies = ["../"]',
+            ("dependencies[0]: `../` is not a requirement: write the project's name before the place, as NAME @ PLACE"),
         ),
         (
             'require = ["torch @ file:///x.whl"]',

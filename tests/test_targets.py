@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -302,6 +303,42 @@ def test_the_same_command_on_laptop_and_server(both: Kgen) -> None:
     assert "note: jax-cuda12 is left out, as this machine has no GPU for it; name it to make it\n" in every.stderr
 
 
+def test_sync_takes_the_lock_that_fits_the_only_backend(both: Kgen) -> None:
+    done = both("sync")
+    assert (done.status, done.stdout) == (0, "[TEMP]/project/.kgen/envs/jax-cpu\n"), done.stderr
+    assert done.stderr.startswith("note: `jax` is jax-cpu here: this machine has no NVIDIA GPU\n")
+
+
+def test_sync_takes_the_only_one_of_this_platform(both: Kgen) -> None:
+    """An environment of another platform is none that could be meant; where that leaves none, none is offered."""
+    others = both.folder / "locks"
+    for name in ("numpy-cpu", "torch-cpu"):
+        shutil.copytree(others / "jax-cpu", others / name)
+        (others / name / "pylock.linux-64.toml").rename(others / name / "pylock.win-64.toml")
+    shutil.rmtree(others / "jax-cuda12")
+    done = both("sync")
+    assert (done.status, done.stdout) == (0, "[TEMP]/project/.kgen/envs/jax-cpu\n"), done.stderr
+    assert done.stderr.startswith("note: jax-cpu is the only environment that is locked for linux-64\n")
+    shutil.rmtree(others / "jax-cpu")
+    assert both("sync") == Result(
+        2, "", "error: nothing in [TEMP]/project/locks is locked for linux-64\n\nhint: kgen lock\n"
+    )
+
+
+def test_sync_asks_which_python(both: Kgen) -> None:
+    """Two Pythons of one backend fit alike, and kgen does not choose between them."""
+    others = both.folder / "locks"
+    for name in ("jax-cpu", "jax-cuda12"):
+        (others / name).rename(others / f"{name}-py311")
+        shutil.copytree(others / f"{name}-py311", others / f"{name}-py312")
+    assert both("sync") == Result(
+        2,
+        "",
+        "error: which environment? Locked are jax-cpu-py311, jax-cpu-py312, jax-cuda12-py311, jax-cuda12-py312\n\n"
+        "hint: kgen sync jax-cpu-py311\nhint: kgen sync --all\n",
+    )
+
+
 @pytest.mark.parametrize("words", [("run", "jax", "--", "true"), ("sync", "jax"), ("activate", "jax"), ("sync",)])
 def test_a_cuda_environment_is_not_downloaded_unasked(kgen: Kgen, words: tuple[str, ...]) -> None:
     assert kgen(*LOCK, "jax", "--cuda", "12").status == 0
@@ -311,6 +348,24 @@ def test_a_cuda_environment_is_not_downloaded_unasked(kgen: Kgen, words: tuple[s
         "error: jax-cuda12 is for CUDA 12, and this machine has no NVIDIA GPU\n\n"
         "hint: kgen lock jax --cpu\nhint: kgen sync jax-cuda12   # downloads it all the same\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("jax-cuda13", "jax --cuda 13"),
+        ("jax-tpu", "jax --tpu"),
+        ("jax-cuda12-py311", "jax --cuda 12 --python 3.11"),
+        ("torch-cuda12", None),
+        ("jax-cuda", None),
+        ("jux", None),
+    ],
+)
+def test_another_accelerator_of_what_is_locked(kgen: Kgen, name: str, call: str | None) -> None:
+    assert kgen(*LOCK, "jax", "--cpu").status == 0
+    refused = kgen("run", name, "--", "true")
+    assert refused.status == 2
+    assert refused.stderr.splitlines()[-1] == f"hint: kgen lock{'' if call is None else f' {call}'}"
 
 
 def test_a_name_that_was_locked_is_a_name_everywhere(kgen: Kgen) -> None:

@@ -398,3 +398,9 @@ def test_the_digits_of_a_url_are_no_status(port: str) -> None:
 def test_an_index_that_asks_for_a_login_is_told_as_one() -> None:
     reason = "Failed to fetch: http://127.0.0.1:8080/numpy/ HTTP status client error (401 Unauthorized)"
     assert "credentials" in uvtool.failure(reason, "lock").hints[0]
+
+
+def test_a_cache_that_cannot_be_written_is_told_with_another() -> None:
+    """As where HOME may not be written to."""
+    reason = "Failed to initialize cache at `/home/x/.cache/uv`: Read-only file system (os error 30)"
+    assert uvtool.failure(reason, "sync").hints[0].startswith("UV_CACHE_DIR=/tmp/uv-cache kgen sync")

@@ -135,9 +135,23 @@ def called(root: Path, name: str) -> tuple[LockedEnvironment, ...]:
         f"there is no locked environment `{grammar.shown(name)}` in {root / LOCKS}",
         hints=[
             f"did you mean `{backends.get(near, near)}`?" if near else f"locked are {', '.join(known)}",
-            "kgen lock",
+            _lock_call(name, backends),
         ],
     )
+
+
+def _lock_call(name: str, backends: Iterable[str]) -> str:
+    """The call that locks an environment of this name, where it is another accelerator's of what is locked."""
+    backend = accelerators.without_ending(name)
+    if backend == name or backend not in backends:
+        return "kgen lock"
+    accelerator = accelerators.in_name(name)
+    if accelerators.kind(accelerator.kind).versioned != (accelerator.major is not None):
+        return "kgen lock"
+    major = "" if accelerator.major is None else f" {accelerator.major}"
+    python = re.search(r"-py3([0-9]+)$", name)
+    minor = "" if python is None else f" --python 3.{python[1]}"
+    return f"kgen lock {backend} --{accelerator.kind}{major}{minor}"
 
 
 def _is_of_backend(environment: LockedEnvironment, name: str) -> bool:

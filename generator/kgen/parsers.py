@@ -132,7 +132,21 @@ def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
             f"`{shown(text)}` is the free-threaded build of Python {text[:-1]}, for which the matrix has no wheels;"
             f" give `{text[:-1] if text[:-1] in usable or not usable else usable[-1]}`"
         )
+    meant = [minor for minor in _minors_in(text) if minor in known]
+    if len(meant) == 1:
+        raise ValueError(f"`{shown(text)}` is not a minor release of Python; did you mean `{meant[0]}`?")
+    if meant and not re.search("[<>~!]", text):
+        raise ValueError(
+            f"`{shown(text)}` names several minors; `{' '.join(f'--python {minor}' for minor in meant)}`, or `pythons`"
+            " in the settings, asks for each"
+        )
     raise ValueError(f"unknown Python `{shown(text)}`; known are {', '.join(known)}")
+
+
+def _minors_in(text: str) -> tuple[str, ...]:
+    """The minors that a text names in another form: those of `python3.11`, `cp311`, `==3.11.*` or `3.11,3.12`."""
+    found = re.finditer(r"(?<![0-9.])3\.?(?P<minor>[0-9]{1,2})(?![0-9])", text[: grammar.SHOWN])
+    return tuple(dict.fromkeys(f"3.{one['minor']}" for one in found))
 
 
 def _is_served(python: str, matrix: CompatibilityMatrix) -> bool:
@@ -303,7 +317,8 @@ def _requirement(text: str) -> Requirement:
             ) from None
         if re.match(_PLACE, text):
             raise ValueError(
-                f"`{shown(text)}` is not a requirement: write the project's name before the place, as NAME @ PLACE"
+                f"`{shown(text)}` is not a requirement: write the project's name before the place, as"
+                f" {_with_name(text)}"
             ) from None
         match = re.fullmatch(_OF_CONDA, text)
         if match is not None and match["channel"]:
@@ -316,6 +331,17 @@ def _requirement(text: str) -> Requirement:
                 f"`{shown(text)}` is how conda writes it; a requirement says {match['name']}=={plain}.*"
             ) from None
         raise ValueError(f"`{shown(text)}` is not a requirement such as scikit-learn>=1.5") from None
+
+
+def _with_name(place: str) -> str:
+    """A place as a requirement, named after its last part, as projects mostly are."""
+    last = re.split("[?#]", place)[0].rstrip("/").rpartition("/")[2]
+    name = re.sub(r"(?:\.git)?(?:@.*)?$", "", last)
+    if name.endswith((".whl", ".tar.gz", ".zip")):
+        name = name.partition("-")[0]
+    # with a password left out, or cut, it could not be pasted
+    fits = shown(place) == place and re.fullmatch(grammar.PROJECT, name) is not None
+    return f"`{canonical_name(name)} @ {place}`" if fits else "NAME @ PLACE"
 
 
 def parse_extra(text: str) -> str:

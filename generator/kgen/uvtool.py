@@ -359,7 +359,10 @@ def failure(reason: str, command: str) -> OutsideError:
             f"{' and '.join(missing)} is not in uv's cache, and `--offline` keeps uv from fetching it",
             hints=[f"kgen {command}   # without --offline, where there is a network"],
         )
-    if _LOCKED_OUT.search(logins.without_urls(lowered)):
+    if "failed to initialize cache" in lowered:
+        kind = FileError
+        hint = f"UV_CACHE_DIR=/tmp/uv-cache kgen {command}   # any folder that you may write to"
+    elif _LOCKED_OUT.search(logins.without_urls(lowered)):
         kind = UnreachableError
         hint = f"give uv the credentials of the index (`uv auth login`, or a netrc file), then {command} again"
     elif any(word in lowered for word in ("failed to fetch", "request failed", "dns", "timed out", "connect", "http")):

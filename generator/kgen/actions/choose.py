@@ -56,6 +56,35 @@ def choose(root: Path, name: str, form: Format | None = None) -> Choice:
     return Choice(chosen, form, chosen.name == called, note)
 
 
+def choose_unnamed(root: Path, form: Format) -> Choice | None:
+    """The environment that is meant where none is named: that of the only backend that is locked for this machine.
+
+    Args:
+        root: the project's folder.
+        form: the form of locks that is meant.
+
+    Returns:
+        It, and why it was chosen among several; None where several backends or Pythons may be meant, or nothing.
+    """
+    fitting = locked_here(root, form)
+    backends = {accelerators.without_ending(one.name) for one in fitting}
+    if len(backends) != 1:
+        return None
+    found, note = _fitting(fitting, form, *backends)
+    if len(found) != 1:
+        return None
+    if note is None and len(lockfiles.environments(root)) > 1:
+        where = host.subdir() if form.is_default else form.name
+        note = f"{found[0].name} is the only environment that is locked for {where}"
+    return Choice(found[0], form, named=False, note=note)
+
+
+def locked_here(root: Path, form: Format) -> list[LockedEnvironment]:
+    """The environments that are locked for this machine's platform, in a form."""
+    here = host.subdir() or ""
+    return [one for one in lockfiles.environments(root) if lockfiles.lock_path(one, form, here) is not None]
+
+
 def lacks_device(choice: Choice) -> bool:
     """Whether an environment is for an accelerator that this machine does not have."""
     kind = accelerators.in_name(choice.environment.name).kind

@@ -68,7 +68,7 @@ def _meant(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _M
     if name in known or name in matrix.backends:
         return _Meant((name,))
     parts = [part.strip() for part in name.split(",") if part.strip()]
-    if len(parts) > 1 and all(part in known or part in matrix.backends for part in parts):
+    if parts and parts != [name] and all(part in known or part in matrix.backends for part in parts):
         return _Meant(tuple(parts))
     requirement = None if name.lower() in known else _requirement(name)
     if requirement is None:

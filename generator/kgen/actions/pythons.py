@@ -99,7 +99,9 @@ def _within(text: str, matrix: CompatibilityMatrix) -> RequiresPython:
     try:
         allowed = VersionRange(text)
     except ValueError:
-        raise ValueError(f"`{grammar.shown(text)}` is not a range of versions such as >=3.11,<3.14") from None
+        caret = re.fullmatch(r"\s*\^\s*(?P<least>(?P<major>[0-9]+)(?:\.[0-9]+)*)\s*", text)
+        meant = "" if caret is None else f"; did you mean `>={caret['least']},<{int(caret['major']) + 1}`?"
+        raise ValueError(f"`{grammar.shown(text)}` is not a range of versions such as >=3.11,<3.14{meant}") from None
     return RequiresPython(text, tuple(row.version for row in matrix.pythons if _allows(allowed, row.version)))
 
 

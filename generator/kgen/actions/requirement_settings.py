@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import tomlkit
 
-from kgen import files, parsers, settings
+from kgen import accelerators, files, parsers, settings
 from kgen.actions.requirements import with_project
 from kgen.editable import SETUP_CFG
 from kgen.errors import ContradictionError, KgenError, SettingsError, UnknownNameError, UsageError
@@ -210,10 +210,17 @@ def _table(
     if place.environment is not None:
         if place.environment not in known.environments:
             near = nearest(place.environment, known.environments)
+            backend = accelerators.without_ending(place.environment)
             known_names = ", ".join(known.environments) or "none"
             raise UnknownNameError(
                 f"the settings have no joint environment `{grammar.shown(place.environment)}`; they have {known_names}",
-                hints=[f"did you mean `--env {near}`?"] if near else ["kgen add --help"],
+                hints=[
+                    f"did you mean `--backend {backend}`?"
+                    if backend in matrix.backends
+                    else f"did you mean `--env {near}`?"
+                    if near
+                    else "kgen add --help"
+                ],
             )
         found: MutableMapping[str, Any] = top["environment"][place.environment]
         return found

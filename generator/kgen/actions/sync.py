@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kgen import editable, files, host, leftovers, lockfiles, project
-from kgen.actions.choose import Choice, choose, lacks_device, without_device
+from kgen.actions.choose import Choice, choose, choose_unnamed, lacks_device, locked_here, without_device
 from kgen.editable import ProjectBuild
 from kgen.errors import (
     ContradictionError,
@@ -116,34 +116,37 @@ def chosen(root: Path, names: Sequence[str], *, every: bool = False, form: Forma
 
     Args:
         root: the project's folder.
-        names: their names; none for the only one that is locked for this machine.
+        names: their names; none for the one that fits this machine, where one backend is locked for it.
         every: whether all that are locked for this machine are meant.
         form: the form of locks that is meant; None for the default one, unless a name says another.
 
     Raises:
-        UsageError: there is no such environment, or none is named where several are locked.
+        UsageError: there is no such environment, or none is named where several backends or Pythons are locked.
     """
     if names and every:
         raise ContradictionError("`--all` and names of environments contradict each other", hints=["give one of them"])
-    known = lockfiles.environments(root)
-    here = host.subdir() or ""
-    if every or (not names and len(known) == 1):
-        wanted = form or formats.default()
-        fitting = [one for one in known if lockfiles.lock_path(one, wanted, here) is not None]
-        if not fitting:
-            where = here if wanted.is_default else wanted.name
-            raise OtherPlatformError(
-                f"nothing in {root / project.LOCKS} is locked for {where}", hints=[f"kgen lock{wanted.words}"]
-            )
-        return [Choice(one, wanted, named=False) for one in fitting]
-    if not names:
-        listed = ", ".join(one.name for one in known)
-        raise NotLockedError(
-            f"which environment? Locked are {listed}" if known else f"nothing is locked in {root}",
-            hints=[f"kgen sync {known[0].name}", "kgen sync --all"] if known else ["kgen lock"],
+    if names:
+        found = [choose(root, name, form) for name in names]
+        return list({(one.environment.name, one.form.name): one for one in found}.values())
+    if not lockfiles.environments(root):
+        raise NotLockedError(f"nothing is locked in {root}", hints=["kgen lock"])
+    wanted = form or formats.default()
+    fitting = locked_here(root, wanted)
+    if not fitting:
+        where = host.subdir() or "" if wanted.is_default else wanted.name
+        raise OtherPlatformError(
+            f"nothing in {root / project.LOCKS} is locked for {where}", hints=[f"kgen lock{wanted.words}"]
         )
-    found = [choose(root, name, form) for name in names]
-    return list({(one.environment.name, one.form.name): one for one in found}.values())
+    if every:
+        return [Choice(one, wanted, named=False) for one in fitting]
+    meant = choose_unnamed(root, wanted)
+    if meant is None:
+        listed = ", ".join(one.name for one in fitting)
+        raise NotLockedError(
+            f"which environment? Locked are {listed}",
+            hints=[f"kgen sync{wanted.words} {fitting[0].name}", f"kgen sync{wanted.words} --all"],
+        )
+    return [meant]
 
 
 def wanted_here(sources: Sequence[tuple[Choice, Source]]) -> list[tuple[Choice, Source]]:

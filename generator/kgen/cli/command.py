@@ -124,6 +124,8 @@ class _Shared:
 
         def get_params(self, ctx: Context) -> list[Parameter]: ...
 
+        def make_parser(self, ctx: Context) -> Any: ...  # noqa: ANN401 - which Typer exports by no public name
+
     def get_help_option(self, ctx: Context) -> TyperOption | None:
         """The option that shows the help; made once, as Typer compares parameters by identity."""
         if self._help is None:
@@ -170,13 +172,74 @@ class _Shared:
         if name is None:
             return UsageError(f"`{path}`: {fault.format_message()}", hints=[f"{path} --help"])
         if name not in options:
-            return misspelt(path, "option", name, options, words)
+            return self._unknown_option(ctx, name, words)
         says = (
             "takes no value"
             if getattr(options[name], "is_flag", False)
             else f"needs a value: {name} {_value(options[name])}"
         )
         return UsageError(f"`{path}`: `{name}` {says}", hints=[f"{path} --help"])
+
+    def _unknown_option(self, ctx: Context, name: str, words: Sequence[str]) -> UsageError:
+        """The error about an unknown option, with a call that was parsed: as it may have been meant."""
+        fault = misspelt(ctx.command_path, "option", name, (), words)
+        if name in _ONE_COMMAND and self.declaration.program_by:
+            place = next(at for at, word in enumerate(words) if _is(word, name))
+            given = words[place].partition("=")[2]
+            return self._with_program_by(ctx, fault, words[:place], [*([given] if given else []), *words[place + 1 :]])
+        meant = self._with_environment(ctx, name, words) or self._with_known_options(ctx, name, words)
+        if meant is None:
+            return fault
+        call = shlex.join([*ctx.command_path.split(), *meant])
+        return UsageError(fault.message, hints=[f"did you mean `{call}`?", *fault.hints])
+
+    def _with_program_by(
+        self, ctx: Context, fault: UsageError, before: Sequence[str], program: Sequence[str]
+    ) -> UsageError:
+        """The same error, with the call of the command that runs a program, where that call is one."""
+        program = ["sh", "-c", *program] if len(program) == 1 and len(program[0].split()) > 1 else program
+        if before and not before[0].startswith("-"):
+            before = [*before[1:], before[0]]  # options of a command that runs programs stand before the environment
+        call = [self.declaration.program_by, *before, "--", *program]
+        group = ctx.find_root().command
+        assert isinstance(group, Group)  # noqa: S101 - kgen itself
+        try:
+            context_of(group, call)
+        except UsageError:
+            return fault
+        return UsageError(fault.message, hints=[f"kgen {shlex.join(call)}", *fault.hints])
+
+    def _with_environment(self, ctx: Context, name: str, words: Sequence[str]) -> list[str] | None:
+        """The words with the environment as an argument, where an option has it as in other tools."""
+        if name not in _ENVIRONMENT or not any(one.metavar == "ENV" for one in self.get_params(ctx)):
+            return None
+        place = next(at for at, word in enumerate(words) if _is(word, name))
+        call = list(words)
+        call[place : place + 1] = [given] if (given := words[place].partition("=")[2]) else []
+        return call if self._fits(ctx, call) is None else None
+
+    def _with_known_options(self, ctx: Context, name: str, words: Sequence[str]) -> list[str] | None:
+        """The words with each unknown option replaced by the one that is like it; None where that is no call."""
+        options, call = self._options(ctx), list(words)
+        for _ in words:
+            meant = like_option(name, options, call)
+            if meant is None:
+                return None
+            call, wrong = meant, self._fits(ctx, meant)
+            if wrong is None:
+                return call
+            if not wrong or wrong in options:
+                return None
+            name = wrong
+        return None
+
+    def _fits(self, ctx: Context, words: Sequence[str]) -> str | None:
+        """What is wrong with these words: an option, empty where it is something else, None where nothing is."""
+        try:
+            _, rest, _ = self.make_parser(ctx).parse_args(self._with_values(ctx, words))
+        except typer.TyperException as fault:
+            return getattr(fault, "option_name", None) or ""
+        return "" if rest and isinstance(self, TyperCommand) else None
 
     # -- help ----------------------------------------------------------------------------------------------------------
 
@@ -230,7 +293,12 @@ class Command(_Shared, TyperCommand):
             if self.declaration.leftover:
                 before = typed[: len(typed) - 1 - typed[::-1].index(rest[0])]
                 hint = f"{ctx.command_path} {shlex.join([*before, self.declaration.leftover, rest[0]])}"
-            raise UsageError(f"`{ctx.command_path}`: unexpected `{console.plain(rest[0])}`", hints=[hint])
+            fault = UsageError(f"`{ctx.command_path}`: unexpected `{console.plain(rest[0])}`", hints=[hint])
+            if self.declaration.program_by:
+                place = len(typed) - len(rest)
+                before = typed[:place][: -1 if typed[place - 1] == "--" else None]
+                fault = self._with_program_by(ctx, fault, before, rest)
+            raise fault
         return rest
 
 
@@ -331,19 +399,43 @@ def misspelt(
     known = tuple(known)
     near = meant or nearest(wrong, known)
     hints = [f"{path} --help"]
-    glued = re.fullmatch(r"(--[a-z-]+?)=?([0-9][0-9.]*)", wrong)
-    if glued is not None and glued[1] in known:
-        call = [part for word in words for part in (glued.groups() if word == wrong else (word,))]
-        hints.insert(0, f"did you mean `{path} {shlex.join(call)}`?")
-    elif near is not None:
-        call = [near + word.removeprefix(wrong) if _is(word, wrong) else word for word in words]
-        hints.insert(0, f"did you mean `{path} {shlex.join(call)}`?")
+    if near is not None and kind == "command":
+        hints.insert(0, f"did you mean `{path} {shlex.join([near if word == wrong else word for word in words])}`?")
     # a command is named as it would be called; an option belongs to the command that it stands behind
     inside = path.partition(" ")[2]
     if kind == "command":
         wrong = f"{inside} {wrong}".strip()
     where = f"`{path}`: " if inside and kind == "option" else ""
     return UsageError(f"{where}unknown {kind} `{wrong}`", hints=hints)
+
+
+_OPTIONS_ALIKE = 0.72
+"""How alike two options are, their hyphens left out, where one may be meant by the other: `jsno`, and not `command`."""
+
+
+def like_option(wrong: str, known: Iterable[str], words: Sequence[str]) -> list[str] | None:
+    """The words with an unknown option as it may have been meant; None where it is like none.
+
+    Args:
+        wrong: the option.
+        known: what there is.
+        words: all words behind the command.
+    """
+    bare = {one.lstrip("-"): one for one in known}
+    glued = re.fullmatch(r"(--[a-z-]+?)=?([0-9][0-9.]*)", wrong)
+    if glued is not None and glued[1] in bare.values():
+        return [part for word in words for part in (glued.groups() if word == wrong else (word,))]
+    near = nearest(wrong.lstrip("-"), bare, _OPTIONS_ALIKE)
+    if near is None:
+        return None
+    return [bare[near] + word.removeprefix(wrong) if _is(word, wrong) else word for word in words]
+
+
+_ENVIRONMENT = ("-e", "-n", "-p", "--env", "--environment", "--name")
+"""What other tools call the option that names the environment."""
+
+_ONE_COMMAND = ("-c", "--command", "--run")
+"""What shells and the shells of other tools call the option that has them run one command."""
 
 
 def _is(word: str, option: str) -> bool:

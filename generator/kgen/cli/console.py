@@ -209,7 +209,7 @@ def columns(stream: TextIO | None = None) -> int:
 _USUAL = 80
 """The width of a terminal that does not say how wide it is."""
 
-_TO_PASTE = re.compile(r"\s*(?:hint|fix|next): ")
+_TO_PASTE = re.compile(r"\s*(?:(?:hint|fix): |next: kgen )")
 """What is before a command: folded, it could not be pasted."""
 
 _WORDS = re.compile(r"`[^`]*`\S*|\S+")

@@ -37,6 +37,7 @@ class Declaration(NamedTuple):
         passes_on: whether all that follows the first word is another program's.
         program: what is typed where all that follows `--` is the call of another program, which the context then has:
             `-- COMMAND ...`, in brackets where it may be left out; empty for none.
+        program_by: the command that runs a program where this one does not; empty for none.
         leftover: the option that a word too many is meant for, as a rule; empty for none.
         elsewhere: what other tools call it, for people who type that.
     """
@@ -48,6 +49,7 @@ class Declaration(NamedTuple):
     actions: bool = False
     passes_on: bool = False
     program: str = ""
+    program_by: str = ""
     leftover: str = ""
     elsewhere: tuple[str, ...] = ()
 

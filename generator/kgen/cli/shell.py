@@ -7,6 +7,7 @@ __command__ = {
     "rank": 3,
     "purpose": "start a shell in an environment",
     "example": "kgen shell jax-cuda12",
+    "program_by": "run",
     "elsewhere": ("enter", "develop"),
 }
 

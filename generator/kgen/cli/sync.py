@@ -72,7 +72,9 @@ def run(
         for source in sources:
             console.result(str(source.prefix))
         first = sources[0].name
-        console.say(f'\nnext: kgen run {first} -- python …, kgen shell {first}, or eval "$(kgen activate {first})"')
+        console.say(
+            f'\nnext: `kgen run {first} -- python …`, `kgen shell {first}`, or `eval "$(kgen activate {first})"`'
+        )
     return ExitStatus.DONE
 
 

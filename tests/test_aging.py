@@ -401,7 +401,7 @@ def test_what_comes_along_by_name_is_solved_and_explained_with_the_others(kgen_a
     assert "tensorflow" in told
     text = kgen_alone("explain", "jax-cuda12").stdout
     assert "it is as locked" not in text
-    again = kgen_alone("lock", "--upgrade")
+    again = kgen_alone("lock", *asked, "--upgrade")
     assert again.status == 0, again.stderr
     assert versions(project, "jax-cuda12") == locked
 

@@ -164,3 +164,14 @@ def test_a_way_asks_for_no_release_beside_a_wider_bound(kgen: Kgen) -> None:
     assert way["change"].startswith("--require 'tensorflow>=")
     assert way["command"].count("--require") == 1
     assert way["gives"]["tensorflow"] == found["newest"]
+
+
+def test_a_package_that_the_matrix_does_not_follow(kgen: Kgen) -> None:
+    """What brought it in is what the installed environment knows; it is no backend to be asked for."""
+    shutil.copytree(REFERENCE, kgen.folder / "locks")
+    done = kgen("explain", "jax-cuda12", "rich")
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: the matrix does not follow rich, which is in jax-cuda12 as something needs it\n\n"
+        "hint: kgen tree jax-cuda12 --invert --package rich\n"
+    )

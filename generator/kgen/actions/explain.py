@@ -140,6 +140,13 @@ def _requests(
         raise UnknownNameError(
             f"unknown backend `{package}`", hints=[shlex.join(["kgen", "explain", *rest, "--newest", package])]
         )
+    for environment, request in zip((one.name for one in named for _ in one.platforms), requests, strict=True):
+        brought = next((name for name in others if any(name == one.name for one in request.held)), None)
+        if brought is not None:
+            raise UsageError(
+                f"the matrix does not follow {brought}, which is in {environment} as something needs it",
+                hints=[shlex.join(["kgen", "tree", environment, "--invert", "--package", brought])],
+            )
     planned = plan.make(asked._replace(names=tuple(others)), matrix, folder)
     return [*requests, *company.joined_as_locked(matrix, planned.requests)], planned
 

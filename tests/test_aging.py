@@ -417,6 +417,23 @@ def test_where_no_python_will_do_the_best_one_is_told_about(kgen_alone: Kgen) ->
     assert "tensorflow>=" in hint
 
 
+def test_a_framework_that_is_older_for_a_companion_is_told(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """tensorflow-io does not say which TensorFlow it is compiled against; the matrix does."""
+    index.wheelhouse.put(Wheel(name="tensorflow-io", version="0.37.1"))
+    words = (*LOCK, "tensorflow", "--cuda", "12")
+    assert kgen_alone(*words).status == 0
+    newest = versions(project, "tensorflow-cuda12")["tensorflow"]
+    result = kgen_alone(*words, "--dependency", "tensorflow-io", "--upgrade")
+    assert result.status == 0, result.stderr
+    old = versions(project, "tensorflow-cuda12")["tensorflow"]
+    assert old.startswith("2.16.")
+    told = f"tensorflow is {old} and not {newest}: tensorflow-io goes with nothing newer"
+    assert f"note: tensorflow-cuda12: {told}\n" in result.stderr
+    index.wheelhouse.put(Wheel(name="torchaudio", version="2.10.0"))
+    fits = kgen_alone(*LOCK, "torch", "--cuda", "12", "--dependency", "torchaudio")
+    assert (fits.status, "goes with nothing newer" in fits.stderr) == (0, False)
+
+
 def test_a_constraint_that_keeps_it_back_is_told(kgen_alone: Kgen, project: Path, index: Index) -> None:
     """uv names it beside what was tried; that the newest was is no reason."""
     index.wheelhouse.put(Wheel(name="named", version="1.0"), Wheel(name="named", version="2.0"))

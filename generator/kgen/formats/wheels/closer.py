@@ -219,7 +219,12 @@ class Closer:
                 continue
             wheels, misfits = self._choose(answer, closed)
             if not misfits:
-                told = (*learned.notes, *brought, *company.together_note(self._matrix, answer))
+                told = (
+                    *learned.notes,
+                    *brought,
+                    *company.together_note(self._matrix, answer),
+                    *company.companions_note(self._matrix, answer),
+                )
                 notes += [note for note in told if note not in notes]
                 answer = answer._replace(why=tuple(_with_refusal(reason, learned.aside) for reason in answer.why))
                 return self._complete(answer, closed, wheels, constraints, learned.added)

@@ -134,6 +134,30 @@ def together_note(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterat
         )
 
 
+def companions_note(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterator[str]:
+    """That frameworks are older for the sake of dependencies that belong to a release of them, and do not say so."""
+    request = resolution.request._replace(held=())
+    named = {wish.name for wish in matrix.applying(request)}
+    rows = [row for row in matrix.companions if row.project in named and row.framework in resolution.packages]
+    if not rows:
+        return
+    projects = list(dict.fromkeys(row.project for row in rows))
+    others = tuple(wish for wish in request.dependencies if wish.name not in projects)
+    bound, free = solve(matrix, request), solve(matrix, request._replace(dependencies=others))
+    if not isinstance(bound, Resolution) or not isinstance(free, Resolution):
+        return
+    older = [
+        f"{name} is {version} and not {free.packages[name]}"
+        for name, version in resolution.packages.items()
+        # that it is not what it would be anew is an older lock's doing
+        if name in matrix.framework_names and version == bound.packages.get(name)
+        if version < free.packages.get(name, version)
+    ]
+    if older:
+        go = "goes" if len(projects) == 1 else "go"
+        yield f"{request.environment}: {', '.join(older)}: {' and '.join(projects)} {go} with nothing newer"
+
+
 def _coming_along(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, names: Collection[str], decided: Collection[str]
 ) -> Iterator[tuple[Backend, bool]]:

@@ -434,6 +434,22 @@ def test_a_framework_that_is_older_for_a_companion_is_told(kgen_alone: Kgen, pro
     assert (fits.status, "goes with nothing newer" in fits.stderr) == (0, False)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("python>=3.11", "do without python: `--python` chooses an environment's Python"),
+        ("cudatoolkit", "do without cudatoolkit: `--cuda` chooses CUDA, and wheels bring it along"),
+        ("cudnn", "do without cudnn: the wheels of the frameworks bring along what they need of CUDA"),
+        ("cpuonly", "do without cpuonly: `--cpu`, `--cuda` and the like choose the builds of frameworks"),
+        ("py-xgboost-gpu", "did you mean `xgboost`? py-xgboost-gpu is what conda calls it"),
+    ],
+)
+def test_what_only_conda_has_by_that_name(kgen_alone: Kgen, name: str, hint: str) -> None:
+    result = kgen_alone(*LOCK, "numpy", "--dependency", name)
+    assert result.status == 4
+    assert [line for line in result.stderr.splitlines() if line.startswith("hint: ")] == [f"hint: {hint}"]
+
+
 def test_a_constraint_that_keeps_it_back_is_told(kgen_alone: Kgen, project: Path, index: Index) -> None:
     """uv names it beside what was tried; that the newest was is no reason."""
     index.wheelhouse.put(Wheel(name="named", version="1.0"), Wheel(name="named", version="2.0"))

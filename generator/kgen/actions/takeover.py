@@ -6,19 +6,17 @@ kgen's settings is left out, and named with the reason.
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from kgen import files, parsers, uvtool
+from kgen import conda_only, files, parsers, uvtool
 from kgen.actions.pythons import RequiresPython, poetry_range
 from kgen.actions.requirements import PIXI, given_in
 from kgen.errors import SettingsError, UsageError
@@ -398,12 +396,12 @@ class _Reader:
         elif reason := self._only_in_conda(name, version):
             self.left.append(f"{f'{name} {version}'.strip()}: {reason}")
         else:
-            project = self.matrix.channel_projects.get(name) or _only_in_conda().projects.get(name, name)
+            project = self.matrix.channel_projects.get(name) or conda_only.packages().projects.get(name, name)
             self.add(f"{project}{ranges or ''}{marker and f'; {marker}'}")
 
     def _only_in_conda(self, name: str, version: str) -> str | None:
         """Why a package of conda is nothing to take over; None for one of a project of the index."""
-        only = _only_in_conda()
+        only = conda_only.packages()
         kind = only.kind_of(name)
         number = re.match(r"[=<>~!\s]*([0-9]+(?:\.[0-9]+)?)", version)
         if kind == "cuda":
@@ -505,36 +503,6 @@ _SELECTORS: Mapping[str, str] = {
     "win-64": "sys_platform == 'win32'",
 }
 """Where a line of an `environment.yml` counts, as conda-lock reads it, as a marker of the standard."""
-
-
-class _OnlyInConda(NamedTuple):
-    """What only conda has packages of.
-
-    Attributes:
-        kinds: `cuda`, `parts`, `builds` and `system` -> patterns of names.
-        python: the names that a pattern is not meant for.
-        projects: another name of conda for a project -> the project.
-    """
-
-    kinds: Mapping[str, Sequence[str]]
-    python: frozenset[str]
-    projects: Mapping[str, str]
-
-    def kind_of(self, name: str) -> str | None:
-        """Which of the kinds a package is of; None for one that is for Python."""
-        if name in self.python or name in self.projects:
-            return None
-        return next((kind for kind, rows in self.kinds.items() if any(fnmatchcase(name, row) for row in rows)), None)
-
-
-@functools.cache
-def _only_in_conda() -> _OnlyInConda:
-    data = tomli.loads(Path(__file__).with_name("conda_only.toml").read_text(encoding="utf-8"))
-    return _OnlyInConda(
-        kinds={kind: data[kind] for kind in ("cuda", "parts", "builds", "system")},
-        python=frozenset(data["python"]),
-        projects=data["projects"],
-    )
 
 
 def _conda_range(text: str) -> str | None:

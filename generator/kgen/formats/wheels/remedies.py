@@ -21,6 +21,15 @@ from kgen.model.requirement import Requirement, canonical_name
 from kgen.model.resolution import Conflict, Resolution
 from kgen.solver.resolve import solve
 
+_SAID_OTHERWISE = {"python": "`--python` chooses an environment's Python"}
+_OF_CONDA = {
+    "cuda": "`--cuda` chooses CUDA, and wheels bring it along",
+    "parts": "the wheels of the frameworks bring along what they need of CUDA",
+    "builds": "`--cpu`, `--cuda` and the like choose the builds of frameworks",
+    "system": "it is of the system or of conda, and the Python package index does not have it (or check the name)",
+}
+"""What to do without packages that only conda has, by their kinds."""
+
 
 class Remedies:
     """Finds requests that can be locked in the place of one that cannot."""
@@ -86,7 +95,11 @@ class Remedies:
         absent, without_wheels = refusal.absent(reason), refusal.without_wheels(reason)
         renamed = list(self._renamed(request, absent, without_wheels))
         if absent or renamed:
-            yield from renamed or ["check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it"]
+            yield from (
+                renamed
+                or list(self._of_conda_alone(request, absent))
+                or ["check the name, and that the index (`uv.toml`, UV_DEFAULT_INDEX) is one and has it"]
+            )
             return
         if uvtool.VARIANTS in reason:
             yield (
@@ -156,6 +169,20 @@ class Remedies:
             others = tuple(Requirement(meant) if one is wish else one for one in request.dependencies)
             asked = request._replace(dependencies=tuple(dict.fromkeys(others)))
             yield from list(self._tried(asked, meant)) or [f"did you mean `{meant}`?"]
+
+    def _of_conda_alone(self, request: EnvironmentRequest, absent: Sequence[str]) -> Iterator[str]:
+        """What to do about dependencies by names that only conda knows, as `cudatoolkit` and `python`."""
+        from kgen import conda_only  # noqa: PLC0415 - few refusals are about a name that is nowhere
+
+        for wish in request.dependencies:
+            known = conda_only.packages()
+            if wish.name not in absent:
+                continue
+            told = _SAID_OTHERWISE.get(wish.name) or _OF_CONDA.get(known.kind_of(wish.name) or "")
+            if wish.name in known.projects:
+                yield f"did you mean `{known.projects[wish.name]}`? {wish.name} is what conda calls it"
+            elif told is not None:
+                yield f"do without {wish.name}: {told}"
 
     def unbounded(self, request: EnvironmentRequest, blamed: Collection[str]) -> Iterator[str]:
         """The command without the bound of a dependency that uv blames, for each where that command locks."""

@@ -450,6 +450,15 @@ def test_what_only_conda_has_by_that_name(kgen_alone: Kgen, name: str, hint: str
     assert [line for line in result.stderr.splitlines() if line.startswith("hint: ")] == [f"hint: {hint}"]
 
 
+def test_no_hint_is_for_another_major_than_a_dependency_is_named_for(kgen_alone: Kgen) -> None:
+    """A library of CUDA 12 has no place in an environment for CUDA 13, which locking would refuse."""
+    result = kgen_alone(*LOCK, "torch", "--cuda", "12", "--dependency", "nvidia-cudnn-cu12==8.9.7.29")
+    assert result.status == 3
+    hints = [line for line in result.stderr.splitlines() if line.startswith("hint: ")]
+    assert any("'nvidia-cudnn-cu12>=" in hint for hint in hints)
+    assert not any("--cuda 13" in hint for hint in hints)
+
+
 def test_a_constraint_that_keeps_it_back_is_told(kgen_alone: Kgen, project: Path, index: Index) -> None:
     """uv names it beside what was tried; that the newest was is no reason."""
     index.wheelhouse.put(Wheel(name="named", version="1.0"), Wheel(name="named", version="2.0"))

@@ -36,7 +36,7 @@ from kgen.matrix.records import (
     SonameProvider,
     Toolkit,
 )
-from kgen.model.accelerator import Accelerator
+from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.grammar import shown
 from kgen.model.requirement import Requirement, parse_requirement, required_name
 from kgen.tables import Table, nearest
@@ -407,6 +407,15 @@ class CompatibilityMatrix:
             return request.dependencies
         markers = self.platforms[request.platform].marker_environment(request.python)
         return tuple(one for one in request.dependencies if one.marker is None or one.marker.evaluate(markers))
+
+    def named_for_another(self, request: EnvironmentRequest) -> dict[Requirement, Accelerator]:
+        """The dependencies whose names say that they are for another major than the request, and for which one."""
+        wanted = request.accelerator.whole
+        if request.accelerator == CPU:
+            return {}
+        applying = (wish for wish in self.applying(request) if wish.url is None)
+        named = ((wish, self.named_after(wish.name)) for wish in applying)
+        return {wish: own for wish, own in named if own is not None and own != wanted}
 
     def extras_for_accelerators(self, wish: Requirement) -> dict[str, Accelerator]:
         """The extras of a framework that bring an accelerator's libraries, as `and-cuda` of TensorFlow -> its major.

@@ -362,7 +362,10 @@ def _versions(problem: Problem) -> Iterator[Step]:
     known = [majors[major].accelerator for major in sorted(majors, key=distance)]
     wider = [asked.whole] if asked.minor is not None else []
     for accelerator in (*wider, *(one for one in known if one != asked.whole)):
-        yield (Change(RequestField.ACCELERATOR, accelerator),), problem.request._replace(accelerator=accelerator)
+        changed = problem.request._replace(accelerator=accelerator)
+        # what is named for a major is locked for that one alone
+        if not problem.matrix.named_for_another(changed):
+            yield (Change(RequestField.ACCELERATOR, accelerator),), changed
 
 
 def _drivers(problem: Problem) -> Iterator[Step]:

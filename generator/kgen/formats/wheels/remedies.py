@@ -14,7 +14,7 @@ from kgen.formats.wheels import refusal
 from kgen.formats.wheels.closed import Closed
 from kgen.formats.wheels.closer import Closer, Unclosable
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.model.accelerator import CPU, Accelerator
+from kgen.model.accelerator import Accelerator
 from kgen.model.causes import LockFault, OverlappingFiles
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement, canonical_name
@@ -55,11 +55,8 @@ class Remedies:
         Raises:
             JudgementError: there is such a dependency.
         """
-        wanted = request.accelerator.whole
-        applying = (wish for wish in self._matrix.applying(request) if wish.url is None)
-        named = ((wish, self._matrix.named_after(wish.name)) for wish in applying)
-        others = {wish: own for wish, own in named if own is not None and own != wanted}
-        if request.accelerator == CPU or not others:
+        wanted, others = request.accelerator.whole, self._matrix.named_for_another(request)
+        if not others:
             return
         renamed = tuple(
             Requirement(self._matrix.named_for(wish.name, wanted)) if wish in others else wish

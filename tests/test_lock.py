@@ -251,7 +251,8 @@ error: torch-cpu: PyTorch for the CPU on linux-64 needs a CPU build (`torch==…
 is configured for has one for Python 3.11; the plain wheels of the Python package index are CUDA builds
 
 hint: name PyTorch's own CPU index in uv's configuration, as an `[[index]]` of uv.toml, and lock again
-hint: or let kgen take it from there: `--torch-index`, or `torch-index = true` in the settings
+hint: or let kgen take it from there: kgen lock torch --cpu --python 3.11 --platform linux-64 --exclude-newer {CUTOFF} \
+--torch-index
 hint: or point UV_FIND_LINKS at a folder that holds such a wheel, with `--python` for the Python it is for
 hint: or lock the other backends: kgen lock tensorflow jax numpy
 

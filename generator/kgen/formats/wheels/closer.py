@@ -13,6 +13,7 @@ from packaging.version import Version
 
 from kgen import accelerators
 from kgen.errors import OutsideError, UnavailableError
+from kgen.fields import lock_command
 from kgen.formats.outcome import Reporter, unreported
 from kgen.formats.wheels import company, refusal
 from kgen.formats.wheels.asking import CLOSERS
@@ -418,7 +419,7 @@ class Closer:
             f" {request.python}; the plain wheels of the Python package index are CUDA builds",
             hints=[
                 f"name {title}'s own CPU index in uv's configuration, as an `[[index]]` of uv.toml, and lock again",
-                "or let kgen take it from there: `--torch-index`, or `torch-index = true` in the settings",
+                f"or let kgen take it from there: {lock_command(request.as_asked._replace(own_index=True))}",
                 "or point UV_FIND_LINKS at a folder that holds such a wheel, with `--python` for the Python it is for",
                 "or do without what requires it"
                 if along

@@ -109,7 +109,7 @@ def test_case(path: Path, matrix: CompatibilityMatrix, tmp_path: Path, monkeypat
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     machine = case.get("machine", {"driver": "580.65.06", "gpus": [["NVIDIA H100", "9.0"]]})
-    gpus = [Gpu(name=name, architecture=architecture, memory_bytes=0) for name, architecture in machine.get("gpus", ())]
+    gpus = [Gpu(name, architecture, 0, *selector) for name, architecture, *selector in machine.get("gpus", ())]
     host = having(machine.get("driver"), *gpus, note=machine.get("note"))
     if machine.get("two_versions"):
         host = host._replace(devices={"cuda": host.of("cuda")._replace(two_versions=True)})

@@ -200,6 +200,8 @@ class DriverHelp(NamedTuple):
             if there is none.
         codes: such a code -> what it means, of those after which a device computes wrong or not at all.
         reset: the command that brings a device back; `{number}` in it is its number.
+        names_begin: what the names of devices begin with, in the variables that choose devices; nothing where those
+            take numbers alone, or are written otherwise.
     """
 
     interface: str = ""
@@ -227,6 +229,7 @@ class DriverHelp(NamedTuple):
     logged: str = ""
     codes: Mapping[str, str] = MappingProxyType({})
     reset: str = ""
+    names_begin: tuple[str, ...] = ()
 
 
 class Kind(Protocol):

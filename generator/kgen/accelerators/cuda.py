@@ -116,6 +116,7 @@ class _Cuda(Kind):
             "120": "an error of its system processor",
         },
         reset="sudo nvidia-smi --gpu-reset -i {number}",
+        names_begin=("GPU-", "MIG-"),
     )
 
     def parse_architecture(self, text: str) -> str:

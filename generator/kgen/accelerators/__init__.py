@@ -99,6 +99,8 @@ class Condition(NamedTuple):
         processes: the numbers of the processes that compute on it.
         uncorrected: errors of its memory since the last restart that it could not correct; None if it counts none.
         partitions: the devices that it is divided into; None if it is undivided.
+        remapping: whether a faulty row of its memory waits for a reset to be replaced.
+        worn: whether a faulty row of its memory could not be replaced.
     """
 
     number: int
@@ -108,6 +110,8 @@ class Condition(NamedTuple):
     uncorrected: int | None = None
     partitions: tuple[Gpu, ...] | None = None
     selector: str = ""
+    remapping: bool = False
+    worn: bool = False
 
     def refuses(self, *, served: bool) -> bool:
         """Whether a process that begins now is refused.

@@ -11,6 +11,7 @@ from kgen.accelerators import Condition
 from kgen.host import Host
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.owners import MissingFile, SharedFile
+from kgen.loader.plugins import RivalPlugins
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import Lockfile
 from kgen.surroundings import Surroundings
@@ -51,6 +52,7 @@ class ExaminedEnvironment(NamedTuple):
         shared: files that several of its distributions own.
         missing: libraries that its distributions brought and that are gone.
         free_threaded: whether its interpreter is the free-threaded one; None where it is not there.
+        rivals: plugins of its frameworks that stand in each other's way.
     """
 
     lock: Lockfile
@@ -62,6 +64,7 @@ class ExaminedEnvironment(NamedTuple):
     shared: tuple[SharedFile, ...] = ()
     missing: tuple[MissingFile, ...] = ()
     free_threaded: bool | None = None
+    rivals: tuple[RivalPlugins, ...] = ()
 
 
 class SystemLibrary(NamedTuple):

@@ -152,12 +152,18 @@ class ContainerHelp(NamedTuple):
         compute: the word in it for those that compute.
         every: the word for all.
         nodes: what a process opens in `/dev`.
+        ask: the word for those through which the driver is asked.
+        chooses: the variable of a container that says which devices it is given.
+        none: its values for none.
     """
 
     variable: str
     compute: str
     every: str
     nodes: tuple[str, ...]
+    ask: str
+    chooses: str
+    none: tuple[str, ...]
 
 
 class WslHelp(NamedTuple):

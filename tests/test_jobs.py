@@ -90,6 +90,22 @@ def test_a_device_that_refuses_is_given_to_nobody(shown: str | None, refusing: s
 
 
 @pytest.mark.parametrize(
+    ("shown", "given"),
+    [
+        ("1,7,0", ["1"]),
+        ("GPU-5e,GPU-77,GPU-5f", ["GPU-5e"]),
+        ("GPU-5e,GPU-5f", ["GPU-5e", "GPU-5f"]),
+        ("GPU-5e,1", ["GPU-5e"]),
+        ("GPU-5", ["GPU-5"]),
+        ("GPU-77,GPU-78", ["GPU-77"]),
+    ],
+)
+def test_what_stands_behind_the_end_of_the_list_is_given_to_nobody(shown: str, given: list[str]) -> None:
+    found = seats([VARIABLE], {VARIABLE: shown}, [FIRST, SECOND], begin=("GPU-", "MIG-"))
+    assert [one.variables[VARIABLE] for one in found] == given
+
+
+@pytest.mark.parametrize(
     ("condition", "served", "refuses"),
     [
         (Condition(0, "x"), False, False),

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from kgen import accelerators
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.showing import Shown, divided, shown
+from kgen.findings.showing import divided
 from kgen.findings.wording import PROCESS, place
 from kgen.validation import variables
+from kgen.validation.showing import Shown, shown
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:

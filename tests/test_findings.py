@@ -14,8 +14,10 @@ from tests.test_doctor import AROUND, EXAMINED, LIBRARIES, having
 from kgen import findings
 from kgen.accelerators import Condition, Gpu
 from kgen.findings import ExaminedEnvironment, manual, wording
+from kgen.loader import plugins
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.owners import MissingFile, SharedFile
+from kgen.loader.plugins import RivalPlugins
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
 from kgen.model.driver import DriverVersion
@@ -91,6 +93,14 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
     )
 
 
+def _rivals(case: Mapping[str, Any], site: Path) -> tuple[RivalPlugins, ...]:
+    for name in case.get("environment", {}).get("site", ()):
+        file = site / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return plugins.rivals(site)
+
+
 def _condition(data: Mapping[str, Any]) -> Condition:
     changes = dict(data)
     if "partitions" in changes:
@@ -109,14 +119,14 @@ def test_case(path: Path, matrix: CompatibilityMatrix, tmp_path: Path, monkeypat
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     machine = case.get("machine", {"driver": "580.65.06", "gpus": [["NVIDIA H100", "9.0"]]})
-    gpus = [Gpu(name=name, architecture=architecture, memory_bytes=0) for name, architecture in machine.get("gpus", ())]
+    gpus = [Gpu(name, architecture, 0, *selector) for name, architecture, *selector in machine.get("gpus", ())]
     host = having(machine.get("driver"), *gpus, note=machine.get("note"))
     if machine.get("two_versions"):
         host = host._replace(devices={"cuda": host.of("cuda")._replace(two_versions=True)})
     if "glibc" in machine:
         # an empty one is another C library
         host = host._replace(glibc=Version(machine["glibc"]) if machine["glibc"] else None)
-    examined = [_examined(case.get("environment", {}))]
+    examined = [_examined(case.get("environment", {}))._replace(rivals=_rivals(case, tmp_path / "site"))]
     states = {"cuda": tuple(_condition(row) for row in case.get("conditions", ()))}
     around = _around(case.get("around", {}))
     found = findings.examine(host, around, examined, matrix, LIBRARIES, conditions=states)

@@ -89,6 +89,8 @@ class FakeNvml:
                 for one in self.state(handle, "processes")  # type: ignore[attr-defined]
             ],
             "nvmlDeviceGetTotalEccErrors": self.errors,
+            # rows replaced for two sorts of errors; whether one waits, and whether one could not be replaced
+            "nvmlDeviceGetRemappedRows": lambda handle: self.state(handle, "rows"),
             "nvmlDeviceGetMemoryInfo": lambda handle: types.SimpleNamespace(total=given(handle[2])),
         }
         for name, value in functions.items():
@@ -234,6 +236,10 @@ def test_the_state_that_a_gpu_is_in(install: Install) -> None:
         Condition(number=3, name="GB10", selector="GPU-1"),
     )
     assert nvml.shutdowns == 1
+    states[B200[0]]["rows"] = [0, 1, 1, 0]
+    assert accelerators.kind("cuda").conditions()[1][-2:] == (True, False)
+    states[B200[0]]["rows"] = [0, 8, 0, 1]
+    assert accelerators.kind("cuda").conditions()[1][-2:] == (False, True)
     states[B200[0]]["mode"] = 2
     assert accelerators.kind("cuda").conditions()[1].sharing == "prohibited"
     # what the H200 of the recordings answers: default mode, nobody on it, no errors, MIG off

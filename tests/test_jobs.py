@@ -90,6 +90,22 @@ def test_a_device_that_refuses_is_given_to_nobody(shown: str | None, refusing: s
 
 
 @pytest.mark.parametrize(
+    ("shown", "given"),
+    [
+        ("1,7,0", ["1"]),
+        ("GPU-5e,GPU-77,GPU-5f", ["GPU-5e"]),
+        ("GPU-5e,GPU-5f", ["GPU-5e", "GPU-5f"]),
+        ("GPU-5e,1", ["GPU-5e"]),
+        ("GPU-5", ["GPU-5"]),
+        ("GPU-77,GPU-78", ["GPU-77"]),
+    ],
+)
+def test_what_stands_behind_the_end_of_the_list_is_given_to_nobody(shown: str, given: list[str]) -> None:
+    found = seats([VARIABLE], {VARIABLE: shown}, [FIRST, SECOND], begin=("GPU-", "MIG-"))
+    assert [one.variables[VARIABLE] for one in found] == given
+
+
+@pytest.mark.parametrize(
     ("condition", "served", "refuses"),
     [
         (Condition(0, "x"), False, False),
@@ -236,3 +252,32 @@ def test_where_the_user_chose_no_other_gpu_is_taken(four: Kgen, tmp_path: Path) 
     done = four("validate", "--jobs", "4", FAKE_GPUS="4", CUDA_VISIBLE_DEVICES="GPU-00000003,GPU-00000001")
     assert done.status == 0, done.stderr
     assert set((tmp_path / "seen").read_text().split()) == {"GPU-00000003", "GPU-00000001"}
+
+
+def test_the_doctor_knows_the_gpus_by_their_names(four: Kgen) -> None:
+    """Through NVML, as a process would be shown them; the two plugins lie in the environment on disk."""
+
+    def told(value: str) -> list[str]:
+        done = four("doctor", "jax0-cuda12", "--json", FAKE_GPUS="2", CUDA_VISIBLE_DEVICES=value)
+        findings = json.loads(done.stdout)["findings"]
+        return [one["what"] for one in findings if one["identifier"] == "gpu-hidden"]
+
+    assert told(f"{_gpu(1)},GPU-00000000") == []
+    assert told("GPU-77") == ["CUDA_VISIBLE_DEVICES=GPU-77 begins with GPU-77, which is no GPU of this machine"]
+    assert told("GPU-0000000") == [
+        "CUDA_VISIBLE_DEVICES=GPU-0000000 begins with GPU-0000000, which begins the names of several GPUs here"
+    ]
+
+
+def test_the_doctor_finds_two_plugins_side_by_side(four: Kgen, project: Path) -> None:
+    (site,) = (project / ".kgen/envs/jax1-cuda12/lib").glob("python3.*/site-packages")
+
+    def told() -> list[list[str]]:
+        findings = json.loads(four("doctor", "jax0-cuda12", "jax1-cuda12", "--json").stdout)["findings"]
+        return [one["environments"] for one in findings if one["identifier"] == "plugins-rival"]
+
+    for major in ("12", "13"):
+        assert told() == []
+        (site / f"jax_plugins/xla_cuda{major}").mkdir(parents=True)
+        (site / f"jax_plugins/xla_cuda{major}/__init__.py").touch()
+    assert told() == [["jax1-cuda12"]]

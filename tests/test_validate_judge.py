@@ -422,6 +422,15 @@ def test_what_hides_every_device(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "twice"),
+    [("0,0", True), ("00,0", True), ("2, +01,1", True), ("10,1,0", False), ("100,00", False)],
+)
+def test_a_number_is_the_same_however_it_is_written(value: str, *, twice: bool) -> None:
+    (row,) = (one for one in variables.of("CUDA_VISIBLE_DEVICES") if "twice" in one.says)
+    assert row.fits({"CUDA_VISIBLE_DEVICES": value}) is twice
+
+
+@pytest.mark.parametrize(
     ("locked", "hints"),
     [
         ({"torch": "2.11.0"}, ["kgen sync torch-cuda12"]),

@@ -99,6 +99,8 @@ class Condition(NamedTuple):
         processes: the numbers of the processes that compute on it.
         uncorrected: errors of its memory since the last restart that it could not correct; None if it counts none.
         partitions: the devices that it is divided into; None if it is undivided.
+        remapping: whether a faulty row of its memory waits for a reset to be replaced.
+        worn: whether a faulty row of its memory could not be replaced.
     """
 
     number: int
@@ -108,6 +110,8 @@ class Condition(NamedTuple):
     uncorrected: int | None = None
     partitions: tuple[Gpu, ...] | None = None
     selector: str = ""
+    remapping: bool = False
+    worn: bool = False
 
     def refuses(self, *, served: bool) -> bool:
         """Whether a process that begins now is refused.
@@ -148,12 +152,18 @@ class ContainerHelp(NamedTuple):
         compute: the word in it for those that compute.
         every: the word for all.
         nodes: what a process opens in `/dev`.
+        ask: the word for those through which the driver is asked.
+        chooses: the variable of a container that says which devices it is given.
+        none: its values for none.
     """
 
     variable: str
     compute: str
     every: str
     nodes: tuple[str, ...]
+    ask: str
+    chooses: str
+    none: tuple[str, ...]
 
 
 class WslHelp(NamedTuple):
@@ -200,6 +210,8 @@ class DriverHelp(NamedTuple):
             if there is none.
         codes: such a code -> what it means, of those after which a device computes wrong or not at all.
         reset: the command that brings a device back; `{number}` in it is its number.
+        names_begin: what the names of devices begin with, in the variables that choose devices; nothing where those
+            take numbers alone, or are written otherwise.
     """
 
     interface: str = ""
@@ -227,6 +239,7 @@ class DriverHelp(NamedTuple):
     logged: str = ""
     codes: Mapping[str, str] = MappingProxyType({})
     reset: str = ""
+    names_begin: tuple[str, ...] = ()
 
 
 class Kind(Protocol):

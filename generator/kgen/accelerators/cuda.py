@@ -101,10 +101,14 @@ class _Cuda(Kind):
             compute="compute",
             every="all",
             nodes=("nvidiactl", "nvidia-uvm"),
+            ask="utility",
+            chooses="NVIDIA_VISIBLE_DEVICES",
+            none=("", "none", "void"),
         ),
         wsl=WslHelp(folder="/usr/lib/wsl/lib", node="dxg"),
         logged=r"NVRM: Xid \((?:PCI:)?(?P<device>[0-9A-Fa-f:.]+)\): (?P<code>[0-9]+)",
         codes={
+            "46": "it has stopped processing",
             "48": "an error of its memory that could not be corrected",
             "62": "its microcontroller halted",
             "64": "a faulty row of its memory could not be replaced",
@@ -114,8 +118,10 @@ class _Cuda(Kind):
             "95": "an error of its memory reached other processes",
             "119": "its system processor does not answer",
             "120": "an error of its system processor",
+            "140": "an error of its memory that could not be corrected",
         },
         reset="sudo nvidia-smi --gpu-reset -i {number}",
+        names_begin=("GPU-", "MIG-"),
     )
 
     def parse_architecture(self, text: str) -> str:
@@ -305,6 +311,10 @@ def _condition(nvml: Any, index: int, handle: Any) -> Condition:  # noqa: ANN401
     with contextlib.suppress(nvml.NVMLError):
         kind, since = nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
         found = found._replace(uncorrected=int(nvml.nvmlDeviceGetTotalEccErrors(handle, kind, since)))
+    # only Ampere and later replace rows
+    with contextlib.suppress(nvml.NVMLError):
+        *_, pending, failed = nvml.nvmlDeviceGetRemappedRows(handle)
+        found = found._replace(remapping=bool(pending), worn=bool(failed))
     return found
 
 

@@ -60,6 +60,7 @@ class Rocm(Kind):
         too_old="ROCm may not start, and some frameworks then train on the CPU without a word",
         no_code="its first kernel will fail: `invalid device function`",
         vendor="1002",
+        names_begin=("GPU-",),
         docker=_DOCKER,
         containers={
             "docker": f"docker run {' '.join(_DOCKER)} …",

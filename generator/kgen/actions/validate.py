@@ -431,7 +431,7 @@ def seats_of(kind: str, matrix: CompatibilityMatrix, machine: Host) -> tuple[Sea
     server = surroundings.server_of(of, variables)
     served = server is not None and server.runs is not False
     refusing = {one.selector for one in of.conditions() if one.refuses(served=served)}
-    return seats(names, variables, machine.of(kind).gpus, refusing)
+    return seats(names, variables, machine.of(kind).gpus, refusing, of.driver_help.names_begin)
 
 
 def _reporter(progress: Callable[[ValidationTarget, str], None], target: ValidationTarget) -> Reporter:

@@ -7,10 +7,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from kgen.accelerators import Condition
+from kgen.accelerators import Condition, Kind
 from kgen.host import Host
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.owners import MissingFile, SharedFile
+from kgen.loader.plugins import RivalPlugins
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import Lockfile
 from kgen.surroundings import Surroundings
@@ -51,6 +52,7 @@ class ExaminedEnvironment(NamedTuple):
         shared: files that several of its distributions own.
         missing: libraries that its distributions brought and that are gone.
         free_threaded: whether its interpreter is the free-threaded one; None where it is not there.
+        rivals: plugins of its frameworks that stand in each other's way.
     """
 
     lock: Lockfile
@@ -62,6 +64,7 @@ class ExaminedEnvironment(NamedTuple):
     shared: tuple[SharedFile, ...] = ()
     missing: tuple[MissingFile, ...] = ()
     free_threaded: bool | None = None
+    rivals: tuple[RivalPlugins, ...] = ()
 
 
 class SystemLibrary(NamedTuple):
@@ -100,6 +103,20 @@ class Facts(NamedTuple):
     def seen_by(self, interface: str) -> str:
         """Where a fact about the machine is from: an interface of this machine, or the description of another."""
         return f"target.{self.target} of the settings" if self.target else interface
+
+    def unasked(self, kind: Kind) -> bool:
+        """Whether a driver is at work that kgen cannot ask: its library and its devices are here, and that is not."""
+        here, says, library = self.machine.of(kind.name), kind.driver_help, self.around.driver_library
+        return (
+            not here.found
+            and here.note is None
+            and library is not None
+            and library.stem == says.library
+            and library.answers is True
+            and says.contained is not None
+            and self.around.nodes is not None
+            and self.around.nodes >= {*says.contained.nodes}
+        )
 
     @property
     def accelerated(self) -> tuple[ExaminedEnvironment, ...]:

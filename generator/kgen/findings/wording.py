@@ -54,6 +54,16 @@ def newer_driver(kind: Kind, around: Surroundings) -> str:
     return known or f"install a newer driver from {kind.maker} or your distribution"
 
 
+def shown_none(kind: Kind, around: Surroundings) -> str | None:
+    """That a container was told to have no device, which matters only where it has none; None if it was not."""
+    contained = kind.driver_help.contained
+    if contained is None or around.container is None:
+        return None
+    # devices that the runtime gives by CDI come with `void`, too
+    value = around.variables.get(contained.chooses)
+    return f"{contained.chooses} is `{value}`" if value in contained.none else None
+
+
 def place(variable: str, around: Surroundings) -> str:
     """Where a start-up file sets the variable, as a comment behind a command."""
     places = around.set_in.get(variable, ())

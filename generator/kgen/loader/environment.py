@@ -80,7 +80,7 @@ def opened(
     """
     own = _own(prefix, site, known)
     found: dict[tuple[str, str | None], OpenedLibrary] = {}
-    for framework in _rows()["framework"]:
+    for framework in rows()["framework"]:
         files = _matching(site, framework["files"])
         if files:
             process, by_name = _imported(framework, files, site, own, Process(rules, interpreter))
@@ -102,7 +102,7 @@ def _imported(
     for name in own:
         if stem_of(name) in framework["opens"]:
             process.open_name(name, files[-1])
-    for library in _rows()["library"]:
+    for library in rows()["library"]:
         _open_parts(process, library)
     return process, by_name
 
@@ -220,5 +220,6 @@ def _in_folder(folder: Path, known: Mapping[str, Carried]) -> Iterator[tuple[str
 
 
 @functools.cache
-def _rows() -> Mapping[str, Sequence[Mapping[str, Any]]]:
+def rows() -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """What `opened.toml` says, by its tables."""
     return tomli.loads((Path(__file__).parent / "opened.toml").read_text(encoding="utf-8"))

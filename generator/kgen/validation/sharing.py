@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from kgen.accelerators import Gpu
+from kgen.validation import showing
 
 _TICK = 0.1
 """Seconds between two looks whether to give up."""
@@ -36,6 +37,7 @@ def seats(
     shown: Mapping[str, str],
     devices: Sequence[Gpu],
     refusing: Collection[str] = (),
+    begin: Sequence[str] = (),
 ) -> tuple[Seat, ...]:
     """The devices that this process may give to others, each with what gives it.
 
@@ -46,12 +48,17 @@ def seats(
         devices: the devices of this machine.
         refusing: the names of devices that refuse another process. They are left out, unless all do: then nobody can
             tell better than the framework what is wrong.
+        begin: what the names of devices begin with; nothing where they have numbers alone.
     """
     held = next((name for name in variables if name in shown), None)
     if held is None:
         every = [_named(variables, number, one) for number, one in enumerate(devices)]
     else:
         names = [name for one in shown[held].split(",") if (name := one.strip())]
+        found = showing.shown(shown[held], devices, begin) if devices else None
+        # what stands behind the end of the list is not this process's to give; of one that shows nothing the framework
+        # says best what is wrong, and the GPU around instances goes by a name that is none of theirs
+        names = names if found is None else names[: len(found.places) or 1]
         every = [Seat(_place(name, devices), {held: name}) for name in names]
     free = [one for one in every if not _refuses(one, devices, refusing)]
     return tuple(free or every)

@@ -28,6 +28,8 @@ class Variable(NamedTuple):
         without: it concerns no environment that has one of these.
         kinds: it concerns environments that compute on one of these kinds of device; none if it concerns all.
         gpu: whether it concerns environments for a GPU only.
+        numbered: whether the first group of its pattern is the number of a device: to the doctor it is something only
+            where a process sees no device of that number.
         why: the doctor's reason.
         hint: what to do about it; empty where it is to be unset.
     """
@@ -42,12 +44,19 @@ class Variable(NamedTuple):
     without: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     gpu: bool = False
+    numbered: bool = False
     why: str = ""
     hint: str = ""
 
     def fits(self, variables: Mapping[str, str]) -> bool:
         """Whether it is set to such a value."""
         return self.name in variables and re.fullmatch(self.pattern, variables[self.name]) is not None
+
+    def number(self, variables: Mapping[str, str]) -> int:
+        """The number of a device in its value, which must fit."""
+        match = re.fullmatch(self.pattern, variables[self.name])
+        assert match is not None  # noqa: S101 - it fits
+        return int(match[1])
 
     def concerns(self, packages: Collection[str], kind: str) -> bool:
         """Whether it means something to an environment with these packages that computes on this kind of device."""

@@ -24,7 +24,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
             f"{contained.variable} is `{around.variables[contained.variable]}`, without `{contained.compute}`",
             f"the environment of this container ({around.container})",
             "the container has the GPU and not the libraries that compute on it",
-            f"start the container with {contained.variable}={contained.compute},utility",
+            f"start the container with {contained.variable}={contained.compute},{contained.ask}",
         )
 
 

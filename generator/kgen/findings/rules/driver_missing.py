@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import kind_of, newer_driver
+from kgen.findings.wording import kind_of, newer_driver, shown_none
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:
@@ -16,6 +16,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
         if (
             here.found
             or here.note is not None
+            or facts.unasked(kind)
             or around.driver_elsewhere is not None
             or (around.gpu_vendors is not None and says.vendor not in around.gpu_vendors)
         ):
@@ -27,6 +28,8 @@ def _examine(facts: Facts) -> Iterator[Finding]:
             assert around.container is not None  # noqa: S101 - it is contained
             what = f"the container was started without a GPU: {kind.maker}'s driver is not in it"
             where, fix = f"{says.interface}, in a container ({around.container})", says.containers[around.container]
+            if (given := shown_none(kind, around)) is not None:
+                what += f", and {given}"
         else:
             what = f"there is {kind.device}, and no driver for it"
             if says.other_module and says.other_module in around.modules:

@@ -13,14 +13,20 @@ def _examine(facts: Facts) -> Iterator[Finding]:
         kind = kind_of(one.lock)
         here, says = facts.machine.of(kind.name), kind.driver_help
         note = here.note
+        held = says.other_module and says.other_module in facts.around.modules
         if note is not None and not here.two_versions:
             yield Finding(
                 "fault",
                 (one.lock.environment,),
-                f"{kind.maker}'s driver does not answer: {note}",
+                f"{kind.maker}'s driver {'answers in part' if here.gpus else 'does not answer'}: {note}"
+                + (f"; the module `{says.other_module}` holds the GPU" if held else ""),
                 says.interface,
-                "no framework will see the GPU",
-                says.status,
+                "no framework will see what does not answer, and some do not start at all"
+                if here.gpus
+                else "no framework will see the GPU",
+                f"grep -r {says.other_module} /etc/modprobe.d   # the maker's packages turn it off there: sudo reboot"
+                if held
+                else says.status,
             )
 
 
@@ -29,8 +35,10 @@ RULE = Rule(
     title="The driver is there and does not answer",
     about=(
         "NVML, or the kernel's interface of another maker, is there and fails. No framework sees the GPU "
-        "until it answers."
+        "until it answers. A GPU that was lost while others work is reported with what the driver says of it. "
+        "Where another module of the kernel (nouveau) was loaded first, it holds the GPU until the "
+        "machine is restarted."
     ),
-    fixing=("Ask the maker's own tool, which prints the reason."),
+    fixing=("Ask the maker's own tool, which prints the reason. Restart the machine where nouveau holds the GPU."),
     examine=_examine,
 )

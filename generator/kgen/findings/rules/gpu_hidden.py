@@ -1,58 +1,87 @@
-"""A variable hides every GPU."""
+"""A variable hides GPUs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kgen import accelerators
 from kgen.findings.shape import Facts, Finding, Rule
+from kgen.findings.showing import divided
 from kgen.findings.wording import PROCESS, place
 from kgen.validation import variables
+from kgen.validation.showing import Shown, shown
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:
     for kind, row in facts.matrix.accelerators.items():
         concerned = tuple(one.lock.environment for one in facts.examined if one.lock.computes_on.kind == kind)
-        for name in row.hiding if concerned else ():
-            absent = _absent(name, kind, facts)
-            if absent is not None:
-                yield Finding(
-                    "fault",
-                    concerned,
-                    f"{name}={facts.around.variables[name]} begins with GPU {absent}, and the numbers here end with"
-                    f" {len(facts.machine.of(kind).gpus) - 1}",
-                    PROCESS,
-                    "the devices before the first that is not there are shown, and there is none before it",
-                    f"unset {name}" + place(name, facts.around),
-                )
-        for variable in (one for name in row.hiding for one in variables.of(name)) if concerned else ():
-            if variable.fits(facts.around.variables):
-                yield Finding(
-                    "fault",
-                    concerned,
-                    variable.says.format(facts.around.variables[variable.name]),
-                    PROCESS,
-                    "the frameworks will train on the CPU without a word",
-                    f"unset {variable.name}" + place(variable.name, facts.around),
-                )
+        if concerned:
+            yield from _of_kind(facts, kind, concerned, tuple(reversed(row.hiding)))
 
 
-def _absent(name: str, kind: str, facts: Facts) -> int | None:
-    """The number of a device that a variable names first, where this machine has no such; None otherwise."""
-    first = facts.around.variables.get(name, "").partition(",")[0].strip()
-    devices = facts.machine.of(kind).gpus
-    # the instances of a divided GPU have numbers too
-    divided = any(one.partitions is not None for one in facts.conditions.get(kind, ()))
-    return int(first) if devices and not divided and first.isdecimal() and int(first) >= len(devices) else None
+def _of_kind(facts: Facts, kind: str, concerned: tuple[str, ...], names: tuple[str, ...]) -> Iterator[Finding]:
+    """What hides devices of a kind; a variable chooses among those that the ones before it leave."""
+    set_here, around = facts.around.variables, divided(facts, kind)
+    devices, begin = facts.machine.of(kind).gpus, accelerators.kind(kind).driver_help.names_begin
+    for name in (one for one in names if one in set_here):
+        fix = f"unset {name}" + place(name, facts.around)
+        row = next((one for one in variables.of(name) if one.fits(set_here)), None)
+        found = shown(set_here[name], devices, begin, around) if devices and row is None else None
+        if row is not None:
+            what, why = row.says.format(set_here[name]), "the frameworks will train on the CPU without a word"
+            yield Finding("fault", concerned, what, PROCESS, why, fix)
+        elif found is not None and not found.places:
+            what = f"{name}={set_here[name]} {_nothing(found, len(devices))}"
+            why = (
+                "the frameworks will train on the CPU without a word"
+                if found.twice
+                else "the devices before the first that is not there are shown, and there is none before it"
+            )
+            yield Finding("fault", concerned, what, PROCESS, why, fix)
+        elif found is not None and (left := _left(found, devices, begin, around)):
+            what = f"{name}={set_here[name]} shows {len(found.places)} of the GPUs that it names, and not {left}"
+            why = f"the list ends before {found.rest[0] or 'an empty entry'}, which {_is_none(found)}"
+            yield Finding("note", concerned, what, PROCESS, why, fix)
+        if row is not None or (found is not None and not found.places):
+            return
+        if found is not None and not around:
+            devices = tuple(devices[at] for at in found.places)
+
+
+def _nothing(found: Shown, count: int) -> str:
+    """Why a list shows nothing."""
+    if found.twice:
+        return "names a device twice, which hides every GPU"
+    first = found.rest[0]
+    if first.isdecimal():
+        return f"begins with GPU {first}, and the numbers here end with {count - 1}"
+    return f"begins with {first}, which {_is_none(found)}"
+
+
+def _is_none(found: Shown) -> str:
+    return "begins the names of several GPUs here" if found.several else "is no GPU of this machine"
+
+
+def _left(found: Shown, devices: tuple[accelerators.Gpu, ...], begin: tuple[str, ...], around: tuple[str, ...]) -> str:
+    """What a list names from its end on, and somebody meant: neither that end itself, as -1, nor what it shows."""
+    left = []
+    for entry in found.rest:
+        one = shown(entry, devices, begin, around) if entry and not entry.startswith("-") else None
+        if one is not None and not set(one.places) & set(found.places):
+            left.append(entry)
+    return ", ".join(left)
 
 
 RULE = Rule(
     rank=60,
-    title="A variable hides every GPU",
+    title="A variable hides GPUs",
     about=(
         "CUDA_VISIBLE_DEVICES, HIP_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES and their like choose the "
-        "devices of a process. The list ends with the first entry that is no device: an empty one, -1, a word, or the "
-        "number of a GPU that this machine does not have hides all of them."
+        "devices of a process. The list ends with the first entry that is no device: an empty one, -1, a word, the "
+        "number or the name of a GPU that this machine does not have, or what begins the names of several. As the "
+        "first entry that hides all of them; later on, what stands behind it. A device that is named twice hides all, "
+        "too."
     ),
-    fixing=("Unset the variable, or name a device in it."),
+    fixing=("Unset the variable, or name devices of this machine in it."),
     examine=_examine,
 )

@@ -13,7 +13,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
     for one in facts.accelerated:
         kind = kind_of(one.lock)
         says, here = kind.driver_help, facts.machine.of(kind.name)
-        if facts.around.driver_elsewhere is not None:
+        if facts.around.driver_elsewhere is not None or facts.unasked(kind):
             continue
         unknown = vendors is None and facts.around.container not in says.containers
         if not here.found and here.note is None and (unknown or (vendors is not None and says.vendor not in vendors)):

@@ -31,14 +31,17 @@ def _examine(facts: Facts) -> Iterator[Finding]:
                 "compilers write there what they make of a step, and fail",
                 f"du -xah {shlex.quote(scratch.folder)} | sort -h | tail   # or: export TMPDIR=/a/larger/disk",
             )
-        elif not scratch.executable and _ELSEWHERE not in facts.around.variables and by_torch:
+        elif not scratch.executable and by_torch:
+            # a validation has caches of its own there, whatever the variable says
             yield Finding(
-                "fault",
+                "note" if _ELSEWHERE in facts.around.variables else "fault",
                 (one.lock.environment,),
                 "no library may be loaded from the folder for temporary files",
                 f"{scratch.folder}, mounted noexec",
-                "PyTorch's compiler loads from there what it has compiled: `failed to map segment from shared object`",
-                f"export {_ELSEWHERE}=$HOME/.cache/torchinductor",
+                "`kgen validate` has PyTorch's compiler load from there what it has compiled"
+                if _ELSEWHERE in facts.around.variables
+                else "PyTorch's compiler loads what it compiles from there: `failed to map segment from shared object`",
+                "mkdir -p ~/.cache/tmp && export TMPDIR=~/.cache/tmp   # or a folder on any disk without noexec",
             )
 
 
@@ -48,8 +51,9 @@ RULE = Rule(
     about=(
         "What frameworks make of a training step is written to the folder for temporary files: TMPDIR, or /tmp. A full "
         "one fails every framework that compiles. From one that is mounted `noexec` nothing can be loaded, and "
-        "PyTorch's compiler, which builds libraries there, fails."
+        "PyTorch's compiler, which builds libraries there, fails. TORCHINDUCTOR_CACHE_DIR gives it another place, but "
+        "not in `kgen validate`, whose caches are its own: it needs TMPDIR."
     ),
-    fixing=("Give TMPDIR, or PyTorch's TORCHINDUCTOR_CACHE_DIR, a folder on another disk."),
+    fixing=("Give TMPDIR a folder on another disk: PyTorch's compiler and `kgen validate` both go there."),
     examine=_examine,
 )

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kgen.findings.shape import Facts, Finding, Rule
+from kgen.findings.showing import visible
 from kgen.findings.wording import PROCESS, place
 from kgen.validation import variables
+
+_MANY = 10**6
+"""More devices than there are numbers for, where there is no telling. That no device is visible is another finding."""
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:
@@ -17,6 +21,8 @@ def _examine(facts: Facts) -> Iterator[Finding]:
         for one in facts.examined:
             # an environment that is entered sets this itself
             entered = one.lock.variables.get(row.name)
+            if row.numbered and row.number(around.variables) < (visible(facts, one.lock.computes_on.kind) or _MANY):
+                continue
             if entered is None and row.concerns({*one.lock.packages, *one.lock.versions}, one.lock.computes_on.kind):
                 yield Finding(
                     row.doctor,

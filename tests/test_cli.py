@@ -318,6 +318,15 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
         "`kgen lock`: unknown option `--no-portable`\n\n"
         "hint: did you mean `kgen lock --portable`?\nhint: kgen lock --help"
     ),
+    ("add", "-r", "more.txt"): (
+        "`kgen add`: unknown option `-r`\n\nhint: did you mean `kgen lock -r more.txt`?\nhint: kgen add --help"
+    ),
+    ("update", "--extra", "dev"): (
+        "`kgen update`: unknown option `--extra`\n\n"
+        "hint: did you mean `kgen lock --extra dev`?\nhint: kgen update --help"
+    ),
+    ("add", "six", "--python", "3.12"): "`kgen add`: unknown option `--python`\n\nhint: kgen add --help",
+    ("add", "--python"): "`kgen add`: unknown option `--python`\n\nhint: kgen add --help",
     ("run",): (
         "`kgen run` needs ENV: a locked environment, or its backend where that is locked once\n\n"
         "hint: kgen run numpy-cpu -- python\nhint: kgen run --help"

@@ -11,6 +11,8 @@ import pytest
 from tests.command import Kgen, Result
 
 from kgen import lockfiles
+from kgen.actions.diff import Difference
+from kgen.cli.diff import _size
 
 REFERENCE = Path(__file__).parents[1] / "locks"
 LOCK = "pylock.linux-64.toml"
@@ -167,3 +169,9 @@ def test_no_such_revision(kgen: Kgen, repository: Path) -> None:
 def test_no_lock(kgen: Kgen, repository: Path) -> None:
     (repository / "locks/numpy-cpu" / LOCK).write_text("mine = true\n")
     assert kgen("diff", "HEAD").status == 2
+
+
+def test_sizes_that_read_alike_are_not_shown() -> None:
+    one = Difference("numpy-cpu", "changed", (), (152_000_000, 152_000_900))
+    assert _size(one) is None
+    assert _size(one._replace(sizes=(152_000_000, 163_000_000))) == "download 152 MB -> 163 MB"

@@ -124,7 +124,23 @@ class TestExport:
                     "hint: kgen export requirements jax-cpu\n"
                 ),
             ),
-            (("modulefile",), "unknown format `modulefile`\n\nhint: known are {}\n"),
+            *(
+                (
+                    (name,),
+                    (
+                        f"`{name}` is no format that is exported\n\n"
+                        "hint: docs/how-to/testing.md has a noxfile.py and a tox.ini to copy\n"
+                    ),
+                )
+                for name in ("nox", "tox")
+            ),
+            (
+                ("modulefile",),
+                (
+                    "`modulefile` is no format that is exported\n\nhint: docs/how-to/slurm.md has what jobs on a"
+                    " cluster run; `kgen activate ENV` is what a shell evaluates\n"
+                ),
+            ),
             (("nixx",), "unknown format `nixx`\n\nhint: did you mean `nix`?\n"),
             (("zip",), "unknown format `zip`\n\nhint: known are {}\n"),
         ],

@@ -110,6 +110,26 @@ def test_a_child_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> No
     assert not _alive(_pid_in(child))
 
 
+REAPS_NO_ORPHANS = """
+import ctypes, sys, time
+from kgen.errors import TimedOut
+from kgen.process import run
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER: orphans are this process's
+begun = time.monotonic()
+try:
+    run([sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '60'])"], timeout=1)
+except TimedOut:
+    print(time.monotonic() - begun)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers")
+def test_orphans_that_nobody_reaps_are_not_waited_for() -> None:
+    """As in a container whose first process is a program like any other."""
+    done = subprocess.run([sys.executable, "-c", REAPS_NO_ORPHANS], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 2.5  # the time, without the grace of two seconds
+
+
 def test_ctrl_c_leaves_no_child(tmp_path: Path) -> None:
     child = tmp_path / "pid"
     script = f"from kgen.process import run; import sys; run([sys.executable, '-c', {SLEEPER!r}, {str(child)!r}])"

@@ -42,7 +42,9 @@ def locked(kgen: Kgen, environment: str = "numpy-cpu") -> dict[str, str]:
 def test_add_and_remove(prepared: Kgen) -> None:
     done = prepared("add", "h5py<999")
     assert done.status == 0, done.stderr
-    assert done.stderr.endswith("kgen.toml requires h5py<999\n")
+    requires, blank, following = done.stderr.splitlines()[-3:]
+    assert (requires, blank) == ("kgen.toml requires h5py<999", "")
+    assert following.startswith("next: commit locks/")
     assert settings(prepared) == f'{HEAD}dependencies = ["h5py<999"]\n'
     assert tomli.loads((prepared.folder / "locks/numpy-cpu/pylock.linux-64.toml").read_text())["tool"]["kgen"][
         "dependencies"
@@ -52,6 +54,41 @@ def test_add_and_remove(prepared: Kgen) -> None:
     assert gone.status == 0, gone.stderr
     assert settings(prepared) == f"{HEAD}dependencies = []\n"
     assert prepared("check").status == 0
+
+
+OF_FOLDER = "a path begins at {}, the project's folder"
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "meant"),
+    [
+        (("rich@latest", "six"), "no such folder; what follows `@` is a place, and no version", "kgen add rich six"),
+        (("rich @ 13.9",), "no such folder; what follows `@` is a place, and no version", "kgen add rich==13.9"),
+        (("x[a]@v1.2rc1", "--backend", "numpy"), "and no version", "kgen add 'x[a]==1.2rc1' --backend numpy"),
+        (("own@libs/own",), "libs/own, and there is no such folder\n", OF_FOLDER),
+        (("own@own.whl",), "own.whl, and there is no such file\n", OF_FOLDER),
+        (("rich@latest", "own@own"), "and no version", OF_FOLDER),
+    ],
+)
+def test_a_place_that_is_not_there(prepared: Kgen, words: tuple[str, ...], said: str, meant: str) -> None:
+    for more in ((), ("--no-lock",)):
+        done = prepared("add", *words, *more)
+        assert done.status == 2
+        assert said in done.stderr
+        assert done.stderr.endswith(f"\n\nhint: {meant.format('[TEMP]/project')}\n")
+        assert settings(prepared) == HEAD
+
+
+def test_a_folder_called_like_a_version(prepared: Kgen) -> None:
+    (prepared.folder / "13.9").mkdir()
+    assert prepared("add", "rich@13.9", "--no-lock").status == 0
+    assert settings(prepared) == f'{HEAD}dependencies = ["rich @ 13.9"]\n'
+
+
+def test_a_version_in_the_place_of_a_place(kgen: Kgen) -> None:
+    done = kgen(*LOCK, "numpy", "--cpu", "--dependency", "rich@13.9")
+    assert done.status == 2
+    assert "and there is no such folder; a version of the index is `rich==13.9`\n" in done.stderr
 
 
 @pytest.mark.parametrize(("mark", "newline"), [(b"", b"\r\n"), (b"\xef\xbb\xbf", b"\n"), (b"\xef\xbb\xbf", b"\r\n")])
@@ -254,6 +291,40 @@ def test_update_list_and_status(prepared: Kgen) -> None:
     rows = json.loads(prepared("status", "--json").stdout)["environments"]
     found = {one["environment"]: one["lock"] for one in rows}
     assert found == {"numpy-cpu": "out of order", "jax-cpu": "missing"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (
+            ("--extra", "dev"),
+            (
+                'colorama; sys_platform == "win32", h5py, six; `extras = ["dev"]` in the settings, or `--extra dev`,'
+                " keeps what is of it"
+            ),
+        ),
+        (("--group", "test"), 'six; `groups = ["test"]` in the settings, or `--group test`, keeps what is of it'),
+        (
+            ("--extra", "dev", "--dependency", "rich<999"),
+            (
+                'colorama; sys_platform == "win32", h5py, rich<999, six; `extras = ["dev"]` in the settings, or'
+                " `--extra dev`, keeps what is of it; `kgen add 'rich<999'` keeps it"
+            ),
+        ),
+        (("--dependency", "h5py"), "h5py; `kgen add h5py` keeps it"),
+    ],
+    ids=" ".join,
+)
+def test_the_extra_that_is_no_longer_asked_for_is_named(prepared: Kgen, flags: tuple[str, ...], said: str) -> None:
+    (prepared.folder / "pyproject.toml").write_text(
+        '[project]\nname = "own"\nversion = "1"\ndependencies = ["absl-py"]\n'
+        "[project.optional-dependencies]\n"
+        'dev = ["six", "h5py", "colorama; sys_platform == \'win32\'"]\n'
+        'more = ["six", "h5py", "pytest"]\n'
+        '[dependency-groups]\ntest = ["six"]\n'
+    )
+    assert prepared("lock", *flags).status == 0
+    assert f"note: numpy-cpu: no longer asked for: {said}\n" in prepared("lock", "--dry-run").stderr
 
 
 def test_what_a_flag_asked_for_is_not_dropped_in_silence(kgen: Kgen) -> None:

@@ -262,6 +262,18 @@ OF_PLATFORM = tuple(name for name, one in FORMATS.items() if one.of_platform)
 """The formats that are of one platform."""
 
 
+_IN_THE_DOCS = MappingProxyType(
+    {
+        **dict.fromkeys(("nox", "tox", "pytest"), "docs/how-to/testing.md has a noxfile.py and a tox.ini to copy"),
+        **dict.fromkeys(
+            ("modulefile", "module", "modules", "lmod"),
+            "docs/how-to/slurm.md has what jobs on a cluster run; `kgen activate ENV` is what a shell evaluates",
+        ),
+    }
+)
+"""What is asked for as if it were a format, and where it is shown: one file serves all environments."""
+
+
 def export(
     root: Path,
     matrix: CompatibilityMatrix,
@@ -286,6 +298,9 @@ def export(
     chosen = FORMATS.get(format_name)
     if chosen is None:
         near = nearest(format_name, FORMATS, _ALIKE)
+        recipe = _IN_THE_DOCS.get(format_name.lower())
+        if recipe is not None:
+            raise UsageError(f"`{format_name}` is no format that is exported", hints=[recipe])
         raise UsageError(
             f"unknown format `{format_name}`",
             hints=[f"did you mean `{near}`?"] if near else [f"known are {', '.join(FORMATS)}"],

@@ -15,6 +15,7 @@ from kgen.actions import keep, standing
 from kgen.actions.lock_options import AS_USUAL, LockOptions
 from kgen.actions.plan import Plan
 from kgen.actions.pythons import required
+from kgen.actions.requirements import Part, parts_of
 from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
 from kgen.fields import BY_NAME
 from kgen.formats import interface, outcome
@@ -27,6 +28,7 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
+from kgen.settings import Settings
 from kgen.solver.keeping import keeping
 from kgen.solver.resolve import solve
 
@@ -152,7 +154,7 @@ def lock(
     if there:
         moving = [request for request in job.requests if request not in there]
         job = job._replace(requests=tuple(keeping(matrix, standing.beside(request, there)) for request in moving))
-    notes += _dropped(locks, job.requests)
+    notes += _dropped(locks, job.requests, planned.settings)
     if not options.dry_run:
         leftovers.sweep(locks.parent, locks, _envs(locks.parent))
     with contextlib.nullcontext() if options.dry_run else storage.exclusive(locks):
@@ -237,9 +239,9 @@ def _in_order(
     ]
 
 
-def _dropped(locks: Path, requests: Sequence[EnvironmentRequest]) -> Iterator[str]:
+def _dropped(locks: Path, requests: Sequence[EnvironmentRequest], settings: Settings) -> Iterator[str]:
     """What flags or former settings asked of the present locks, and this call does not ask for."""
-    gone: dict[tuple[str, ...], list[str]] = {}
+    gone: dict[tuple[Requirement, ...], list[str]] = {}
     for request in requests:
         try:
             path = locks / request.environment / lockfiles.filename(request.platform)
@@ -247,13 +249,30 @@ def _dropped(locks: Path, requests: Sequence[EnvironmentRequest]) -> Iterator[st
         except (OSError, KgenError, ValueError, KeyError):
             continue  # there is none, or who reads it for what it has says what is wrong with it
         asked = {one.name for one in (*request.dependencies, *request.requirements)}
-        lost = tuple(str(one) for one in made_for.dependencies if one.name not in asked)
+        lost = tuple(one for one in made_for.dependencies if one.name not in asked)
         if lost:
             gone.setdefault(lost, []).append(request.environment)
     for lost, names in gone.items():
         environments = ", ".join(dict.fromkeys(names))
-        keeps = f"`{shlex.join(['kgen', 'add', *lost])}` keeps {'it' if len(lost) == 1 else 'them'}"
-        yield f"{environments}: no longer asked for: {', '.join(lost)}; {keeps}"
+        parts = parts_of(settings, {one.name for one in lost})
+        ways = []
+        if parts:
+            flags = shlex.join(word for one in parts for word in (BY_NAME[one.field].flag or "", one.name))
+            ways.append(f"{_listed_in(parts)} in the settings, or `{flags}`, keeps what is of it")
+        rest = [str(one) for one in lost if not any(one.name in part.brings for part in parts)]
+        if rest:
+            ways.append(f"`{shlex.join(['kgen', 'add', *rest])}` keeps {'it' if len(rest) == 1 else 'them'}")
+        yield f"{environments}: no longer asked for: {', '.join(map(str, lost))}; {'; '.join(ways)}"
+
+
+def _listed_in(parts: Sequence[Part]) -> str:
+    """The settings that ask for parts of a project."""
+    named: dict[str, list[str]] = {}
+    for part in parts:
+        named.setdefault(part.field, []).append(part.name)
+    return " and ".join(
+        f"`{field} = [{', '.join(f'{chr(34)}{name}{chr(34)}' for name in names)}]`" for field, names in named.items()
+    )
 
 
 def _forms(planned: Plan, options: LockOptions) -> Iterator[Format]:

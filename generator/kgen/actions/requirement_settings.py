@@ -16,7 +16,7 @@ from kgen.actions.requirements import with_project
 from kgen.editable import SETUP_CFG
 from kgen.errors import ContradictionError, KgenError, SettingsError, UnknownNameError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.model import grammar
+from kgen.model import direct, grammar
 from kgen.model.requirement import Requirement, canonical_name
 from kgen.project import KGEN_TOML, PYPROJECT, locate
 from kgen.storage import write_file
@@ -93,6 +93,7 @@ def add(root: Path, matrix: CompatibilityMatrix, texts: Sequence[str], place: Pl
         SettingsError: the settings are wrong.
     """
     wanted = [_parsed(text, matrix) for text in texts]
+    _require_places(root, wanted, place)
 
     def change(rows: MutableMapping[str, Any]) -> tuple[str, ...]:
         array = rows.get(_DEPENDENCIES)
@@ -168,6 +169,35 @@ def _parsed(text: str, matrix: CompatibilityMatrix) -> Requirement:
             hints=[f"kgen lock {found.name}"],
         )
     return found
+
+
+def _require_places(root: Path, wanted: Sequence[Requirement], place: Place) -> None:
+    """See that what is to come from this machine is there, before the settings name it.
+
+    Raises:
+        UsageError: it is not; with the call that is meant, where the place is a version.
+    """
+    calls: list[str] = []
+    missing, versions = None, True
+    for one in wanted:
+        reference = direct.reference_of(one)
+        path = None if reference is None else reference.path(root)
+        if reference is None or path is None or path.exists():
+            calls.append(str(one))
+            continue
+        instead = direct.as_range(one, reference)
+        versions = versions and instead is not None
+        calls.append(instead or str(one))
+        if missing is None:
+            what = "file" if reference.kind is direct.Kind.FILE else "folder"
+            missing = f"`{one.name}` is to come from {grammar.printable(str(path))}, and there is no such {what}"
+            if instead is not None:
+                missing += "; what follows `@` is a place, and no version"
+    if missing is not None:
+        # a package of the same name on the index may be another one
+        begins = f"a path begins at {grammar.printable(str(root))}, the project's folder"
+        meant = f"kgen add {shlex.join(calls)}{place.words}" if versions else begins
+        raise UsageError(missing, hints=[meant])
 
 
 def _name_of(text: object) -> str | None:

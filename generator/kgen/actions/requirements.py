@@ -7,7 +7,7 @@ import functools
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from kgen.actions import setuptools_files
 from kgen.actions.pythons import poetry_range
 from kgen.actions.setuptools_files import SetuptoolsRequirements
 from kgen.editable import SETUP_CFG, SETUPTOOLS_MODULE, ProjectBuild, finds_packages, project_build, setup_cfg
-from kgen.errors import SettingsError, UsageError
+from kgen.errors import KgenError, SettingsError, UsageError
 from kgen.model import direct, grammar
 from kgen.model.direct import DirectReference
 from kgen.model.lockfile import Lockfile
@@ -81,6 +81,54 @@ def with_project(settings: Settings) -> Settings:
         hints = [f"edit {reader.faulty}", "kgen lock --no-project"] if reader.faulty else reader.where_to_edit()
         raise SettingsError("\n".join(map(grammar.printable, reader.faults)), hints=hints)
     return found
+
+
+class Part(NamedTuple):
+    """A part of a project that is locked where it is asked for.
+
+    Attributes:
+        field: the field of the settings that asks for it, `extras` or `groups`.
+        name: its name.
+        brings: the packages that it requires, and nothing else that is asked for does.
+    """
+
+    field: str
+    name: str
+    brings: frozenset[str]
+
+
+def parts_of(settings: Settings, names: Collection[str]) -> tuple[Part, ...]:
+    """The extras and groups of a project, not asked for, that are the reason for some packages; the largest first.
+
+    Args:
+        settings: the settings, with what the project requires.
+        names: the packages.
+    """
+    if not settings.project:
+        return ()
+    data = _pyproject(settings.root)
+    extras = {*_table(data, "project", "optional-dependencies")}
+    with contextlib.suppress(ValueError):  # what is wrong with them is reported where they are asked for
+        extras |= {*setuptools_files.declared(settings.root, data).extras}
+    asked = {"extras": settings.extras, "groups": settings.groups}
+    found: list[Part] = []
+    without = {one.name for one in settings.required.dependencies}
+    for field, known in (("extras", extras), ("groups", _table(data, "dependency-groups"))):
+        for name in sorted(set(map(canonical_name, known)) - {*asked[field]}):
+            with contextlib.suppress(KgenError):  # one that is asked for is reported
+                wider = (*asked[field], name)
+                other = settings._replace(extras=wider) if field == "extras" else settings._replace(groups=wider)
+                more = with_project(other).required.dependencies
+                own = [one for one in more if one.name not in without]
+                # one with a marker may be for another machine
+                if {one.name for one in own if one.marker is None} <= {*names}:
+                    found.append(Part(field, name, frozenset(one.name for one in own if one.name in names)))
+    parts, left = [], {*names}
+    for part in sorted(found, key=lambda one: -len(one.brings)):
+        if part.brings & left:
+            parts.append(part)
+            left -= part.brings
+    return tuple(parts)
 
 
 def unnamed_trees(settings: Settings, lock: Lockfile) -> Iterator[str]:
@@ -240,20 +288,20 @@ class _Reader:
             if reference is None:
                 return one
             reference = direct.within(reference, root, root, self._repository)
-            self._require_place(one.name, reference)
+            self._require_place(one, reference)
         except ValueError as error:
             self.faulty = self.faulty or (PYPROJECT if one.url is None else None)
             self.faults.append(f"`{one.name}`: {error}" if f"`{one.name}`" not in str(error) else str(error))
             return one
         return direct.placed(one, reference)
 
-    def _require_place(self, name: str, reference: DirectReference) -> None:
+    def _require_place(self, one: Requirement, reference: DirectReference) -> None:
         """See that a place is there, and one that may be a dependency.
 
         Raises:
             ValueError: it is not.
         """
-        path = reference.path(self.settings.root)
+        name, path = one.name, reference.path(self.settings.root)
         if path is None:
             return
         replay.looked(path)
@@ -268,7 +316,9 @@ class _Reader:
                 )
             raise ValueError(f"`{name}` is the project itself, which `kgen sync` installs by itself")
         if not path.is_dir():
-            raise ValueError(f"`{name}` is to come from {path}, and there is no such folder")
+            instead = direct.as_range(one, reference)
+            meant = "" if instead is None else f"; a version of the index is `{instead}`"
+            raise ValueError(f"`{name}` is to come from {path}, and there is no such folder{meant}")
         if not reference.is_path and not self.settings.outside_folders:
             raise ValueError(
                 f"`{name}` is to come from {path}, outside of the repository, where others do not have it;"

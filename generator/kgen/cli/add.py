@@ -7,6 +7,7 @@ __command__ = {
     "rank": 4,
     "purpose": "add packages to the settings, and lock",
     "example": "kgen add optax --backend jax",
+    "options_by": "lock",
 }
 
 import shlex

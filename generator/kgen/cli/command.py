@@ -69,10 +69,15 @@ class _Text:
             # what a shell would complete it to is a call that works
             example = next((one.value for one in self.shell_complete(ctx, "")), None)
             program = " -- python" if isinstance(ctx.command, _Shared) and ctx.command.runs_a_program else ""
+            first = []
+            if example is not None:
+                first = [f"{ctx.command_path} {shlex.quote(example)}{program}"]
+            elif self.metavar == "ENV":
+                first = ["kgen lock"]  # without a lock there is nothing to be named
             raise UsageError(
                 f"`{ctx.command_path}` needs {self.metavar}: {self.help}",
                 hints=[
-                    *([] if example is None else [f"{ctx.command_path} {shlex.quote(example)}{program}"]),
+                    *first,
                     f"{ctx.command_path} --help",
                 ],
             )
@@ -189,7 +194,7 @@ class _Shared:
             return self._with_program_by(ctx, fault, words[:place], [*([given] if given else []), *words[place + 1 :]])
         meant = self._with_environment(ctx, name, words) or self._with_known_options(ctx, name, words)
         if meant is None:
-            return fault
+            return self._with_options_by(ctx, fault, words)
         call = shlex.join([*ctx.command_path.split(), *meant])
         return UsageError(fault.message, hints=[f"did you mean `{call}`?", *fault.hints])
 
@@ -208,6 +213,22 @@ class _Shared:
         except UsageError:
             return fault
         return UsageError(fault.message, hints=[f"kgen {shlex.join(call)}", *fault.hints])
+
+    def _with_options_by(self, ctx: Context, fault: UsageError, words: Sequence[str]) -> UsageError:
+        """The same error, with the call of the command that has such options, where that call is one."""
+        if not self.declaration.options_by or any(not one.startswith("-") for one in words[:1]):
+            return fault
+        call = [self.declaration.options_by, *words]
+        group = ctx.find_root().command
+        assert isinstance(group, Group)  # noqa: S101 - kgen itself
+        try:
+            found = context_of(group, call)
+        except UsageError:
+            return fault
+        # a word of its own is something else to that command
+        if any(found.params.get(one.name or "") for one in found.command.params if isinstance(one, TyperArgument)):
+            return fault
+        return UsageError(fault.message, hints=[f"did you mean `kgen {shlex.join(call)}`?", *fault.hints])
 
     def _with_environment(self, ctx: Context, name: str, words: Sequence[str]) -> list[str] | None:
         """The words with the environment as an argument, where an option has it as in other tools."""

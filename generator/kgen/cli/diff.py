@@ -69,7 +69,7 @@ def _size(one: Difference) -> str | None:
     before, after = (None if size is None else size_text(size) for size in one.sizes)
     if one.state != "changed":
         return f"download {after or before or '?'}"
-    return None if one.sizes[0] == one.sizes[1] else f"download {before or '?'} -> {after or '?'}"
+    return None if before == after else f"download {before or '?'} -> {after or '?'}"
 
 
 def _words(change: Change) -> str:

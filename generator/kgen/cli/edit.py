@@ -40,13 +40,11 @@ def apply(edit: Edit, said: Callable[[Edit], str], *, no_lock: bool) -> ExitStat
         console.say("\nnext: kgen lock")
         return ExitStatus.DONE
     try:
-        status = lock_and_tell(RequestFlags(), LockOptions(together=True))
+        status = lock_and_tell(RequestFlags(), LockOptions(together=True), done=said(edit))
     except (KgenError, KeyboardInterrupt):
         edit.undo()
         raise
     if status is not ExitStatus.DONE:
         edit.undo()
         console.say(f"{edit.path.name} is as it was, and so are the locks")
-        return status
-    console.say(said(edit))
     return status

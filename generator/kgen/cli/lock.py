@@ -94,13 +94,16 @@ def run(
     return lock_and_tell(asked, options, json=json)
 
 
-def lock_and_tell(asked: RequestFlags, options: LockOptions, *, json: bool = False) -> ExitStatus:
+def lock_and_tell(
+    asked: RequestFlags, options: LockOptions, *, json: bool = False, done: str | None = None
+) -> ExitStatus:
     """Lock what a call asks for, and print what became of it.
 
     Args:
         asked: what was typed.
         options: how.
         json: whether the result is printed as data.
+        done: what was done besides, to be said before what comes next; nothing where not all could be locked.
 
     Raises:
         KgenError: nothing could be begun.
@@ -111,14 +114,14 @@ def lock_and_tell(asked: RequestFlags, options: LockOptions, *, json: bool = Fal
     there = all_standing(matrix, drafted, options)
     if there is not None:
         replay.settle()
-        return _tell_standing(there, drafted, dry_run=options.dry_run)
+        return _tell_standing(there, drafted, dry_run=options.dry_run, done=done)
     replay.forget()
     from kgen.cli import locking  # noqa: PLC0415 - to print what is locked takes no solver
 
-    return locking.lock_and_tell(matrix, plan.complete(drafted, matrix), options, json=json)
+    return locking.lock_and_tell(matrix, plan.complete(drafted, matrix), options, json=json, done=done)
 
 
-def _tell_standing(there: Sequence[Outcome[Locked]], drafted: Draft, *, dry_run: bool) -> ExitStatus:
+def _tell_standing(there: Sequence[Outcome[Locked]], drafted: Draft, *, dry_run: bool, done: str | None) -> ExitStatus:
     """Print that all that is asked for is locked already."""
     for note in drafted.notes:
         console.say(f"note: {note}")
@@ -126,17 +129,20 @@ def _tell_standing(there: Sequence[Outcome[Locked]], drafted: Draft, *, dry_run:
     console.result(outcomes.table(there, written))
     outcomes.tell(there, CommandForm(lock_command), standing=True, portable=drafted.settings.portable)
     if not dry_run:
-        tell_next([one.request for one in there], new_flake=False)
+        tell_next([one.request for one in there], new_flake=False, done=done)
     return ExitStatus.DONE
 
 
-def tell_next(requests: Sequence[EnvironmentRequest], *, new_flake: bool) -> None:
+def tell_next(requests: Sequence[EnvironmentRequest], *, new_flake: bool, done: str | None) -> None:
     """Say what comes after locking.
 
     Args:
         requests: what was locked.
         new_flake: whether a `flake.nix` was written.
+        done: what was done besides locking; None for nothing.
     """
+    if done is not None:
+        console.say(done)
     here = next((request.environment for request in requests if request.platform == host.subdir()), None)
     console.say(
         f"\nnext: commit locks/{f' and {flake.NAME} (for `nix develop`)' if new_flake else ''}"

@@ -21,7 +21,7 @@ from kgen.model.request import EnvironmentRequest
 
 
 def lock_and_tell(
-    matrix: CompatibilityMatrix, planned: Plan, options: LockOptions, *, json: bool = False
+    matrix: CompatibilityMatrix, planned: Plan, options: LockOptions, *, json: bool = False, done: str | None = None
 ) -> ExitStatus:
     """Lock what is planned, and print what became of it.
 
@@ -30,6 +30,7 @@ def lock_and_tell(
         planned: the plan.
         options: how.
         json: whether the result is printed as data.
+        done: what was done besides, to be said before what comes next; nothing where not all could be locked.
 
     Raises:
         KgenError: nothing could be begun.
@@ -41,7 +42,7 @@ def lock_and_tell(
 
     # for a wrong call, print only what is wrong with it
     result = lock(matrix, planned, options, _progress, accepted=say_choices)
-    _tell(matrix, planned, result, options, json=json)
+    _tell(matrix, planned, result, options, json=json, done=done)
     return result.status
 
 
@@ -68,7 +69,15 @@ def _emit_flake(matrix: CompatibilityMatrix, planned: Plan) -> bool:
 # -- telling -----------------------------------------------------------------------------------------------------------
 
 
-def _tell(matrix: CompatibilityMatrix, planned: Plan, result: LockResult, options: LockOptions, *, json: bool) -> None:
+def _tell(
+    matrix: CompatibilityMatrix,
+    planned: Plan,
+    result: LockResult,
+    options: LockOptions,
+    *,
+    json: bool,
+    done: str | None,
+) -> None:
     locked = [outcome for outcome in result.outcomes if outcome.lock is not None]
     if any(outcome.form.is_default for outcome in locked):
         for note in result.notes:
@@ -83,7 +92,7 @@ def _tell(matrix: CompatibilityMatrix, planned: Plan, result: LockResult, option
     _tell_newer(matrix, result)
     if len(locked) == len(result.outcomes) and not options.dry_run and not json:
         _tell_absent(matrix, [outcome.request for outcome in locked if not outcome.form.brings_python])
-        tell_next([outcome.request for outcome in locked], new_flake=new_flake)
+        tell_next([outcome.request for outcome in locked], new_flake=new_flake, done=done)
 
 
 def _tell_absent(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) -> None:

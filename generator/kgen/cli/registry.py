@@ -38,6 +38,8 @@ class Declaration(NamedTuple):
         program: what is typed where all that follows `--` is the call of another program, which the context then has:
             `-- COMMAND ...`, in brackets where it may be left out; empty for none.
         program_by: the command that runs a program where this one does not; empty for none.
+        options_by: the command that has options which are tried here: those with which nothing else is named; empty for
+            none.
         leftover: the option that a word too many is meant for, as a rule; empty for none.
         elsewhere: what other tools call it, for people who type that.
     """
@@ -50,6 +52,7 @@ class Declaration(NamedTuple):
     passes_on: bool = False
     program: str = ""
     program_by: str = ""
+    options_by: str = ""
     leftover: str = ""
     elsewhere: tuple[str, ...] = ()
 

@@ -7,6 +7,7 @@ __command__ = {
     "rank": 6,
     "purpose": "take the newest versions of some packages, or of all, into the locks",
     "example": "kgen update optax",
+    "options_by": "lock",
     "elsewhere": ("upgrade",),
 }
 

@@ -151,6 +151,28 @@ def _git(location: str, facts: dict[str, str]) -> DirectReference:
     return DirectReference(Kind.GIT, location, revision, subdirectory)
 
 
+_VERSION = r"v?(?P<version>[0-9]+(?:\.[0-9]+)*(?:[-_.]?(?:a|b|rc|post|dev)[0-9]+)*)"
+_NEWEST = ("latest", "newest", "stable", "current")
+
+
+def as_range(requirement: Requirement, reference: DirectReference) -> str | None:
+    """The requirement on the index that is meant by one such as `rich@latest` or `rich@13.9`, as other tools write it.
+
+    Args:
+        requirement: one that names a place.
+        reference: its place, which is not there.
+
+    Returns:
+        The requirement; None where the place is no version.
+    """
+    if reference.kind is not Kind.FOLDER or not reference.is_path:
+        return None
+    version = re.fullmatch(_VERSION, reference.location)
+    if version is not None:
+        return f"{requirement.head}=={version['version']}"
+    return requirement.head if reference.location.lower() in _NEWEST else None
+
+
 def reference_of(requirement: Requirement) -> DirectReference | None:
     """The place that a requirement names; None if it is one on an index.
 

@@ -172,3 +172,26 @@ def test_an_assembler_that_a_variable_leads_to_says_its_release(text: str, versi
     home = list(surroundings.assemblers(CUDA, {"PATH": "", "CUDA_HOME": str(tmp_path)}))
     assert home == [wanted._replace(variable="CUDA_HOME")]
     assert list(surroundings.assemblers(accelerators.kind("rocm"), {"PATH": str(program.parent)})) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "variables", "kind"),
+    [
+        ({}, {}, None),
+        ({".dockerenv": ""}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "docker"),
+        ({"run/.containerenv": ""}, {"container": "podman"}, "podman"),
+        ({}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "kubernetes"),
+        ({}, {"CH_RUNNING": "Weird Al Yankovic"}, "charliecloud"),
+        ({"run/systemd/container": "lxc\n"}, {}, "lxc"),
+        ({}, {"container": "systemd-nspawn"}, "systemd-nspawn"),
+        ({"run/systemd/container": "wsl\n"}, {}, None),
+        ({}, {"container": "my own/variable"}, None),
+    ],
+)
+def test_the_kind_of_container(
+    tmp_path: Path, files: dict[str, str], variables: dict[str, str], kind: str | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert surroundings._container(variables, tmp_path) == kind

@@ -340,14 +340,24 @@ def _keras(variables: Mapping[str, str]) -> KerasSettings | None:
     return KerasSettings(path, values if isinstance(values, dict) else None)
 
 
-def _container(variables: Mapping[str, str]) -> str | None:
-    if Path("/.dockerenv").exists():
+def _container(variables: Mapping[str, str], root: Path = Path("/")) -> str | None:
+    """The kind of container around this process.
+
+    Source of what is not of one tool: systemd, "The Container Interface": what starts a container names itself to the
+    first process in it, in a variable that systemd writes down for the others.
+    """
+    if (root / ".dockerenv").exists():
         return "docker"
-    if Path("/run/.containerenv").exists():
+    if (root / "run/.containerenv").exists():
         return "podman"
     if "APPTAINER_CONTAINER" in variables or "SINGULARITY_CONTAINER" in variables:
         return "apptainer"
-    return "kubernetes" if "KUBERNETES_SERVICE_HOST" in variables else None
+    if "CH_RUNNING" in variables:
+        return "charliecloud"
+    if "KUBERNETES_SERVICE_HOST" in variables:
+        return "kubernetes"
+    named = _reads(root / "run/systemd/container") or variables.get("container", "")
+    return named if re.fullmatch("[a-z][a-z-]*", named) and named != "wsl" else None
 
 
 def _gpu_vendors(devices: Path) -> frozenset[str] | None:

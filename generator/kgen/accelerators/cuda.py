@@ -85,6 +85,8 @@ class _Cuda(Kind):
             "docker": "docker run --gpus all …",
             "podman": "podman run --device nvidia.com/gpu=all …",
             "apptainer": "apptainer exec --nv …",
+            "charliecloud": "ch-fromhost --nvidia IMAGE",
+            "lxc": "lxc config device add CONTAINER gpu gpu   # with nvidia.runtime=true",
             "kubernetes": ("kubectl explain pod.spec.containers.resources.limits   # and ask for nvidia.com/gpu: 1"),
         },
         server=SharingServer(

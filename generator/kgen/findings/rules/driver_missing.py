@@ -21,13 +21,13 @@ def _examine(facts: Facts) -> Iterator[Finding]:
             or (around.gpu_vendors is not None and says.vendor not in around.gpu_vendors)
         ):
             continue
-        contained = around.container is not None and around.container in says.containers
-        if around.gpu_vendors is None and not contained:
+        container = around.container
+        if around.gpu_vendors is None and container not in says.containers:
             continue
-        if contained:
-            assert around.container is not None  # noqa: S101 - it is contained
+        if container is not None:
             what = f"the container was started without a GPU: {kind.maker}'s driver is not in it"
-            where, fix = f"{says.interface}, in a container ({around.container})", says.containers[around.container]
+            where = f"{says.interface}, in a container ({container})"
+            fix = says.containers.get(container, "give the container the GPU's devices and its driver's libraries")
             if (given := shown_none(kind, around)) is not None:
                 what += f", and {given}"
         else:

@@ -52,6 +52,7 @@ def test_add_and_remove(prepared: Kgen) -> None:
     assert prepared("check").status == 0
     gone = prepared("remove", "H5Py")
     assert gone.status == 0, gone.stderr
+    assert "no longer asked for" not in gone.stderr  # the user has just said so
     assert settings(prepared) == f"{HEAD}dependencies = []\n"
     assert prepared("check").status == 0
 

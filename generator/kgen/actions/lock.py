@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,7 +154,7 @@ def lock(
     if there:
         moving = [request for request in job.requests if request not in there]
         job = job._replace(requests=tuple(keeping(matrix, standing.beside(request, there)) for request in moving))
-    notes += _dropped(locks, job.requests, planned.settings)
+    notes += _dropped(locks, job.requests, planned.settings, options.let_go)
     if not options.dry_run:
         leftovers.sweep(locks.parent, locks, _envs(locks.parent))
     with contextlib.nullcontext() if options.dry_run else storage.exclusive(locks):
@@ -239,7 +239,9 @@ def _in_order(
     ]
 
 
-def _dropped(locks: Path, requests: Sequence[EnvironmentRequest], settings: Settings) -> Iterator[str]:
+def _dropped(
+    locks: Path, requests: Sequence[EnvironmentRequest], settings: Settings, let_go: Collection[str]
+) -> Iterator[str]:
     """What flags or former settings asked of the present locks, and this call does not ask for."""
     gone: dict[tuple[Requirement, ...], list[str]] = {}
     for request in requests:
@@ -248,7 +250,7 @@ def _dropped(locks: Path, requests: Sequence[EnvironmentRequest], settings: Sett
             made_for = fields.request_of(lockfiles.parse(path, files.read(path))[1]["tool"]["kgen"])
         except (OSError, KgenError, ValueError, KeyError):
             continue  # there is none, or who reads it for what it has says what is wrong with it
-        asked = {one.name for one in (*request.dependencies, *request.requirements)}
+        asked = {one.name for one in (*request.dependencies, *request.requirements)} | {*let_go}
         lost = tuple(one for one in made_for.dependencies if one.name not in asked)
         if lost:
             gone.setdefault(lost, []).append(request.environment)

@@ -39,6 +39,7 @@ class LockOptions(NamedTuple):
         together: whether kgen writes nothing unless every request can be locked.
         proven: how receipts decide; None if they do not.
         all_platforms: whether the requests are for all platforms of their environments, so that no other stays.
+        let_go: the packages, normalised, of which the user has just said that they are no longer wanted.
     """
 
     dry_run: bool = False
@@ -52,6 +53,7 @@ class LockOptions(NamedTuple):
     all_platforms: bool = True
     together: bool = False
     proven: ProvenOptions | None = None
+    let_go: tuple[str, ...] = ()
 
     @property
     def anew(self) -> bool:

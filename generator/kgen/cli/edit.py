@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated
 
 from kgen.actions.lock_options import LockOptions
@@ -12,6 +12,7 @@ from kgen.cli import candidates, console
 from kgen.cli.lock import lock_and_tell
 from kgen.cli.options import ASKED, LOCKING, option
 from kgen.errors import ExitStatus, KgenError
+from kgen.model.requirement import canonical_name
 
 BackendOf = Annotated[
     str | None,
@@ -23,13 +24,14 @@ EnvironmentOf = Annotated[
 NoLock = Annotated[bool, option("--no-lock", text="edit the settings and leave the locks", panel=LOCKING)]
 
 
-def apply(edit: Edit, said: Callable[[Edit], str], *, no_lock: bool) -> ExitStatus:
+def apply(edit: Edit, said: Callable[[Edit], str], *, no_lock: bool, let_go: Collection[str] = ()) -> ExitStatus:
     """Write the settings and lock; where that fails for one environment, put back the settings and write no lock.
 
     Args:
         edit: the change of the settings.
         said: the text about it.
         no_lock: whether the locks are left.
+        let_go: the packages that the change takes out, by their names.
 
     Raises:
         KgenError: the settings cannot be written, or nothing of the locking could be begun.
@@ -40,7 +42,9 @@ def apply(edit: Edit, said: Callable[[Edit], str], *, no_lock: bool) -> ExitStat
         console.say("\nnext: kgen lock")
         return ExitStatus.DONE
     try:
-        status = lock_and_tell(RequestFlags(), LockOptions(together=True), done=said(edit))
+        status = lock_and_tell(
+            RequestFlags(), LockOptions(together=True, let_go=tuple(map(canonical_name, let_go))), done=said(edit)
+        )
     except (KgenError, KeyboardInterrupt):
         edit.undo()
         raise

@@ -34,4 +34,4 @@ def run(
     def said(edit: Edit) -> str:
         return f"{edit.path.name} no longer requires {', '.join(edit.changed)}"
 
-    return apply(edit, said, no_lock=no_lock)
+    return apply(edit, said, no_lock=no_lock, let_go=edit.changed)

@@ -11,20 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.command import is_alive
 
 from kgen.errors import Cancelled, OutsideError, TimedOut
 from kgen.process import run
 
 LARGE = 3_000_000
 SLEEPER = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
 
 
 def _pid_in(path: Path) -> int:
@@ -79,7 +72,7 @@ def test_timeout_ends_the_whole_family(tmp_path: Path) -> None:
     script = f'"{sys.executable}" -c "{SLEEPER}" "{child}" & wait'
     with pytest.raises(OutsideError):
         run(["sh", "-c", script], timeout=2)
-    assert not _alive(_pid_in(child))
+    assert not is_alive(_pid_in(child))
 
 
 def test_cancel_from_another_thread_ends_the_whole_family(tmp_path: Path) -> None:
@@ -99,7 +92,7 @@ def test_cancel_from_another_thread_ends_the_whole_family(tmp_path: Path) -> Non
     cancel.set()
     thread.join(10)
     assert len(raised) == 1
-    assert not _alive(pid)
+    assert not is_alive(pid)
 
 
 def test_a_child_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> None:
@@ -107,7 +100,7 @@ def test_a_child_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> No
     stubborn = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPER}"
     with pytest.raises(OutsideError):
         run([sys.executable, "-c", stubborn, str(child)], timeout=1.5)
-    assert not _alive(_pid_in(child))
+    assert not is_alive(_pid_in(child))
 
 
 REAPS_NO_ORPHANS = """
@@ -138,7 +131,7 @@ def test_ctrl_c_leaves_no_child(tmp_path: Path) -> None:
     parent.send_signal(signal.SIGINT)
     _, stderr = parent.communicate(timeout=20)
     assert b"KeyboardInterrupt" in stderr
-    assert not _alive(pid)
+    assert not is_alive(pid)
 
 
 def test_no_file_descriptor_is_left_open() -> None:
@@ -183,17 +176,17 @@ def test_sigkill_of_kgen_ends_the_whole_family(tmp_path: Path, *, whole_group: b
     """Also who has left the process group, as build tools' servers do; and if kgen's own group is killed."""
     parent = subprocess.Popen([sys.executable, "-c", ORPHANS, str(tmp_path), SLEEPER], start_new_session=True)
     pids = [_pid_in(tmp_path / name) for name in ("child", "grandchild", "apart")]
-    assert all(map(_alive, pids))
+    assert all(map(is_alive, pids))
     if whole_group:
         os.killpg(parent.pid, signal.SIGKILL)
     else:
         parent.kill()
     parent.wait()
     for _ in range(250):
-        if not any(map(_alive, pids)):
+        if not any(map(is_alive, pids)):
             break
         time.sleep(0.02)
-    assert [pid for pid in pids if _alive(pid)] == []
+    assert [pid for pid in pids if is_alive(pid)] == []
 
 
 def test_what_ends_in_order_is_left_to_itself(tmp_path: Path) -> None:
@@ -207,7 +200,7 @@ def test_what_ends_in_order_is_left_to_itself(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script, SLEEPER, str(tmp_path / "pid")], check=True)
     pid = _pid_in(tmp_path / "pid")
     time.sleep(0.5)
-    assert _alive(pid)
+    assert is_alive(pid)
     os.kill(pid, signal.SIGKILL)
 
 

@@ -13,16 +13,18 @@ def _examine(facts: Facts) -> Iterator[Finding]:
         kind = kind_of(one.lock)
         here, says = facts.machine.of(kind.name), kind.driver_help
         note = here.note
+        # a device that the bus shows, and no driver tells of, is none that works
+        partly = here.driver is not None and bool(here.gpus)
         held = says.other_module and says.other_module in facts.around.modules
         if note is not None and not here.two_versions:
             yield Finding(
                 "fault",
                 (one.lock.environment,),
-                f"{kind.maker}'s driver {'answers in part' if here.gpus else 'does not answer'}: {note}"
+                f"{kind.maker}'s driver {'answers in part' if partly else 'does not answer'}: {note}"
                 + (f"; the module `{says.other_module}` holds the GPU" if held else ""),
                 says.interface,
                 "no framework will see what does not answer, and some do not start at all"
-                if here.gpus
+                if partly
                 else "no framework will see the GPU",
                 f"grep -r {says.other_module} /etc/modprobe.d   # the maker's packages turn it off there: sudo reboot"
                 if held

@@ -26,7 +26,7 @@ RULE = Rule(
     title="Plugins of a framework want to be the same device",
     about=(
         "JAX finds its plugins in a folder that distributions share, `jax_plugins`, and loads each of them. "
-        "`jax-cuda12-plugin` and `jax-cuda13-plugin` own no file together, but both register themselves as `cuda`: the "
+        "Its plugins for two majors of CUDA own no file together, but both register themselves as `cuda`: the "
         "first one is taken, the other ends in a logged error, and which is first changes from process to process. "
         "kgen locks one major alone; another package was installed into the environment later."
     ),

@@ -25,7 +25,7 @@ from kgen.settings import Settings
 from kgen.solver.explanation import Explanation
 from kgen.solver.explanation import explain as explain_resolution
 from kgen.solver.keeping import keeping
-from kgen.solver.resolve import attempt, own_index_gain
+from kgen.solver.resolve import own_index_gain
 from kgen.solver.sharing import solve_together
 from kgen.tables import nearest
 
@@ -157,9 +157,7 @@ def _recorded(path: Path, matrix: CompatibilityMatrix) -> EnvironmentRequest:
         require_known(matrix, lock)
         request = fields.request_of(data["tool"]["kgen"])._replace(python_open=False)
         # what came along then bounds the others as it did, and would again
-        alone = attempt(matrix, request)
-        decided = () if alone is None else (*alone.packages, *alone.parts)
-        request = company.joined(matrix, request, lock.versions, decided).request
+        request = company.joined_beside(matrix, request, lock.versions).request
         held = tuple(Requirement(f"{name}=={version}") for name, version in sorted(lock.versions.items()))
         return keeping(matrix, request._replace(held=held, recorded=recorded_in(data["tool"]["kgen"])))
     except ValueError as error:

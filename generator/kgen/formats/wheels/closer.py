@@ -30,7 +30,6 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease
 from kgen.solver.imported import whole_instead_of_part
-from kgen.solver.python import best_python
 from kgen.solver.resolve import Incompatibility, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries
 
@@ -321,14 +320,10 @@ class Closer:
         Another Python is suggested if it solves the request. If none does, the one on which most of the frameworks
         could be had tells more than that the newest has not all of them.
         """
-        if not company.moves_python(request):
-            return conflict
-        python = best_python(self._matrix, [request])
-        answer = conflict if python == request.python else solve(self._matrix, request._replace(python=python))
-        if isinstance(answer, Conflict):
-            return answer
-        self.suggest_python(python)
-        return conflict
+        answer = company.on_best_python(self._matrix, request)
+        if isinstance(answer, Resolution):
+            self.suggest_python(answer.request.python)
+        return answer if isinstance(answer, Conflict) else conflict
 
     def _with_company(self, answer: Resolution, closed: Pylock, notes: list[str]) -> EnvironmentRequest:
         """The request with the frameworks that uv's answer brings along as members."""

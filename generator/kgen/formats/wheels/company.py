@@ -64,22 +64,32 @@ def joined(
     return Company(request, tuple(notes))
 
 
-def joined_by_name(
-    matrix: CompatibilityMatrix, request: EnvironmentRequest, alone: Callable[[], Resolution | Conflict] | None = None
+def joined_beside(
+    matrix: CompatibilityMatrix,
+    request: EnvironmentRequest,
+    names: Collection[str],
+    alone: Callable[[], Resolution | Conflict] | None = None,
 ) -> Company:
-    """The request with the frameworks as members that the user names as dependencies.
+    """The request with the frameworks among packages as members, besides those that it comes to without them.
 
     Args:
         matrix: the facts.
         request: what is asked.
+        names: the packages that come in.
         alone: gives what the request comes to without them, where that is known already.
     """
-    asked = [one.name for one in matrix.applying(request)]
-    if not asked:
-        return Company(request)
+    if next(_coming_along(matrix, request, names, ()), None) is None:
+        return Company(request)  # as most do, and nothing has to be solved for it
     answer = solve(matrix, request) if alone is None else alone()
     decided = {*answer.packages, *answer.parts} if isinstance(answer, Resolution) else ()
-    return joined(matrix, request, asked, decided)
+    return joined(matrix, request, names, decided)
+
+
+def joined_by_name(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, alone: Callable[[], Resolution | Conflict] | None = None
+) -> Company:
+    """The request with the frameworks as members that the user names as dependencies; see :func:`joined_beside`."""
+    return joined_beside(matrix, request, [one.name for one in matrix.applying(request)], alone)
 
 
 def joined_as_locked(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) -> list[EnvironmentRequest]:
@@ -91,18 +101,30 @@ def joined_as_locked(matrix: CompatibilityMatrix, requests: Sequence[Environment
     """
     found = [joined_by_name(matrix, request).request for request in requests]
     for position, request in enumerate(found):
-        if not moves_python(request) or isinstance(solve(matrix, request), Resolution):
+        if not _moves_python(request) or isinstance(solve(matrix, request), Resolution):
             continue
-        python = best_python(matrix, [request])
-        if isinstance(solve(matrix, request._replace(python=python)), Resolution):
+        answer = on_best_python(matrix, request)
+        if isinstance(answer, Resolution):
             # environments that are asked for together have their Python together
+            python = answer.request.python
             moved = (one._replace(python=python) if one.python_open else one for one in requests)
             return [joined_by_name(matrix, one).request for one in moved]
-        found[position] = request._replace(python=python)
+        if answer is not None:
+            found[position] = answer.request
     return found
 
 
-def moves_python(request: EnvironmentRequest) -> bool:
+def on_best_python(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Resolution | Conflict | None:
+    """What a request comes to on the Python on which most of its frameworks can be had.
+
+    None where its Python is not open, or was chosen with all of its frameworks in view.
+    """
+    if not _moves_python(request):
+        return None
+    return solve(matrix, request._replace(python=best_python(matrix, [request])))
+
+
+def _moves_python(request: EnvironmentRequest) -> bool:
     """Whether a request may be had on another Python than the one that was chosen without what came along."""
     return request.python_open and bool(request.members or request.cpu_members)
 

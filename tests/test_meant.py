@@ -190,6 +190,25 @@ def test_a_shell_that_is_to_run_one_command(kgen: Kgen, typed: tuple[str, ...], 
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
+        (("jax-cpu",), "jax --cpu"),
+        (("torch-cuda12", "jax"), "torch jax --cuda 12"),
+        (("jax-cuda12-py311",), "jax --cuda 12 --python 3.11"),
+        (("tf-cuda13",), "tensorflow --cuda 13"),
+        (("jax-cuda",), "jax --cuda auto"),
+        (("jax-tpu-py311", "--python", "3.12"), "jax --tpu --python 3.12"),
+        (("jax-cuda12", "--cpu"), "jax --cpu"),
+        (("keras-core-jax-cpu",), "keras-core-jax --cpu"),
+    ],
+)
+def test_the_name_of_an_environment_where_a_backend_is_expected(kgen: Kgen, typed: tuple[str, ...], meant: str) -> None:
+    refused = kgen("solve", *typed)
+    assert refused.status == 2
+    assert refused.stderr == f"error: unknown backend `{typed[0]}`\n\nhint: kgen solve {meant}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
         ("windows", "win-64"),
         ("macOS", "osx-arm64"),
         ("linux", "linux-64"),
@@ -218,10 +237,38 @@ def test_a_gpu_is_known_however_its_name_is_spaced(matrix: CompatibilityMatrix, 
 
 @pytest.mark.parametrize(
     ("name", "architecture"),
-    [("Jetson Thor", "11.0"), ("DGX Spark", "12.1"), ("Intel Arc B580", "pcie20b"), ("Arc A770", "pci56a0")],
+    [
+        ("Jetson Thor", "11.0"),
+        ("NVIDIA Thor", "11.0"),
+        ("DGX Spark", "12.1"),
+        ("Intel Arc B580", "pcie20b"),
+        ("Arc A770", "pci56a0"),
+        ("Quadro P2000", "6.1"),
+        ("P2000", "6.1"),
+        ("Quadro T1000 with Max-Q Design", "7.5"),
+        ("NVIDIA RTX A2000 8GB Laptop GPU", "8.6"),
+        ("NVIDIA TITAN X (Pascal)", "6.1"),
+        ("GeForce GTX TITAN X", "5.2"),
+        ("Strix Halo", "gfx1151"),
+        # by its number alone
+        ("3090", "8.6"),
+        ("1080 Ti", "6.1"),
+        ("A6000", "8.6"),
+        # what a virtual machine has of it, and an instance
+        ("GRID T4-16Q", "7.5"),
+        ("L40S-48C", "8.9"),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", "8.0"),
+    ],
 )
 def test_what_is_sold_is_known_by_name(shipped_matrix: CompatibilityMatrix, name: str, architecture: str) -> None:
     assert parse_gpu(name, shipped_matrix) == architecture
+
+
+@pytest.mark.parametrize("name", ["TITAN X", "Quadro 4000"])
+def test_a_gpu_that_may_be_another_is_not_taken_for_it(shipped_matrix: CompatibilityMatrix, name: str) -> None:
+    """There are two of the first, of Maxwell and of Pascal; the second is ten years older than RTX 4000."""
+    with pytest.raises(ValueError, match="is not a compute capability"):
+        parse_gpu(name, shipped_matrix)
 
 
 def test_a_gpu_that_is_spelled_wrongly_is_guessed(shipped_matrix: CompatibilityMatrix) -> None:
@@ -236,11 +283,31 @@ def test_a_gpu_that_is_spelled_wrongly_is_guessed(shipped_matrix: CompatibilityM
     [
         (
             ("--gpu", "12.0", "--driver", "570"),
-            "--gpu 12.0 and --driver 570: of a GPU, and nothing says what computes on it\n\nhint: add --cuda auto\n",
+            (
+                "`--gpu 12.0` and `--driver 570` speak of GPUs of NVIDIA, and no accelerator is asked for\n\n"
+                "hint: kgen solve torch --cuda auto --driver 570 --gpu 12.0\n"
+            ),
         ),
         (
             ("--gpu", "gfx942"),
-            "--gpu gfx942: of a GPU, and nothing says what computes on it\n\nhint: add --rocm auto\n",
+            (
+                "`--gpu gfx942` speaks of GPUs of AMD, and no accelerator is asked for\n\n"
+                "hint: kgen solve torch --rocm auto --gpu gfx942\n"
+            ),
+        ),
+        (
+            ("--gpu", "Tesla V100"),
+            (
+                "`--gpu 'Tesla V100'` speaks of GPUs of NVIDIA, and no accelerator is asked for\n\n"
+                "hint: kgen solve torch --cuda auto --gpu 'Tesla V100'\n"
+            ),
+        ),
+        (
+            ("--gpu", "V100", "--gpu", "MI300X"),
+            (
+                "`--gpu V100` and `--gpu MI300X` speak of GPUs of several makers, and no accelerator is asked for\n\n"
+                "hint: name an accelerator, such as --cuda auto\n"
+            ),
         ),
     ],
 )

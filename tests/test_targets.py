@@ -424,6 +424,7 @@ def test_a_gpu_says_nothing_of_the_cpu(kgen: Kgen) -> None:
     done = kgen("solve", "jax", "--gpu", "NVIDIA A100-SXM4-80GB", "--driver", "550")
     assert done.status == 2
     assert done.stderr == (
-        "error: --gpu 8.0 and --driver 550: of a GPU, and nothing says what computes on it\n\nhint: add --cuda auto\n"
+        "error: `--gpu 'NVIDIA A100-SXM4-80GB'` and `--driver 550` speak of GPUs of NVIDIA, and no accelerator is "
+        "asked for\n\nhint: kgen solve jax --cuda auto --driver 550 --gpu 'NVIDIA A100-SXM4-80GB'\n"
     )
     assert kgen("solve", "jax", "--gpu", "A100", "--cuda", "12").status == 0

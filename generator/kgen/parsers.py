@@ -476,11 +476,16 @@ def parse_gpu(text: str, matrix: CompatibilityMatrix) -> str:
         ValueError: it is none.
     """
     known: dict[str, str] = {}
+    numbers: dict[str, str] = {}
     for row in matrix.accelerators.values():
         for name, architecture in row.architectures.items():
             known["".join(_words_of(name))] = architecture
             known.setdefault(_model_of(name, _SOLD_AS), architecture)
             known.setdefault(_model_of(name, _VARIANT), architecture)
+            if re.search("[0-9]", name):
+                numbers.setdefault(_model_of(name, _SERIES), architecture)
+    if not re.search("quadro|tesla", text, re.IGNORECASE):  # Quadro 4000 is no RTX 4000, but ten years older
+        known = {**numbers, **known}
     for left_out in ("", _SOLD_AS, rf"{_SOLD_AS}|{_VARIANT}"):
         model = _model_of(text, left_out)
         if model in known:
@@ -504,9 +509,16 @@ _ALIKE = 0.9
 
 _SOLD_AS = (
     r"nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|generation|blackwell|workstation|server|edition|gpu|graphics"
-    r"|sxm[0-9]?|pcie|nvl|oam|[0-9]+gi?b|hbm[0-9]e?"
+    r"|sxm[0-9]?|pcie|nvl|oam|[0-9]+gi?b|hbm[0-9]e?|grid|[0-9]+[abcq]|mig|[0-9]+g|with|design"
 )
-"""Words of a GPU's full name, as its driver has it, that do not tell its architecture: maker, line, socket, memory."""
+"""Words of a GPU's full name, as its driver has it, that do not tell its architecture.
+
+They are maker, line, socket and memory; and what is given of it to a virtual machine, or an instance of it: `GRID
+T4-16Q`, `A100-SXM4-40GB MIG 1g.5gb`.
+"""
+
+_SERIES = "rtx|gtx"
+"""What people leave out who name a GPU by its number alone: `3090`, `A6000`."""
 
 _VARIANT = "ti|super|laptop|mobile|max|q|d"
 """The same of a variant, which has the architecture of its model."""

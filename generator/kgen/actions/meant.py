@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from kgen import accelerators
+from kgen.fields import ACCELERATORS, accelerator_words
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import grammar
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.tables import nearest
 
@@ -29,11 +33,13 @@ class _Meant(NamedTuple):
         names: backends and joint environments.
         require: what is required of the framework of one.
         dependencies: packages that are no backend.
+        flags: name of a field -> what its flag is given, as the name of an environment says it.
     """
 
     names: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
+    flags: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def hints(name: str, asked: RequestFlags, matrix: CompatibilityMatrix, environments: Collection[str]) -> list[str]:
@@ -55,11 +61,15 @@ def hints(name: str, asked: RequestFlags, matrix: CompatibilityMatrix, environme
         return [listed if near is None else f"did you mean `{near}`?"]
     meant = [own if other == name else _meant(other, matrix, known) or _Meant() for other in asked.names]
     names = [one for each in meant for one in each.names] or _used_with(own, matrix)
-    more = {
+    more: dict[str, Sequence[str]] = {
         "require": [text for each in meant for text in each.require],
         "dependencies": [text for each in meant for text in each.dependencies],
     }
-    command = asked.command_for(dict.fromkeys(names), {field: texts for field, texts in more.items() if texts})
+    more = {field: texts for field, texts in more.items() if texts}
+    kinds = {field.name for field in ACCELERATORS}
+    given = {*asked.given, *(kinds if kinds.intersection(asked.given) else ())}
+    more |= {field: texts for field, texts in own.flags.items() if field not in given}
+    command = asked.command_for(dict.fromkeys(names), more)
     return [command, listed] if own.dependencies else [command]
 
 
@@ -70,6 +80,11 @@ def _meant(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _M
     parts = [part.strip() for part in name.split(",") if part.strip()]
     if parts and parts != [name] and all(part in known or part in matrix.backends for part in parts):
         return _Meant(tuple(parts))
+    return _environment(name, matrix, known) or _wish(name, matrix, known)
+
+
+def _wish(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
+    """What the name of a package, or a requirement of it, asks for."""
     requirement = None if name.lower() in known else _requirement(name)
     if requirement is None:
         return None
@@ -79,6 +94,19 @@ def _meant(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _M
     if requirement.name not in matrix.known_projects and _near(name, matrix, known) is not None:
         return None
     return _Meant(dependencies=(name,))
+
+
+def _environment(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
+    """What the name of an environment that is not locked asks for: `jax-cuda12-py311` is JAX for CUDA 12 on 3.11."""
+    short = accelerators.without_ending(name)
+    if short == name:
+        return None
+    backend = short if short in known or short in matrix.backends else _near(short, matrix, known)
+    if backend is None:
+        return None
+    accelerator, python = accelerators.in_name(name), grammar.python_in(name)
+    flags: dict[str, tuple[str, ...]] = {accelerator.kind: tuple(accelerator_words(accelerator)[1:])}
+    return _Meant((backend,), flags=flags | ({} if python is None else {"python": (python,)}))
 
 
 def _near(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> str | None:

@@ -192,6 +192,7 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
         _require_lockable(shaped, settings)
     settings = settings._replace(uv=shaped.recorded, exclude_newer=settings.exclude_newer or shaped.day)
     environments = _environments(asked, settings, matrix)
+    _require_accelerator_for(asked, settings, matrix)
     notes = [*likeness, *settings.required.notes, *_generation_of_day(written, settings, asked, matrix)]
     requests = tuple(from_sources(one, shaped, matrix) for one in _drafts(environments, settings, matrix, notes))
     if asked.command == "lock":
@@ -726,7 +727,6 @@ def _accelerator(
 ) -> Accelerator:
     asked = settings.accelerator
     if asked is None:
-        _require_accelerator_for(settings, matrix)
         notes.append("for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto")
         return CPU
     kind = accelerators.kind(asked.kind)
@@ -735,29 +735,37 @@ def _accelerator(
     return _auto(settings, environments, matrix, notes, kind) if kind.versioned and not asked.version else asked
 
 
-def _require_accelerator_for(settings: Settings, matrix: CompatibilityMatrix) -> None:
+def _require_accelerator_for(asked: RequestFlags, settings: Settings, matrix: CompatibilityMatrix) -> None:
     """Check that a request with a GPU or a driver names an accelerator: neither counts for the CPU.
 
     Raises:
         UsageError: nothing says it.
     """
-    named = [
-        f"{flag} {value}"
-        for flag, value in (("--gpu", ", ".join(settings.gpu)), ("--driver", settings.driver))
-        if value
-    ]
-    if not named:
+    if settings.accelerator is not None or _targets(settings):
+        return
+    flags = {"gpu": list(settings.gpu), "driver": [] if settings.driver is None else [str(settings.driver)]}
+    flags = {name: _as_typed(asked, name) or values for name, values in flags.items() if values}
+    if not flags:
         return
     kinds = [
         row
         for row in map(accelerators.kind, matrix.accelerators)
         if not list(settings_module.foreign_facts(row, settings.driver, settings.gpu))
     ]
-    instead = [f"--{kind.name} {AUTO}" if kind.versioned else f"--{kind.name}" for kind in kinds]
+    named = [f"`{shlex.join((str(BY_NAME[name].flag), one))}`" for name, values in flags.items() for one in values]
+    makers = " or ".join(dict.fromkeys(kind.maker for kind in kinds))
     raise UsageError(
-        f"{' and '.join(named)}: of a GPU, and nothing says what computes on it",
-        hints=[f"add {' or '.join(instead)}" if instead else "name an accelerator, such as --cuda auto"],
+        f"{' and '.join(named)} {'speaks' if len(named) == 1 else 'speak'} of GPUs of {makers or 'several makers'}, "
+        "and no accelerator is asked for",
+        hints=[asked.command_for(asked.names, {kind.name: (AUTO,) if kind.versioned else ()}) for kind in kinds]
+        or ["name an accelerator, such as --cuda auto"],
     )
+
+
+def _as_typed(asked: RequestFlags, name: str) -> list[str]:
+    """The values of a flag as they were typed: the name of a GPU where the settings have its architecture."""
+    raw = asked.flags.get(name)
+    return [raw] if isinstance(raw, str) else list(raw) if isinstance(raw, Sequence) else []
 
 
 def _require_vocabulary(settings: Settings, kind: Kind) -> None:

@@ -121,6 +121,12 @@ def python_ending(python: str) -> str:
     return f"-py{python.replace('.', '')}"
 
 
+def python_in(environment: str) -> str | None:
+    """The Python at the end of an environment's name: 3.11 for `jax-cpu-py311`; None where it is not one of several."""
+    found = re.search("-py([0-9])([0-9]+)$", environment)
+    return None if found is None else f"{found[1]}.{found[2]}"
+
+
 def line(text: str) -> str:
     """One printable line.
 

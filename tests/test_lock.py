@@ -16,6 +16,7 @@ import pytest
 import tomli
 from packaging.markers import Marker
 from packaging.pylock import Pylock
+from packaging.version import Version
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result, tree
 from tests.index import Index
 from tests.wheelhouse import Wheel, Wheelhouse
@@ -377,6 +378,38 @@ class TestDependencies:
         assert (jax["locked"]["demo"], numpy["locked"]["demo"]) == ("1.0", "2.0")
         # what could not be shared has cost nobody a framework
         assert (jax["packages"]["jax"], numpy["packages"]["numpy"]) == ("0.10.2", "2.4.6")
+
+    def test_what_differs_is_told_once(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="other", version="1.0"), Wheel(name="other", version="3.0"))
+        (project / "kgen.toml").write_text(
+            '[backend.numpy]\ndependencies = ["demo>=2", "other>=3"]\n'
+            '[backend.jax]\ndependencies = ["demo<2", "other<2"]\n'
+        )
+        result = kgen_alone(*LOCK, "jax", "numpy", "--json")
+        assert result.status == 0
+        note = "demo 1.0, other 1.0 in jax-cpu; demo 2.0, other 3.0 in numpy-cpu"
+        assert f"note: 2 packages differ between environments, no version serves all: {note}\n" in result.stderr
+
+    @pytest.mark.parametrize("names", [("torch", "jax"), ("jax", "torch")])
+    def test_a_library_that_would_be_shared_and_is_refused(
+        self, kgen_alone: Kgen, project: Path, index: Index, names: tuple[str, ...]
+    ) -> None:
+        """PyTorch pins those of CUDA 12.8, which JAX takes as well: where it cannot, JAX has newer ones alone."""
+        words = ("--cuda", "12", "--json")
+        alone = kgen_alone(*LOCK, "jax", *words, "--dry-run")  # what is locked would be held
+        assert alone.status == 0, alone.stderr
+        (by_itself,) = json.loads(alone.stdout)["environments"]
+        libraries = {name: text for name, text in by_itself["locked"].items() if name.startswith("nvidia-")}
+        exact = tuple(f"{name}=={text}" for name, text in libraries.items())
+        index.wheelhouse.put(Wheel(name="needs-newer", version="1.0", requires=exact))
+        (project / "kgen.toml").write_text('[backend.jax]\ndependencies = ["needs-newer"]\n')
+        both = kgen_alone(*LOCK, *names, *words)
+        assert both.status == 0, both.stderr
+        found = {one["environment"]: one for one in json.loads(both.stdout)["environments"]}
+        assert found["jax-cuda12"]["packages"] == by_itself["packages"]
+        assert libraries.items() <= found["jax-cuda12"]["locked"].items()
+        name = "nvidia-nvjitlink-cu12"
+        assert Version(found["torch-cuda12"]["locked"][name]) < Version(libraries[name])
 
     def test_one_that_brings_another_cuda(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
         more = ("nvidia-cublas>=13", "nvidia-cudnn-cu13<9.26.1")

@@ -136,6 +136,7 @@ class Closer:
         self._built: dict[EnvironmentRequest, tuple[SourceRelease, ...]] = {}
         self._shares: Mapping[EnvironmentRequest, int] = {}
         self._preferred: Mapping[EnvironmentRequest, Mapping[str, Version]] = {}
+        self._alone: set[EnvironmentRequest] = set()
         self._ceilings: Mapping[EnvironmentRequest, tuple[str, ...]] = {}
         self._ahead: Mapping[EnvironmentRequest, Resolution | Conflict] = {}
 
@@ -355,7 +356,7 @@ class Closer:
         ahead = self._ahead.get(request)
         if isinstance(ahead, Conflict):
             return ahead
-        preferred = self._preferred.get(request, {})
+        preferred = {} if request in self._alone else self._preferred.get(request, {})
         if ahead is not None and not incompatibilities and preferred.items() <= ahead.libraries.items():
             return ahead  # it has what is preferred as it is
         return solve(self._matrix, request, incompatibilities=incompatibilities, preferred=preferred)
@@ -427,6 +428,8 @@ class Closer:
         if learned.ceilings:
             learned.ceilings = ()
             return True
+        if self._goes_alone(answer.request, unclosed.named):
+            return True
         absent = {name: v for name, v in unclosed.named.items() if f"no version of {name}" in unclosed.reason}
         incompatibility = self._incompatibility(answer, absent) or self._incompatibility(answer, unclosed.named)
         nowhere = any(f"{name} was not found in the package registry" in unclosed.reason for name in answer.packages)
@@ -454,6 +457,20 @@ class Closer:
                     why = f"which {' and '.join(excluding)} cannot take"
             learned.aside.setdefault(name, SetAside(incompatible, why))
         learned.notes.append(f"{environment}: {pins} was set aside, {why}")
+        return True
+
+    def _goes_alone(self, request: EnvironmentRequest, named: Mapping[str, Version]) -> bool:
+        """Whether an environment is to have libraries of its own from here on.
+
+        It is if uv refuses one that is only there to be the same as in the other environments.
+        """
+        ahead = self._ahead.get(request)
+        if request in self._alone or not isinstance(ahead, Resolution):
+            return False
+        wishes = self._preferred.get(request, {}).items() - ahead.libraries.items()
+        if wishes.isdisjoint(named.items()):
+            return False
+        self._alone.add(request)
         return True
 
     def _wanted(self, name: str, reason: str) -> _Wanted | None:

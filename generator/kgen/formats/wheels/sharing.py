@@ -151,9 +151,30 @@ def _unshared(current: Sequence[Closed]) -> list[str]:
             if _group(found) == group:
                 for name, version in found.versions.items():
                     taken.setdefault(name, {}).setdefault(version, []).append(found.resolution.request.environment)
+        alike: dict[tuple[tuple[str, ...], ...], list[str]] = {}
         for name, holders in sorted(taken.items()):
             chosen = all(name in _decided(found) for found in current if name in found.versions)
             if len(holders) > 1 and not chosen:
-                parts = [f"{version} in {', '.join(names)}" for version, names in sorted(holders.items())]
-                told.append(f"{name} differs between environments, no version serves all: {'; '.join(parts)}")
+                alike.setdefault(tuple(sorted(map(tuple, holders.values()))), []).append(name)
+        for sides, differing in alike.items():
+            told.append(_told(differing, sides, taken))
     return told
+
+
+def _told(
+    names: Sequence[str],
+    sides: Sequence[Sequence[str]],
+    taken: Mapping[str, Mapping[Version, Sequence[str]]],
+) -> str:
+    """The packages that differ between the same environments, in one sentence."""
+    what = f"{names[0]} differs" if len(names) == 1 else f"{len(names)} packages differ"
+    parts = []
+    for side in sides:
+        has = [
+            f"{name} {version}" if len(names) > 1 else str(version)
+            for name in names
+            for version, environments in taken[name].items()
+            if list(environments) == list(side)
+        ]
+        parts.append(f"{', '.join(has)} in {', '.join(side)}")
+    return f"{what} between environments, no version serves all: {'; '.join(parts)}"

@@ -465,3 +465,24 @@ def test_a_constraint_that_keeps_it_back_is_told(kgen_alone: Kgen, project: Path
     (project / "uv.toml").write_text('constraint-dependencies = ["named<2"]\n')
     (note,) = notes(kgen_alone(*LOCK, "numpy", "--dependency", "named").stderr, "named")
     assert note.endswith("2.0 does not fit what else is there: you require named<2")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("numpy<2",), "numpy<2"),
+        (("numpy<2", "ml-dtypes<9"), "numpy<2"),
+        (("numpy<9", "scipy>=1"), None),
+    ],
+)
+def test_a_framework_that_is_older_for_a_bound_on_what_it_needs_is_told(
+    kgen_alone: Kgen, asked: tuple[str, ...], told: str | None
+) -> None:
+    words = [word for text in asked for word in ("--dependency", text)]
+    plain = kgen_alone(*LOCK, "jax", "--cpu", "--dry-run", "--json")
+    done = kgen_alone(*LOCK, "jax", "--cpu", *words, "--dry-run", "--json")
+    assert done.status == 0, done.stderr
+    newest, taken = (json.loads(one.stdout)["environments"][0]["packages"]["jax"] for one in (plain, done))
+    note = f"note: jax-cpu: jax is {taken} and not {newest}, as {told} is asked for"
+    assert [line for line in done.stderr.splitlines() if "is asked for" in line] == ([note] if told else [])
+    assert (taken != newest) == (told is not None)

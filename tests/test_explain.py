@@ -175,3 +175,19 @@ def test_a_package_that_the_matrix_does_not_follow(kgen: Kgen) -> None:
         "error: the matrix does not follow rich, which is in jax-cuda12 as something needs it\n\n"
         "hint: kgen tree jax-cuda12 --invert --package rich\n"
     )
+
+
+def test_what_keeps_a_library_back(kgen: Kgen) -> None:
+    """The newest cuDNN does not serve an old GPU: that is said without being asked for."""
+    done = kgen(*EXPLAIN, "jax", "--cuda", "12", "--gpu", "6.0")
+    assert done.status == 0, done.stderr
+    (told,) = (part for part in done.stdout.split("\n\n") if part.lstrip().startswith("nvidia-cudnn-cu12"))
+    assert "kept out by gpu 6.0" in told
+    newest = kgen(*EXPLAIN, "jax", "--cuda", "12", "--gpu", "8.0")
+    assert "kept out" not in newest.stdout
+
+
+def test_a_bound_on_what_a_framework_needs_is_named(kgen: Kgen) -> None:
+    done = kgen(*SOLVE, "jax", "--cpu", "--dependency", "numpy<2")
+    assert done.status == 0, done.stderr
+    assert "needs numpy >=2.0, of which numpy<2 leaves no release" in done.stdout

@@ -390,26 +390,47 @@ class TestDependencies:
         note = "demo 1.0, other 1.0 in jax-cpu; demo 2.0, other 3.0 in numpy-cpu"
         assert f"note: 2 packages differ between environments, no version serves all: {note}\n" in result.stderr
 
+    @staticmethod
+    def own_libraries_of_jax(kgen: Kgen) -> dict[str, str]:
+        """Those of CUDA that JAX has by itself; beside PyTorch, which pins those of CUDA 12.8, it has the same."""
+        alone = kgen(*LOCK, "jax", "--cuda", "12", "--json", "--dry-run")  # what is locked would be held
+        assert alone.status == 0, alone.stderr
+        (by_itself,) = json.loads(alone.stdout)["environments"]
+        return {name: text for name, text in by_itself["locked"].items() if name.startswith("nvidia-")}
+
+    @staticmethod
+    def locked_beside_torch(kgen: Kgen, names: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
+        done = kgen(*LOCK, *names, "--cuda", "12", "--json")
+        assert done.status == 0, done.stderr
+        found = {one["environment"]: one["locked"] for one in json.loads(done.stdout)["environments"]}
+        return found["jax-cuda12"], found["torch-cuda12"]
+
     @pytest.mark.parametrize("names", [("torch", "jax"), ("jax", "torch")])
     def test_a_library_that_would_be_shared_and_is_refused(
         self, kgen_alone: Kgen, project: Path, index: Index, names: tuple[str, ...]
     ) -> None:
-        """PyTorch pins those of CUDA 12.8, which JAX takes as well: where it cannot, JAX has newer ones alone."""
-        words = ("--cuda", "12", "--json")
-        alone = kgen_alone(*LOCK, "jax", *words, "--dry-run")  # what is locked would be held
-        assert alone.status == 0, alone.stderr
-        (by_itself,) = json.loads(alone.stdout)["environments"]
-        libraries = {name: text for name, text in by_itself["locked"].items() if name.startswith("nvidia-")}
+        libraries = self.own_libraries_of_jax(kgen_alone)
         exact = tuple(f"{name}=={text}" for name, text in libraries.items())
         index.wheelhouse.put(Wheel(name="needs-newer", version="1.0", requires=exact))
         (project / "kgen.toml").write_text('[backend.jax]\ndependencies = ["needs-newer"]\n')
-        both = kgen_alone(*LOCK, *names, *words)
-        assert both.status == 0, both.stderr
-        found = {one["environment"]: one for one in json.loads(both.stdout)["environments"]}
-        assert found["jax-cuda12"]["packages"] == by_itself["packages"]
-        assert libraries.items() <= found["jax-cuda12"]["locked"].items()
+        jax, torch = self.locked_beside_torch(kgen_alone, names)
+        assert libraries.items() <= jax.items()
         name = "nvidia-nvjitlink-cu12"
-        assert Version(found["torch-cuda12"]["locked"][name]) < Version(libraries[name])
+        assert Version(torch[name]) < Version(libraries[name])
+
+    def test_what_is_shared_makes_nothing_older_that_is_named(
+        self, kgen_alone: Kgen, project: Path, index: Index
+    ) -> None:
+        """uv refuses nothing where an old release goes with anything: a placeholder, mostly."""
+        libraries = self.own_libraries_of_jax(kgen_alone)
+        exact = tuple(f"{name}=={text}" for name, text in libraries.items())
+        index.wheelhouse.put(
+            Wheel(name="needs-newer", version="2.0", requires=exact), Wheel(name="needs-newer", version="0.1")
+        )
+        (project / "kgen.toml").write_text('[backend.jax]\ndependencies = ["needs-newer"]\n')
+        jax, _ = self.locked_beside_torch(kgen_alone, ("jax", "torch"))
+        assert jax["needs-newer"] == "2.0"
+        assert libraries.items() <= jax.items()
 
     def test_one_that_brings_another_cuda(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
         more = ("nvidia-cublas>=13", "nvidia-cudnn-cu13<9.26.1")

@@ -166,7 +166,8 @@ def _hindrance_text(hindrance: Hindrance, cutoff_flag: str) -> str:  # noqa: PLR
         case Wish() as wish:
             return f"is kept out by {wish_text(wish)}"
         case DependsOn() as depends:
-            return f"needs {dependency_text(depends)}, of which no release fits"
+            fits = "no release fits" if hindrance.wish is None else f"{wish_text(hindrance.wish)} leaves no release"
+            return f"needs {dependency_text(depends)}, of which {fits}"
         case _:
             assert hindrance.kind is HindranceKind.KEPT_LOCK, hindrance  # noqa: S101 - the others have a fact
             return "is not what the old lock has, which is kept"

@@ -371,10 +371,12 @@ class Hindrance(NamedTuple):
     Attributes:
         kind: what.
         fact: the fact or wish behind it; None where the kind says all.
+        wish: what the user asked for that alone leaves no release of a dependency; None where none does.
     """
 
     kind: HindranceKind
     fact: Fact | None = None
+    wish: Wish | None = None
 
 
 class Newer(NamedTuple):

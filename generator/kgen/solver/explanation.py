@@ -13,6 +13,9 @@ from kgen.model.causes import (
     Cause,
     Change,
     DependsOn,
+    Hindrance,
+    HindranceKind,
+    Newer,
     Reason,
     SeenTraining,
     SetAside,
@@ -91,7 +94,7 @@ def _explanation(
         for reason in resolution.why
         if reason.package == name and (unlocked is None or isinstance(reason.ground, (SeenTraining, SetAside)))
     )
-    reasons = reasons or tuple(_dependents(problem, resolution, name))
+    reasons = reasons or (*_dependents(problem, resolution, name), *_wished(problem, name, version, newest))
     if newest == version or not thorough:
         return Explanation(name, version, newest, reasons, (), None, unlocked)
     request = problem.request
@@ -177,6 +180,19 @@ def _sound(problem: Problem, name: str) -> list[Version]:
         ]
     library = matrix.library(name)
     return [] if library is None else [row.version for row in library.releases if not row.version.is_prerelease]
+
+
+def _wished(problem: Problem, name: str, version: Version, newest: Version) -> Iterator[Reason]:
+    """What the user asked for that by itself keeps out the newest release of a library, as an old GPU does of cuDNN."""
+    variable = problem.variables.get(name)
+    if newest == version or variable is None or newest not in variable.versions:
+        return
+    position = list(variable.versions).index(newest)
+    for terms, mask in variable.filters:
+        if not mask >> position & 1:
+            hindrance = Hindrance(HindranceKind.REQUEST, conflict.wish(problem, terms[0]))
+            yield Reason(name, version, Newer(newest, hindrance), ())
+            return
 
 
 def _dependents(problem: Problem, resolution: Resolution, name: str) -> Iterator[Reason]:

@@ -648,4 +648,7 @@ def _hindrances(problem: Problem, variable: FrameworkVariable, position: int) ->
     for need in variable.dependencies[position]:
         target = problem.variables.get(need.package)
         if target is not None and not target.allowed(None) & need.mask:
-            yield Hindrance(HindranceKind.DEPENDENCY, DependsOn(problem.role(need.package), (need.bound,)))
+            fact = DependsOn(problem.role(need.package), (need.bound,))
+            terms = next((one for one, mask in target.filters if target.base & need.mask and not mask & need.mask), ())
+            asked = terms and not problem.is_held(terms[0])
+            yield Hindrance(HindranceKind.DEPENDENCY, fact, conflict.wish(problem, terms[0]) if asked else None)

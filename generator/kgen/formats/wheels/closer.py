@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -225,6 +226,7 @@ class Closer:
                     *brought,
                     *company.together_note(self._matrix, answer),
                     *company.companions_note(self._matrix, answer),
+                    *company.bounds_note(self._matrix, answer),
                 )
                 notes += [note for note in told if note not in notes]
                 answer = answer._replace(why=tuple(_with_refusal(reason, learned.aside) for reason in answer.why))
@@ -247,13 +249,44 @@ class Closer:
         Raises:
             OutsideError: uv, an index or the network failed.
         """
-        answer, closed = self.by_uv(found.resolution, constraints, found.added, offline=offline)
+        return self._again(found.resolution, constraints, found.added, offline=offline)
+
+    def apart(self, found: Closed, constraints: tuple[str, ...]) -> Closed | Unclosed | None:
+        """Resolve without what an environment only has to be the same as others, and with further constraints.
+
+        Args:
+            found: the earlier resolution.
+            constraints: these come to its own.
+
+        Returns:
+            As :meth:`again`; None also where the environment has nothing for the others' sake.
+
+        Raises:
+            OutsideError: uv, an index or the network failed.
+        """
+        request = found.resolution.request
+        ceilings = self._ceilings.get(request, ())
+        own = tuple(text for text in found.constraints if text not in ceilings)
+        answer = self._ahead.get(request)
+        if not isinstance(answer, Resolution) or answer.packages != found.resolution.packages:
+            return None
+        if own == found.constraints and not self._wishes(request):
+            return None
+        closed = self._again(answer, (*own, *constraints), found.added)
+        if isinstance(closed, Closed):
+            self._alone.add(request)
+        return closed
+
+    def _again(
+        self, resolution: Resolution, constraints: tuple[str, ...], added: tuple[str, ...], *, offline: bool = False
+    ) -> Closed | Unclosed | None:
+        answer, closed = self.by_uv(resolution, constraints, added, offline=offline)
         if isinstance(closed, Unclosed):
             return closed
         if self._with_company(answer, closed, []) != answer.request:
             return None
         wheels, misfits = self._choose(answer, closed)
-        return None if misfits else self._complete(answer, closed, wheels, constraints, found.added)
+        return None if misfits else self._complete(answer, closed, wheels, constraints, added)
 
     def by_uv(
         self, answer: Resolution, constraints: Sequence[str], added: Sequence[str] = (), *, offline: bool = False
@@ -464,14 +497,17 @@ class Closer:
 
         It is if uv refuses one that is only there to be the same as in the other environments.
         """
-        ahead = self._ahead.get(request)
-        if request in self._alone or not isinstance(ahead, Resolution):
-            return False
-        wishes = self._preferred.get(request, {}).items() - ahead.libraries.items()
-        if wishes.isdisjoint(named.items()):
+        if self._wishes(request).isdisjoint(named.items()):
             return False
         self._alone.add(request)
         return True
+
+    def _wishes(self, request: EnvironmentRequest) -> AbstractSet[tuple[str, Version]]:
+        """The libraries that an environment has for the sake of others, and would have in another version."""
+        ahead = self._ahead.get(request)
+        if request in self._alone or not isinstance(ahead, Resolution):
+            return frozenset()
+        return self._preferred.get(request, {}).items() - ahead.libraries.items()
 
     def _wanted(self, name: str, reason: str) -> _Wanted | None:
         """Which releases of a framework its dependents exclude, by uv's words; None if these do not tell."""

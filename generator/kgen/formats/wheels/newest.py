@@ -73,10 +73,16 @@ class Newest:
         return found
 
     def _with_exact(self, found: Closed, one: Aged) -> Closed:
-        """The resolution with the newest release of one package; unchanged where that does not fit."""
+        """The resolution with the newest release of one package; unchanged where that does not fit.
+
+        What other environments would have in common with this one is given up before it is.
+        """
         request = found.resolution.request
+        exact = f"{one.name}=={one.newest}"
         try:
-            closed = self._closer.again(found, (*found.constraints, f"{one.name}=={one.newest}"))
+            closed = self._closer.again(found, (*found.constraints, exact))
+            if isinstance(closed, Unclosed):
+                closed = self._closer.apart(found, (exact,)) or closed
         except OutsideError:
             return found
         if isinstance(closed, Unclosed) and not found.constraints and not request.held:

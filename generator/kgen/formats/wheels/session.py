@@ -127,6 +127,7 @@ class Session:
         """Judge the resolutions; refuse those that stay unfit, and note what judging changed in the others."""
         lessons: dict[EnvironmentRequest, Lesson] = {}
         shared = self._judged(pool, listings, ready, lessons)
+        self._sharing.tell(shared)
         for outcome, found in shared:
             lesson = lessons.get(outcome.request)
             if outcome.faults:

@@ -37,7 +37,7 @@ class Sharing:
 
         Args:
             pool: runs the resolutions.
-            ready: each request with its resolution; the first outcome notes packages that no one version serves.
+            ready: each request with its resolution.
         """
         current = [found for _, found in ready]
         held: dict[int, tuple[str, ...]] = {}
@@ -58,10 +58,7 @@ class Sharing:
             for (position, _), found in zip(changes, results(closing, self._cancel), strict=True):
                 if found is not None:
                     current[position] = found
-        outcomes = [outcome for outcome, _ in ready]
-        for text in _unshared(current):
-            outcomes[0].notes.append(text)
-        return list(zip(outcomes, current, strict=True))
+        return [(outcome, found) for (outcome, _), found in zip(ready, current, strict=True)]
 
     def _reclose(self, outcome: Outcome[Lock], first: Closed, versions: tuple[str, ...]) -> Closed | None:
         """Resolve again with these versions; None if that fails.
@@ -86,6 +83,12 @@ class Sharing:
             return None
         finally:
             outcome.seconds += time.monotonic() - started
+
+    @staticmethod
+    def tell(ended: Sequence[tuple[Outcome[Lock], Closed]]) -> None:
+        """Note in the first outcome which packages no one version serves."""
+        for text in _unshared([found for _, found in ended]):
+            ended[0][0].notes.append(text)
 
     def explain(
         self, first: Sequence[tuple[Outcome[Lock], Closed]], ended: Sequence[tuple[Outcome[Lock], Closed]]

@@ -390,6 +390,22 @@ class TestDependencies:
         note = "demo 1.0, other 1.0 in jax-cpu; demo 2.0, other 3.0 in numpy-cpu"
         assert f"note: 2 packages differ between environments, no version serves all: {note}\n" in result.stderr
 
+    def test_what_differs_in_many_packages_is_a_list_of_names(
+        self, kgen_alone: Kgen, project: Path, index: Index
+    ) -> None:
+        names = [f"other-{letter}" for letter in "abcdef"]
+        index.wheelhouse.put(*(Wheel(name=name, version=version) for name in names for version in ("1.0", "3.0")))
+        newer, older = (json.dumps([f"{name}{bound}" for name in names]) for bound in (">=3", "<2"))
+        (project / "kgen.toml").write_text(
+            f"[backend.numpy]\ndependencies = {newer}\n[backend.jax]\ndependencies = {older}\n"
+        )
+        result = kgen_alone(*LOCK, "jax", "numpy", "--json")
+        assert result.status == 0
+        note = "other-a, other-b, other-c, other-d, other-e and 1 more; `kgen list` shows their versions"
+        assert (
+            f"note: 6 packages differ between jax-cpu and numpy-cpu, no version serves all: {note}\n" in result.stderr
+        )
+
     @staticmethod
     def own_libraries_of_jax(kgen: Kgen) -> dict[str, str]:
         """Those of CUDA that JAX has by itself; beside PyTorch, which pins those of CUDA 12.8, it has the same."""

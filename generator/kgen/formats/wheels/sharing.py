@@ -18,6 +18,9 @@ from kgen.formats.wheels.closer import Closer
 from kgen.formats.wheels.lock import Lock
 from kgen.solver.sharing import shared_reasons
 
+_TOLD = 5
+"""So many packages that differ are told of with their versions."""
+
 _ROUNDS = 3
 """How many rounds there are: a changed version may bring another package along."""
 
@@ -171,6 +174,10 @@ def _told(
 ) -> str:
     """The packages that differ between the same environments, in one sentence."""
     what = f"{names[0]} differs" if len(names) == 1 else f"{len(names)} packages differ"
+    if len(names) > _TOLD:
+        listed = f"{', '.join(names[:_TOLD])} and {len(names) - _TOLD} more; `kgen list` shows their versions"
+        between = " and ".join(environment for side in sides for environment in side)
+        return f"{what} between {between}, no version serves all: {listed}"
     parts = []
     for side in sides:
         has = [

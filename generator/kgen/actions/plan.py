@@ -18,6 +18,7 @@ from kgen.actions import meant
 from kgen.actions.pythons import RequiresPython, required
 from kgen.actions.requirements import FILES, given_in, with_project
 from kgen.errors import ContradictionError, SettingsError, UnknownNameError, UsageError
+from kgen.explain.notes import folded
 from kgen.fields import ACCELERATORS, BY_NAME, Field, Raw, Scope, accelerators_in
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
@@ -203,7 +204,7 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
     requests = tuple(from_sources(one, shaped, matrix) for one in _drafts(environments, settings, matrix, notes))
     if asked.command == "lock":
         notes += _shaped(requests, shaped, matrix)
-    notes += dict.fromkeys(note for one in requests for note in _built_into_others(one, matrix))
+    notes += folded((one, note) for one in requests for note in _built_into_others(one, matrix))
     python = settings.python or (None if settings.pythons else host.python_version_file(root))
     allowed = required(root, matrix) if settings.project else None
     if allowed is not None:

@@ -67,8 +67,9 @@ def main(words: list[str]) -> None:
     if witness is None or not witness.is_settled:
         sys.exit(f"something was to be done; exit status {status}")
     unseen = [path for path in looked - witness.seen.keys() if not _is_left_out(Path(path))]
-    # a folder on the way to what was noted is asked for by `resolve`, which looks for links
-    above = {str(parent) for path in (*witness.seen, str(_CODE)) for parent in Path(path).parents}
+    # a folder on the way to what was noted is asked for by `resolve`, which looks for links; and so is the home folder,
+    # where the search for settings ends
+    above = {str(parent) for path in (*witness.seen, str(_CODE)) for parent in Path(path).parents} | {str(Path.home())}
     sys.stderr.write(json.dumps(sorted(set(unseen) - above)) + "\n")
 
 

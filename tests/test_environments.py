@@ -112,16 +112,30 @@ class TestSync:
         words = ("numpy", "--", "says")
         assert synced("run", "--no-sync", *words).stdout == "said\n"
         (tmp_path / "executed").unlink()
-        me = {"XDG_STATE_HOME": str(tmp_path / "me")}
-        refused = synced("run", "--no-sync", *words, **me)  # type: ignore[arg-type]
+        made_from = prefix(synced) / "share/kgen/source"
+        text = made_from.read_bytes()
+        made_from.write_bytes(re.sub(rb"\A(kgen \S+) \w+\n", rb"\1 " + b"0" * 32 + b"\n", text))
+        assert made_from.read_bytes() != text
+        refused = synced("run", "--no-sync", *words)
         assert refused.status == 4
         assert "is not on disk as it is locked" in refused.stderr
-        again = synced("run", *words, **me)  # type: ignore[arg-type]
+        again = synced("run", *words)
         assert again.status == 127
         assert "numpy-cpu: made in" in again.stderr
         assert not (tmp_path / "executed").exists()
-        assert (tmp_path / "me/kgen/token").stat().st_mode & 0o777 == 0o600
-        assert synced("sync", "numpy", **me).stderr.startswith("numpy-cpu: is as locked")  # type: ignore[arg-type]
+        assert made_from.read_bytes() == text
+        assert synced("sync", "numpy").stderr.startswith("numpy-cpu: is as locked")
+
+    def test_a_user_has_one_environment_whatever_the_shell_says_of_home(self, synced: Kgen, tmp_path: Path) -> None:
+        """A job, a container or a remote shell has other variables than the shell in which it was made."""
+        (token,) = re.findall(rb"\Akgen \S+ (\w+)\n", (prefix(synced) / "share/kgen/source").read_bytes())
+        for folder, content in {"home/.local/state": token, "own": b"1" * 32}.items():
+            (tmp_path / folder / "kgen").mkdir(parents=True)
+            (tmp_path / folder / "kgen/token").write_bytes(content)
+        words = ("run", "--no-sync", "numpy", "--", "true")
+        others = {"HOME": str(tmp_path / "home"), "XDG_STATE_HOME": str(tmp_path / "own")}
+        assert synced(*words, **others).status == 0  # type: ignore[arg-type]
+        assert synced("sync", "numpy", **others).stderr.startswith("numpy-cpu: is as locked")  # type: ignore[arg-type]
 
     def test_git_ignores_the_environments(self, synced: Kgen) -> None:
         subprocess.run(["git", "init", "-q"], cwd=synced.folder, check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -377,6 +378,44 @@ def test_a_framework_is_a_requirement_on_it(tmp_path: Path, matrix: Compatibilit
     assert not torch.requirements[0].extras
     assert [one.name for one in torch.dependencies] == ["numpy", "rich"]
     assert "torch" in [one.name for one in jax.dependencies]
+
+
+ALONE = (
+    "note: for {} alone, as the project requires no other framework; `backends` in the settings chooses others, and so"
+    " do names behind `kgen {}`\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "solved", "said"),
+    [
+        ('dependencies = ["tensorflow>=2.18"]', (), ["tensorflow-cpu"], "tensorflow"),
+        ('dependencies = ["numpy", "torch", "JAX[cuda12]>=0.4"]', (), ["jax-cpu", "torch-cpu"], "jax and torch"),
+        ('dependencies = ["numpy", "keras", "rich"]', (), ["tensorflow-cpu", "jax-cpu", "torch-cpu", "numpy-cpu"], ""),
+        ('optional-dependencies = {gpu = ["jax"]}', ("--extra", "gpu"), ["jax-cpu"], "jax"),
+        ('dependencies = ["tensorflow"]', ("torch",), ["torch-cpu"], ""),
+        ('dependencies = ["torch"]\n[tool.kgen]\ncpu = true', (), ["torch-cpu"], "torch"),
+        ('dependencies = ["torch"]\n[tool.kgen]\nbackends = ["jax"]', (), ["jax-cpu"], ""),
+        (
+            'dependencies = ["torch"]\n[tool.kgen]\nproject = false',
+            (),
+            ["tensorflow-cpu", "jax-cpu", "torch-cpu", "numpy-cpu"],
+            "",
+        ),
+        ('dependencies = ["torch<2.11"]', ("--together", "all"), ["all-cpu"], ""),
+        ('dependencies = ["keras-core", "torch"]', (), ["keras-core-torch-cpu"], "torch"),
+    ],
+)
+def test_the_frameworks_that_a_project_requires_are_its_backends(
+    kgen: Kgen, text: str, words: tuple[str, ...], solved: list[str], said: str
+) -> None:
+    """Only where nothing names backends."""
+    (kgen.folder / "pyproject.toml").write_text(f'[project]\nname = "x"\nversion = "0"\n{text}\n')
+    done = kgen("solve", "--cpu", *words)
+    assert done.status == 0, done.stderr
+    assert re.findall(r"^(\S+): Python", done.stdout, re.MULTILINE) == solved
+    assert ("alone, as the project" in done.stderr) == bool(said)
+    assert ALONE.format(said, "solve") in done.stderr or not said
 
 
 def test_lock_then_check(kgen: Kgen) -> None:

@@ -1,4 +1,4 @@
-"""Where nothing is otherwise, `kgen lock` answers before it imports what it takes to find the answer."""
+"""Where nothing is otherwise, kgen answers before it imports what it takes to find the answer."""
 
 from __future__ import annotations
 
@@ -174,11 +174,11 @@ def _stamp(kept: Path) -> None:
     kept.write_text(json.dumps(data), encoding="ascii")
 
 
-def _asked_again(kgen: Kgen) -> bool:
+def _asked_again(kgen: Kgen, *words: str) -> bool:
     """Whether kgen would look again, without letting it."""
     code = "import sys; from kgen import replay; sys.exit(not replay.again(sys.argv[1:]))"
     done = subprocess.run(
-        [sys.executable, "-c", code, "lock"],
+        [sys.executable, "-c", code, *(words or ("lock",))],
         cwd=kgen.folder,
         env=kgen.env(),
         capture_output=True,
@@ -279,6 +279,70 @@ def test_all_of_a_package_of_setuptools_that_is_looked_at_is_noted(
         assert done.status == 0, done.stderr
         assert states(done.stdout) == [state]
     assert not_noted(kgen_alone, *words) == []
+
+
+BUNDLE = ("bundle", "-o", "b.tar")
+
+
+@pytest.fixture(name="bundled")
+def _bundled(healthy: Index, tmp_path: Path) -> Kgen:
+    """A project with a bundle that is known to be what it is to be."""
+    kgen = noting(healthy, tmp_path)
+    assert kgen(*LOCK, "numpy", "--cpu").status == 0
+    for _ in ("written", "compared", "known"):
+        done = kgen(*BUNDLE)
+        assert done.status == 0, done.stderr
+        age(kgen.folder, Path(kgen.environment["KGEN_CACHE_DIR"]))
+    return kgen
+
+
+def test_a_bundle_that_is_there(bundled: Kgen) -> None:
+    before = (bundled.folder / "b.tar").stat()
+    kept = bundled(*BUNDLE)
+    anew = bundled(*BUNDLE, FRESH="1")
+    assert "looked again" in anew.stderr
+    assert "looked again" not in kept.stderr
+    assert (kept.status, kept.stdout) == (0, "b.tar\n")
+    assert kept.stderr == anew.stderr.replace("looked again\n", "")
+    assert (bundled.folder / "b.tar").stat()[:-3] == before[:-3]
+    cache = Path(bundled.environment["KGEN_CACHE_DIR"])
+    (whose,) = (path for path in (cache / "own").rglob("typer-*.whl"))
+    for path in (
+        bundled.folder / "b.tar",
+        bundled.folder / "locks/numpy-cpu/pylock.linux-64.toml",
+        bundled.folder / "locks/numpy-cpu/activate.d/kgen.sh",
+        bundled.folder / "locks/numpy-cpu",
+        cache / "verified",
+        cache / "own/index",
+        whose,
+    ):
+        aside = path.with_name("aside")
+        path.rename(aside)
+        assert _asked_again(bundled, *BUNDLE), f"{path}: not seen"
+        aside.rename(path)
+        for answer in (cache / "replay").iterdir():
+            _stamp(answer)
+        assert not _asked_again(bundled, *BUNDLE)
+
+
+def test_a_bundle_with_an_interpreter_is_always_looked_at(rich: Kgen, tmp_path: Path) -> None:
+    """What runs to find it may be another one the next time."""
+    shutil.copytree(rich.folder / "locks", tmp_path / "locks")
+    code = "from kgen import replay; replay.again(['bundle']); from kgen.cli.main import run\n"
+    code += "run(['bundle', '-o', 'b.tar', '--with-python']); print(replay._witness is None)"
+    (tmp_path / "b.tar").touch()
+    environment = rich.env(KGEN_CACHE_DIR=str(tmp_path / "kgen-cache"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "True", done.stderr
+
+
+def test_all_of_a_bundle_that_is_looked_at_is_noted(bundled: Kgen) -> None:
+    with pytest.raises(AssertionError, match="something was to be done"):
+        not_noted(bundled, *BUNDLE)  # kgen's own wheels: Python's path is another one there
+    age(bundled.folder, Path(bundled.environment["KGEN_CACHE_DIR"]))
+    assert not_noted(bundled, *BUNDLE) == []
 
 
 def not_noted(kgen: Kgen, *words: str) -> list[str]:

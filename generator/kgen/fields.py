@@ -260,7 +260,7 @@ def _accelerator_fields() -> Iterator[Field]:
 FIELDS: tuple[Field, ...] = (
     Field(
         name="backends",
-        help="the backends, one environment each",
+        help="the backends, one environment each; without it those whose frameworks the project requires, or else all",
         shape=Shape.MANY,
         parse=parsers.parse_backend,
         key="backends",

@@ -64,6 +64,19 @@ def read_text(path: Path, limit: int = SMALL, *, encoding: str = "utf-8", errors
     return read(path, limit).decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")
 
 
+def may_write(folder: Path) -> bool:
+    """Whether the system lets this process put files into a folder."""
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def refusal(folder: Path) -> OSError | None:
+    """What the system would say to who puts a file into a folder; None where it lets this process."""
+    if may_write(folder):
+        return None
+    number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+    return OSError(number, os.strerror(number), str(folder))
+
+
 def unreadable(path: Path, error: OSError, *, hints: Iterable[str] = ()) -> FileError:
     """The error of a file or folder that the system did not let kgen read.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TextIO
 
-COMMANDS = frozenset({"lock"})
+COMMANDS = frozenset({"bundle", "lock"})
 """The commands that say whether they did anything but look and print."""
 
 _GRANULE = 2_000_000_000

@@ -558,7 +558,7 @@ def _refuse_what_could_not_be_removed(target: Path, old: _Contents) -> None:
     for name in sorted({str(PurePosixPath(file).parent) for file in old.files}):
         folder = target / name
         mine = folder.stat().st_uid == os.geteuid()
-        if not mine and not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        if not mine and not files.may_write(folder):
             raise FileError(
                 f"{target} cannot be written: Permission denied ({folder} is another user's)",
                 hints=[f'sudo chown -R "$USER" {shlex.quote(str(target))}'],

@@ -16,13 +16,32 @@ _BYTES = 16
 _LONGEST = 1024
 
 
-def place() -> Path | None:
-    """The file that holds the token; None where the user has no home."""
+def places() -> tuple[Path, ...]:
+    """The files that may hold the user's token, that of these surroundings first.
+
+    HOME and XDG_STATE_HOME differ between a shell, a job and a container of one user; the home folder that the system
+    has for the user does not.
+    """
     base = host.variable("XDG_STATE_HOME") or ""
-    if base.startswith("/"):
-        return Path(base) / "kgen" / "token"
-    home = host.home()
-    return None if home is None else home / ".local" / "state" / "kgen" / "token"
+    folders = [Path(base)] if base.startswith("/") else []
+    folders += [home / ".local" / "state" for home in (host.home(), _system_home()) if home is not None]
+    return tuple(folder / "kgen" / "token" for folder in dict.fromkeys(folders))
+
+
+def _system_home() -> Path | None:
+    """The home folder that the system has for the user; None without one, and where it is another user's."""
+    import pwd  # noqa: PLC0415 - no other system than Unix has it
+
+    with contextlib.suppress(KeyError, OSError):
+        home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
+        if home.stat().st_uid == os.geteuid():
+            return home.resolve()
+    return None
+
+
+def tokens() -> frozenset[str]:
+    """The user's tokens, whatever the surroundings were in which each was made."""
+    return frozenset(filter(None, map(_read, places())))
 
 
 def token() -> str:
@@ -30,10 +49,11 @@ def token() -> str:
 
     Empty where nothing can be kept for the user: then environments are told apart by what they hold alone.
     """
-    path = place()
-    if path is None:
+    there = places()
+    if not there:
         return ""
-    found = _read(path)
+    found = next(filter(None, map(_read, there)), "")
+    path = there[0]
     if not found:
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from kgen import replay
 from kgen.served import cache
 
 _HEADER = "kgen-verified 1"
@@ -54,6 +55,7 @@ class VerifiedFiles:
         self._kept = kept
         self._rows: dict[str, tuple[str, Stamp]] = {}
         self._changed = False
+        replay.looked(kept)
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
             rows = json.loads(cache.kept(kept, _HEADER) or b"{}")
             self._rows = {str(path): (str(sha256), Stamp(*map(int, stamp))) for path, (sha256, stamp) in rows.items()}

@@ -8,6 +8,7 @@ from it later with the lock. An interpreter is in no lock: to take one from a bu
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import re
@@ -15,10 +16,11 @@ import shlex
 import tarfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from kgen import __version__, files, host, lockfiles, resources, storage
+from kgen import __version__, files, host, lockfiles, replay, resources, storage
 from kgen.errors import (
     HashMismatchError,
     OtherPlatformError,
@@ -137,76 +139,170 @@ def bundle(
         SettingsError: a lock cannot be read.
         OutsideError: a file cannot be had, or the bundle cannot be written.
     """
-    _require_place(output)
+    replay.looked(output)
+    if not output.is_file():
+        replay.forget()
+        _require_place(output)
     wanted = platform or host.subdir()
     chosen = _chosen(root, names, wanted)
     locks = [interface.read(form, lockfiles.lock_of(one, form, wanted), wanted) for one, form in chosen]
     for lock in locks:
         require_known(matrix, lock)
         _require_files(lock)
-    found = _standalones(locks, wanted) if with_python else []
-    store = host.cache("files")
-    every = {(file.sha256, file.filename): (file, lock) for lock in locks for file in (*lock.build, *lock.files)}
     extras = sorted({form.extra for _, form in chosen if form.extra})
-    own_name = f"{_SELF}[{','.join(extras)}]" if extras else _SELF
+    order = _Order(
+        root=root,
+        output=output,
+        platform=wanted,
+        folders={one.name: one for one, _ in chosen},
+        locks=locks,
+        own=f"{_SELF}[{','.join(extras)}]" if extras else _SELF,
+        known=VerifiedFiles(host.cache("verified")),
+    )
+    if not with_python and order.is_filled:
+        replay.settle()
+        return order.result(0)
+    replay.forget()
+    found = _standalones(locks, wanted) if with_python else []
+    return order.result(_fill(order, found, report), found)
 
-    known = VerifiedFiles(host.cache("verified"))
 
-    def make(folder: Path, *, again: bool = False) -> tuple[int, tuple[str, ...]]:
-        began = time.time_ns()
-        own, notes = _own(own_name, wanted, known, again=again)
-        there: Mapping[str, Member] = {} if again else dict(_local(root, every.values(), known)) | _old(output, known)
-        members_of_locks, fetched = _files(root, store, there, every.values(), report)
-        members = [
-            member for one in {one.name: one for one, _ in chosen}.values() for member in _texts(one, wanted or "")
-        ]
-        members += [_packed(one, folder) for one in found]
-        members += [members_of_locks[key] for key in sorted(every)]
+@dataclass(frozen=True, kw_only=True)
+class _Order:
+    """What a bundle is to have.
+
+    Attributes:
+        root: the project's folder.
+        output: the file.
+        platform: conda's name of the machines that it is for.
+        folders: the folders of its locks, by the names of their environments.
+        locks: the locks.
+        own: what pip is asked for to get kgen out of it, with the extras that its locks take.
+        known: which files were compared with their digests.
+    """
+
+    root: Path
+    output: Path
+    platform: str | None
+    folders: Mapping[str, LockedEnvironment]
+    locks: Sequence[Lockfile]
+    own: str
+    known: VerifiedFiles
+
+    @functools.cached_property
+    def every(self) -> Mapping[tuple[str, str], tuple[LockedFile, Lockfile]]:
+        """The files of the locks, each once, in the order of the bundle."""
+        found = {(one.sha256, one.filename): (one, of) for of in self.locks for one in (*of.build, *of.files)}
+        return {key: found[key] for key in sorted(found)}
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether it is there and known to be whole: to see that takes the locks alone, and nothing is written."""
+        if not self.output.is_file():
+            return False
+        own = _own_kept(self.own, self.platform)
+        if own is None:
+            return False
+        head = self.head([*own, *self.texts(), *_listed(file for file, _ in self.every.values())])
+        return self.known.known(self.output, head.sha256) is not None
+
+    def texts(self) -> list[Member]:
+        """The locks and hooks."""
+        return [text for one in self.folders.values() for text in _texts(one, self.platform or "")]
+
+    def head(self, members: Iterable[Member]) -> Member:
+        """The list of the bundle: what is in it, and what that is for."""
         listed = {
             "schema": _SCHEMA,
             "kgen": __version__,
-            "platform": wanted,
-            "environments": [{"name": lock.environment, "python": lock.python} for lock in locks],
-            "files": [{"path": one.path, "sha256": one.sha256, "size": one.size} for one in (*own, *members)],
+            "platform": self.platform,
+            "environments": [{"name": lock.environment, "python": lock.python} for lock in self.locks],
+            "files": [{"path": one.path, "sha256": one.sha256, "size": one.size} for one in members],
         }
-        head = _member(MANIFEST, json.dumps(listed, indent=1).encode() + b"\n")
+        return _member(MANIFEST, json.dumps(listed, indent=1).encode() + b"\n")
+
+    def result(self, fetched: int, pythons: Sequence[Standalone] = ()) -> BundleResult:
+        """What is to be said of it.
+
+        Args:
+            fetched: bytes that had to be fetched for it.
+            pythons: the interpreters in it.
+        """
+        own = self.platform == host.subdir()
+        left_out = f"kgen itself is left out: what is installed here is not for {self.platform}; install it there"
+        return BundleResult(
+            path=self.output,
+            environments=tuple(lock.environment for lock in self.locks),
+            platform=self.platform or "",
+            files=len(self.every),
+            size=self.output.stat().st_size,
+            fetched=fetched,
+            pythons=tuple(one.version for one in pythons),
+            kgen=self.own if own else None,
+            notes=() if own else (left_out,),
+        )
+
+
+def _fill(order: _Order, pythons: Sequence[Standalone], report: Report) -> int:
+    """Write a bundle, or compare what is there; how many bytes had to be fetched for that.
+
+    Raises:
+        OutsideError: a file cannot be had, or the bundle cannot be written.
+    """
+    store, output, known = host.cache("files"), order.output, order.known
+
+    def make(folder: Path, *, again: bool = False) -> int:
+        began = time.time_ns()
+        own = _own(order.own, order.platform, known, again=again)
+        files_of_locks = order.every.values()
+        there: Mapping[str, Member] = {}
+        if not again:
+            there = dict(_local(order.root, files_of_locks, known)) | _old(output, known)
+        if any(vendored.place_of(file) not in there for file, _ in files_of_locks):
+            _require_place(output)
+        members_of_locks, fetched = _files(order.root, store, there, files_of_locks, report)
+        members = order.texts()
+        members += [_packed(one, folder) for one in pythons]
+        members += [members_of_locks[key] for key in order.every]
+        head = order.head([*own, *members])
         try:
             whole = known.known(output, head.sha256) is not None
             written = archives.write(output, [head, *own, *members], known=whole)
         except OSError as error:
             raise files.unwritable(output, error) from error
         if written:
-            gone = (output, folder, store)  # replaced by now, or soon to be taken away
-            for one in (*own, *members):
-                path = one.source
-                if isinstance(path, Path) and one.known is None and not any(map(path.is_relative_to, gone)):
-                    known.add(path, one.sha256, began)
+            # these are replaced by now, or soon to be taken away
+            _remember(known, [*own, *members], began, gone=(output, folder, store))
         elif not whole:
             known.add(output, head.sha256, began)
         known.save()
-        return fetched, notes
+        return fetched
 
     with _held(store), storage.scratch() as folder:
         try:
-            count, notes = make(folder)
+            count = make(folder)
         except HashMismatchError:
             # what was in the bundle before, lay in a folder, or was kept of kgen itself, is not what it was
-            count, notes = make(folder, again=True)
-    for sha256, filename in every:
+            count = make(folder, again=True)
+    for sha256, filename in order.every:
         (store / sha256 / filename).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             (store / sha256).rmdir()
-    return BundleResult(
-        path=output,
-        environments=tuple(lock.environment for lock in locks),
-        platform=wanted or "",
-        files=len(every),
-        size=output.stat().st_size,
-        fetched=count,
-        pythons=tuple(one.version for one in found),
-        kgen=own_name if _has_own(wanted) else None,
-        notes=notes,
-    )
+    return count
+
+
+def _remember(known: VerifiedFiles, members: Iterable[Member], began: int, *, gone: Sequence[Path]) -> None:
+    """Remember the files that were compared while a bundle was written, but for those in these places."""
+    for one in members:
+        path = one.source
+        if isinstance(path, Path) and one.known is None and not any(map(path.is_relative_to, gone)):
+            known.add(path, one.sha256, began)
+
+
+def _listed(wanted: Iterable[LockedFile]) -> Iterator[Member]:
+    """The files of locks by what the locks say of them, whose content nobody asks for."""
+    for file in wanted:  # without a size it is in the list of no bundle
+        yield Member(vendored.place_of(file), file.sha256, -1 if file.size is None else file.size, b"")
 
 
 def _require_place(output: Path) -> None:
@@ -349,6 +445,7 @@ def _texts(environment: LockedEnvironment, platform: str) -> Iterator[Member]:
     """The locks of an environment for a platform, in every form, and its hooks."""
     lock = lockfiles.filename(platform)
     for path in sorted(environment.folder.rglob("*")):
+        replay.looked(path)
         inside = path.relative_to(environment.folder).as_posix()
         if path.is_file() and (inside == lock or (_is_text(inside) and not re.fullmatch(lockfiles.PYLOCK, inside))):
             content = files.read(path, files.LARGE)
@@ -359,25 +456,34 @@ def _member(path: str, content: bytes) -> Member:
     return Member(path, hashlib.sha256(content).hexdigest(), len(content), content)
 
 
-def _has_own(platform: str | None) -> bool:
-    return platform == host.subdir()
+def _own(name: str, platform: str | None, known: VerifiedFiles, *, again: bool) -> list[Member]:
+    """Kgen itself, uv, and what else kgen needs, as they are installed here; nothing for another platform."""
+    if platform != host.subdir():
+        return []
+    made = ownwheels.own_wheels(name, host.cache("own"), source=_source(), again=again)
+    return [_kept_member(one, known) for one in made]
 
 
-def _own(name: str, platform: str | None, known: VerifiedFiles, *, again: bool) -> tuple[list[Member], tuple[str, ...]]:
-    """Kgen itself, uv, and what else kgen needs, as they are installed here; and what to say of that."""
-    if not _has_own(platform):
-        return [], (f"kgen itself is left out: what is installed here is not for {platform}; install it there",)
-    code = Path(__file__).resolve().parents[1]
-    source = {
-        "kgen": code,
+def _own_kept(name: str, platform: str | None) -> list[Member] | None:
+    """The same, as it was made before; None where it must be looked for again."""
+    if platform != host.subdir():
+        return []
+    kept = ownwheels.kept_wheels(name, host.cache("own"), source=_source())
+    return [_kept_member(one, None) for one in kept] or None
+
+
+def _source() -> Mapping[str, Path]:
+    """The folders of kgen's code and data, where these are no copies that an installer has made and listed."""
+    if resources.clone() is None:
+        return {}
+    return {
+        "kgen": Path(__file__).resolve().parents[1],
         **{f"kgen/_data/{folder}": resources.folder(folder) for folder in resources.FOLDERS},
     }
-    made = ownwheels.own_wheels(name, host.cache("own"), source=source, again=again)
-    return [_kept_member(one, known) for one in made], ()
 
 
-def _kept_member(one: ownwheels.KeptWheel, known: VerifiedFiles) -> Member:
-    stamp = known.known(one.content, one.sha256) if isinstance(one.content, Path) else None
+def _kept_member(one: ownwheels.KeptWheel, known: VerifiedFiles | None) -> Member:
+    stamp = known.known(one.content, one.sha256) if known is not None and isinstance(one.content, Path) else None
     return Member(f"{PROGRAMS}/{one.filename}", one.sha256, one.size, one.content, known=stamp)
 
 

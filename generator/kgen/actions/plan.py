@@ -18,6 +18,7 @@ from kgen.actions import meant
 from kgen.actions.pythons import RequiresPython, required
 from kgen.actions.requirements import FILES, given_in, with_project
 from kgen.errors import ContradictionError, SettingsError, UnknownNameError, UsageError
+from kgen.explain.notes import folded
 from kgen.fields import ACCELERATORS, BY_NAME, Field, Raw, Scope, accelerators_in
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
@@ -191,13 +192,20 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
     if asked.command == "lock":
         _require_lockable(shaped, settings)
     settings = settings._replace(uv=shaped.recorded, exclude_newer=settings.exclude_newer or shaped.day)
-    environments = _environments(asked, settings, matrix)
+    required_backends = _required_backends(asked, settings, matrix)
+    environments = _environments(asked, settings, matrix, required_backends)
     _require_accelerator_for(asked, settings, matrix)
     notes = [*likeness, *settings.required.notes, *_generation_of_day(written, settings, asked, matrix)]
+    if required_backends:
+        named = " and ".join(matrix.backends[name].short for name in required_backends)
+        notes.append(
+            f"for {named} alone, as the project requires no other framework; `backends` in the settings chooses others,"
+            f" and so do names behind `kgen {asked.command}`"
+        )
     requests = tuple(from_sources(one, shaped, matrix) for one in _drafts(environments, settings, matrix, notes))
     if asked.command == "lock":
         notes += _shaped(requests, shaped, matrix)
-    notes += dict.fromkeys(note for one in requests for note in _built_into_others(one, matrix))
+    notes += folded((one, note) for one in requests for note in _built_into_others(one, matrix))
     python = settings.python or (None if settings.pythons else host.python_version_file(root))
     allowed = required(root, matrix) if settings.project else None
     if allowed is not None:
@@ -418,8 +426,30 @@ def _generation_of_day(
 # -- which environments ------------------------------------------------------------------------------------------------
 
 
-def _environments(asked: RequestFlags, settings: Settings, matrix: CompatibilityMatrix) -> list[JointEnvironment]:
-    """The environments by name, each with its backends; a single backend is an environment of its own name."""
+def _required_backends(asked: RequestFlags, settings: Settings, matrix: CompatibilityMatrix) -> tuple[str, ...]:
+    """The backends whose frameworks the project requires by itself, where nothing names backends; none where it does.
+
+    What every backend needs for its own sake, as NumPy, says nothing.
+    """
+    if asked.names or asked.together is not None or settings.backends is not None:
+        return ()
+    required = {one.name for one in settings.required.dependencies}
+    default = matrix.default_backends(settings_module.generation_asked(settings, matrix))
+    rows = [matrix.backends[name] for name in default]
+    return tuple(row.name for row in rows if row.accelerated and row.framework in required)
+
+
+def _environments(
+    asked: RequestFlags, settings: Settings, matrix: CompatibilityMatrix, required: Sequence[str]
+) -> list[JointEnvironment]:
+    """The environments by name, each with its backends; a single backend is an environment of its own name.
+
+    Args:
+        asked: what was typed.
+        settings: what is asked for.
+        matrix: the facts.
+        required: the backends whose frameworks the project requires, where that decides.
+    """
     generation = settings_module.generation_asked(settings, matrix)
     known = {**dict.fromkeys(matrix.backends), **settings.environments}
     known |= dict.fromkeys(matrix.short_names)
@@ -435,7 +465,7 @@ def _environments(asked: RequestFlags, settings: Settings, matrix: Compatibility
             for name in asked.names
         )
     )
-    default = settings.backends or matrix.default_backends(generation)
+    default = settings.backends or required or matrix.default_backends(generation)
     if asked.together is not None:
         settings_module.check_name(asked.together, matrix)
         backends = tuple(name for name in named or default if name in matrix.backends)

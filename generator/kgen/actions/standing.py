@@ -49,8 +49,12 @@ def all_standing(
     strange = {fields.BY_NAME[name].installer for name in options.given} - {*wanted, None}
     if options.anew or drafted.as_of or strange:
         return None
-    if flake.is_missing(settings) or not storage.is_settled(settings.root / LOCKS):
+    if not storage.is_settled(settings.root / LOCKS):
         return None
+    if flake.is_missing(settings):
+        if files.may_write(settings.root):
+            return None
+        replay.forget()  # what is mounted how is in the state of no file
     found = _in_default_form(matrix, drafted, every=options.all_platforms)
     for form in formats.others() if found else ():
         if form.name in wanted:

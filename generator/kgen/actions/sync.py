@@ -525,6 +525,9 @@ def _prepare(envs: Path, root: Path) -> None:
         ignore = own / ".gitignore"
         if not os.path.lexists(ignore) and (own in made or envs == root / project.ENVS):
             ignore.write_text("# made by kgen\n*\n", encoding="utf-8")
+        refused = files.refusal(envs)
+        if refused is not None:
+            raise refused
     except OSError as error:
         raise files.unwritable(
             envs, error, hints=["name another folder with `--envs`, or `envs` in the settings"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kgen import accelerators, host, lockfiles, project, storage, surroundings
+from kgen import accelerators, files, host, lockfiles, project, storage, surroundings
 from kgen.actions import sync
 from kgen.actions.choose import choose
 from kgen.errors import ExitStatus, KgenError, OtherPlatformError, UnknownNameError, UsageError
@@ -438,6 +438,22 @@ def _reporter(progress: Callable[[ValidationTarget, str], None], target: Validat
     return lambda stage: progress(target, stage)
 
 
+def _require_place(name: str, locks: Path) -> None:
+    """See that a receipt can be written beside the locks, before anything runs for it.
+
+    Raises:
+        FileError: it cannot.
+    """
+    refused = files.refusal(locks) if locks.is_dir() else None
+    if refused is not None:
+        raise files.unwritable(
+            locks,
+            refused,
+            what=f"cannot be written, and the receipt of {name} is to be there",
+            hints=[f"kgen validate {name} --receipts DIR   # a folder that can be written"],
+        )
+
+
 def _validate(validation: Validation, run: _Run, report: Reporter, seat: Seat) -> None:
     """Train on one target, with the device that it has to itself."""
     matrix, options, target = run.matrix, run.options, validation.target
@@ -447,6 +463,8 @@ def _validate(validation: Validation, run: _Run, report: Reporter, seat: Seat) -
         report(target.skip)
         return
     try:
+        if locked is not None and options.below is None:
+            _require_place(target.name, locked.path.parents[1])
         for backend in target.backends:
             row = matrix.backends[backend]
             variables = row.environment

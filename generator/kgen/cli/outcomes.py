@@ -10,6 +10,7 @@ from kgen import accelerators
 from kgen.cli import console
 from kgen.errors import CONFLICT_CODE
 from kgen.explain.commands import SOLVE, CommandForm
+from kgen.explain.notes import folded
 from kgen.explain.sizes import size_text
 from kgen.formats.outcome import Locked, Outcome, Summary
 from kgen.model.request import EnvironmentRequest
@@ -127,7 +128,7 @@ def tell(outcomes: Sequence[Outcome[Locked]], form: CommandForm, *, standing: bo
     """
     for _, members in itertools.groupby(outcomes, key=lambda one: one.form):
         mine = list(members)
-        for note in dict.fromkeys(note for outcome in mine for note in (*outcome.notes, *outcome.remarks)):
+        for note in folded((one.request, note) for one in mine for note in (*one.notes, *one.remarks)):
             console.say(f"note: {note}")
         for outcome in mine:
             if outcome.moved:
@@ -147,9 +148,9 @@ def tell(outcomes: Sequence[Outcome[Locked]], form: CommandForm, *, standing: bo
 
 def _tell_warnings(outcomes: Sequence[Outcome[Locked]], *, portable: bool) -> None:
     summaries = [(one.request, one.lock.summary) for one in outcomes if one.lock is not None]
-    for request, summary in summaries:
-        for warning in summary.warnings:
-            console.say(f"warning: {request.environment}: {warning}")
+    said = ((request, f"{request.environment}: {one}") for request, summary in summaries for one in summary.warnings)
+    for warning in folded(said):
+        console.say(f"warning: {warning}")
     for request, summary in summaries if not portable else ():
         if summary.local:
             _tell_local(request, summary.local)
@@ -167,11 +168,12 @@ def _tell_local(request: EnvironmentRequest, found: Sequence[str]) -> None:
 def _tell_failures(outcomes: Sequence[Outcome[Locked]], form: CommandForm) -> None:
     # an index or a channel that is down is down for every environment, and once is enough to say so
     printed: set[str] = set()
+    failed = [(one.request.environment, one.error) for one in outcomes if one.error is not None]
     for outcome in outcomes:
         if outcome.conflict is not None:
             text = _conflict_text(outcome.conflict)
         elif outcome.error is not None:
-            text = outcome.error.message
+            text = outcome.error.message.removeprefix(f"{outcome.request.environment}: ")
         else:
             continue
         if text in printed:
@@ -180,8 +182,11 @@ def _tell_failures(outcomes: Sequence[Outcome[Locked]], form: CommandForm) -> No
         if outcome.conflict is not None:
             tell_conflict(outcome.conflict, _asking_for(outcome, form), before="\n", tree=outcome.tree)
         elif outcome.error is not None:
-            console.say("")
-            console.error(outcome.error)
+            same = {name: error for name, error in failed if error.message.removeprefix(f"{name}: ") == text}
+            whose = f"{', '.join(same)}: " if text != outcome.error.message else ""
+            console.say(f"\nerror: {whose}{text}")
+            console.hints(hint for error in same.values() for hint in error.hints)
+            console.more(outcome.error.code)
 
 
 def _conflict_text(conflict: Conflict) -> str:

@@ -22,10 +22,22 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     if not host.is_terminal(sys.stderr):
         yield lambda _done, _total: None
         return
+    with contextlib.ExitStack() as stack:
+        shown: list[Callable[[int, int], None]] = []
+
+        def report(done: int, total: int) -> None:
+            if not shown:  # there may be nothing to show, and what shows it is slow to import
+                shown.append(_bar(what, stack))
+            shown[0](done, total)
+
+        yield report
+
+
+def _bar(what: str, stack: contextlib.ExitStack) -> Callable[[int, int], None]:
     from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn  # noqa: PLC0415
 
     columns = (TextColumn("{task.description}"), BarColumn(20), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    progress = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
+    task = progress.add_task(what, total=None)
+    return lambda done, total: progress.update(task, completed=done, total=total)

@@ -133,8 +133,10 @@ def write(output: Path, members: Sequence[Member], *, known: bool = False) -> bo
             copy = _copy_aligned if _reserve(file, size) else _copy
             # The kernel lets one thread at a time write into a file. Members that are only copied are one after the
             # other for that: where each had a thread, waiting for the others took half as much again.
-            copied = [one for one in placed if one.member.known is not None]
-            hashed = [[one] for one in placed if one.member.known is None]
+            # What is in memory is small, and a thread of its own would take longer than it.
+            is_large = [one.member.known is None and isinstance(one.member.source, Path) for one in placed]
+            copied = [one for one, large in zip(placed, is_large, strict=True) if not large]
+            hashed = [[one] for one, large in zip(placed, is_large, strict=True) if large]
             _each([copied, *hashed], lambda one, cancel: _put(file, one, cancel, copy))
         part.replace(output)
     finally:
@@ -243,13 +245,16 @@ def _each(groups: Sequence[Sequence[_Placed]], work: Callable[[_Placed, threadin
         groups: the members; those of a group one after the other.
         work: what to do, and an event that is set when the result is not wanted any more.
     """
-    import concurrent.futures  # noqa: PLC0415 - an archive that is there, and known, needs no threads
-
     cancel = threading.Event()
 
     def work_all(members: Sequence[_Placed]) -> None:
         for one in members:
             work(one, cancel)
+
+    if len(groups) == 1:
+        work_all(groups[0])
+        return
+    import concurrent.futures  # noqa: PLC0415 - where all is known no threads are needed
 
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1)
     try:

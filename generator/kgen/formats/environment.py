@@ -205,7 +205,8 @@ def is_whole(of: Source) -> bool:
     try:
         has = files.read(of.prefix / SOURCE)
         if has != of.state and not (
-            _is_of_another_user(of.prefix / SOURCE) and _tokenless(has) == _tokenless(of.state)
+            _tokenless(has) == _tokenless(of.state)
+            and (_token_of(has) in usertoken.tokens() or _is_of_another_user(of.prefix / SOURCE))
         ):
             return False
     except OSError:
@@ -229,6 +230,10 @@ def _is_of_another_user(path: Path) -> bool:
 def _tokenless(state: bytes) -> tuple[bytes, bytes]:
     first, _, rest = state.partition(b"\n")
     return b" ".join(first.split(b" ")[:2]), rest
+
+
+def _token_of(state: bytes) -> str:
+    return state.partition(b"\n")[0].split(b" ")[-1].decode("ascii", "replace")
 
 
 def gained(of: Source) -> list[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from kgen import host
 from kgen.model import grammar
 from kgen.model.lockfile import LockedFile, Lockfile
-from kgen.served.file import local_path
 
 FOLDER = Path(".kgen")
 """The folder, in the project's own, in which the folders of a bundle are."""
@@ -66,9 +65,12 @@ def here(root: Path, file: LockedFile, lock: Lockfile) -> Iterator[Path]:
     local = [Path(folder) / file.filename for folder in folders if "://" not in folder]
     yield from (path for path in (path_of(root, file), *local) if path.is_file())
     location = file.location(lock.path)
-    named = local_path(location) if location is not None and location.startswith("file:") else None
-    if named is not None and named.is_file():
-        yield named
+    if location is not None and location.startswith("file:"):
+        from kgen.served.file import local_path  # noqa: PLC0415 - what asks servers is slow to import
+
+        named = local_path(location)
+        if named is not None and named.is_file():
+            yield named
 
 
 def is_package(file: LockedFile) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import __version__
+from kgen import __version__, replay
 from kgen.served import cache
 from kgen.verified import SETTLED, stamp_of
 
@@ -51,9 +51,9 @@ def own_wheels(name: str, kept: Path, *, source: Mapping[str, Path], again: bool
     Raises:
         OutsideError: something of that is not installed, or is not whole.
     """
-    state = _state(name, source)
-    if not again and state is not None and (there := tuple(_kept(kept, state))):
+    if not again and (there := kept_wheels(name, kept, source=source)):
         return there
+    state = _state(name, source)
     from kgen.formats.wheels import repack  # noqa: PLC0415 - slow to import, and there may be nothing to make
 
     made = tuple(repack.kept_wheel_of(one, kept, source=source, again=again) for one in repack.closure(name))
@@ -64,11 +64,26 @@ def own_wheels(name: str, kept: Path, *, source: Mapping[str, Path], again: bool
     return made
 
 
+def kept_wheels(name: str, kept: Path, *, source: Mapping[str, Path]) -> tuple[KeptWheel, ...]:
+    """The same as they were found before; none where they must be looked for again.
+
+    Args:
+        name: the project.
+        kept: the folder of what was made.
+        source: as there.
+    """
+    state = _state(name, source)
+    return () if state is None else tuple(_kept(kept, state))
+
+
 def _kept(kept: Path, state: str) -> Iterator[KeptWheel]:
     """What was made in this state of things; nothing where something of it is gone."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        replay.looked(kept / _INDEX)
         said = json.loads(cache.kept(kept / _INDEX, _HEADER) or b"{}")
         rows = [(str(file), str(sha256), int(size), Path(path)) for file, sha256, size, path in said["wheels"]]
+        for *_, path in rows:
+            replay.looked(path)
         if said["state"] == state and all(path.stat().st_size == size for _, _, size, path in rows):
             yield from (KeptWheel(*row) for row in rows)
 
@@ -77,18 +92,21 @@ def _state(name: str, source: Mapping[str, Path]) -> str | None:
     """A digest of all that the wheels depend on; None where a change of just now could not be told from the next."""
     latest = 0
     found = hashlib.sha256(repr((__version__, name, sys.version, sys.prefix)).encode())
-    for path in (*map(Path, sys.path), *(file for top in source.values() for file in _files_below(top))):
-        stamp = stamp_of(path)
+    for path in (*sys.path, *(file for top in source.values() for file in _files_below(top))):
+        replay.looked(path or os.curdir)
+        stamp = stamp_of(path or os.curdir)
         latest = max(latest, 0 if stamp is None else stamp.changed)
         found.update(f"{path}\0{stamp}\n".encode("utf-8", "surrogateescape"))
     return found.hexdigest() if latest + SETTLED < time.time_ns() else None
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: str | Path) -> Iterator[str]:
+    """The paths of all files of a folder: as text, as there are many."""
+    replay.looked(folder)
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda one: one.name):
             if entry.is_dir():
                 if entry.name != "__pycache__":
-                    yield from _files_below(Path(entry.path))
+                    yield from _files_below(entry.path)
             else:
-                yield Path(entry.path)
+                yield entry.path

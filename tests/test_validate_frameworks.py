@@ -173,6 +173,45 @@ def test_the_step_passes(world: World, backend: str, compiler: str | None) -> No
     assert step["placed"]["weights"] == step["placed"]["outputs"] == ["cpu:0"]
 
 
+def test_pytorch_compiles_three_programs_and_nothing_beside(
+    world: World, project: Callable[[str], Kgen], tmp_path: Path
+) -> None:
+    """Forward, backward and the optimiser: no part is left to Python, and no compiler is asked what it can."""
+    path, log = compiler(tmp_path)
+    done = run(project("torch-cpu"), world.environment("torch-cpu"), "torch", PATH=path)
+    assert done.status == 0, done.stdout + done.stderr
+    data = checked(tmp_path / "project/locks/torch-cpu/receipts/cpu.json")
+    (step,) = data["steps"]
+    assert step["proof"]["programs"] == 3
+    assert step["held"]["TORCHDYNAMO_CAPTURE_SCALAR_OUTPUTS"] == "1"
+    sources = [word for line in log.read_text().splitlines() for word in line.split() if word.endswith(".cpp")]
+    assert {word for word in sources if not word.endswith(".main.cpp")} == set()
+    assert 3 <= len(sources) <= 13
+
+
+def test_a_compiler_that_knows_less_than_the_cpu(world: World, project: Callable[[str], Kgen], tmp_path: Path) -> None:
+    """What was believed of it is taken back: the step begins again as PyTorch would have it, and passes."""
+    path, _ = compiler(tmp_path, "-mavx")
+    done = run(project("torch-cpu"), world.environment("torch-cpu"), "torch", PATH=path)
+    assert done.status == 0, done.stdout + done.stderr
+    (step,) = checked(tmp_path / "project/locks/torch-cpu/receipts/cpu.json")["steps"]
+    assert "TORCHINDUCTOR_VEC_ISA_OK" not in step["held"]
+    assert step["proof"]["programs"] > 3
+
+
+def compiler(folder: Path, unknown: str = "") -> tuple[str, Path]:
+    """A PATH with a g++ that keeps how it was called, and that does not know options that begin so."""
+    there, log = folder / "compilers", folder / "compiled"
+    there.mkdir()
+    lines = ["#!/bin/sh", f"echo \"$@\" >> '{log}'"]
+    if unknown:
+        lines.append(f"""case "$*" in *" {unknown}"*) echo "g++: error: unrecognized option" >&2; exit 1;; esac""")
+    text = "\n".join([*lines, f'exec {shutil.which("g++")} "$@"', ""])
+    (there / "g++").write_text(text)
+    (there / "g++").chmod(0o755)
+    return f"{there}:{os.environ['PATH']}", log
+
+
 def test_a_hostile_keras_json_changes_nothing(world: World, tmp_path: Path) -> None:
     world.environment("jax-cpu")
     (tmp_path / ".keras").mkdir()

@@ -80,6 +80,8 @@ def _around(data: Mapping[str, Any]) -> Surroundings:
 def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
     own = ("whole", "interpreter", "free", "free_threaded")
     changes: dict[str, Any] = {key: data[key] for key in own if key in data}
+    if "prefix" in data:
+        changes["prefix"] = Path(data["prefix"])
     lock: dict[str, Any] = {
         key: tuple(value) if key == "backends" else value for key, value in data.get("lock", {}).items()
     }

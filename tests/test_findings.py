@@ -21,6 +21,7 @@ from kgen.errors import UsageError
 from kgen.findings import ExaminedEnvironment, Finding, manual, wording
 from kgen.loader import plugins
 from kgen.loader.environment import OpenedLibrary
+from kgen.loader.flags import UnknownFlags
 from kgen.loader.owners import MissingFile, SharedFile
 from kgen.loader.plugins import RivalPlugins
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -97,6 +98,9 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
         lock=EXAMINED.lock._replace(**lock),
         opened=tuple(OpenedLibrary(**{**_LIBRARY, **row}) for row in data.get("opened", ())),
         missing=tuple(MissingFile(**row) for row in data.get("missing", ())),
+        unknown_flags=tuple(
+            UnknownFlags(**{"source": "", **row, "flags": tuple(row["flags"])}) for row in data.get("unknown_flags", ())
+        ),
         shared=tuple(SharedFile(row["path"], tuple(row["owners"])) for row in data.get("shared", ())),
         **changes,
     )

@@ -20,6 +20,7 @@ from tests.pinned import LOCKS, frozen, hashes, locking
 from tests.record_locks import cpu, label
 from tests.test_validate import checked, driver, within
 
+from kgen.loader import flags
 from kgen.uvtool import find
 
 __all__ = ["driver"]
@@ -286,6 +287,31 @@ def test_an_unknown_flag_of_xla(world: World, project: Callable[[str], Kgen]) ->
     done = run(project("jax-cpu"), world.environment("jax-cpu"), "jax", XLA_FLAGS="--xla_no_such_flag=1")
     assert done.status == 1
     assert "XLA does not know a flag of XLA_FLAGS and ends the process: --xla_no_such_flag" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "--xla_no_such=1",
+        "--xla_dump_to= xla_no_such",
+        "-xla_dump_to=",
+        "xla_dump_to=",
+        "--xla_gpu_autotune",
+        " --xla_dump_to=",
+    ],
+)
+def test_what_the_doctor_says_of_flags_is_what_xla_does(world: World, value: str) -> None:
+    place = world.environment("jax-cpu")
+    done = subprocess.run(
+        [place / "bin/python", "-c", "import jax; jax.numpy.ones(2).sum()"],
+        env={"JAX_PLATFORMS": "cpu", "XLA_FLAGS": value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = flags.unknown(place / f"lib/python{_PYTHON}/site-packages", {"XLA_FLAGS": value})
+    assert bool(found) is ("Unknown flag" in done.stderr or "Could not open file" in done.stderr), done.stderr
+    assert bool(found) is bool(done.returncode)
 
 
 def test_wrong_numbers(world: World, project: Callable[[str], Kgen], tmp_path: Path) -> None:

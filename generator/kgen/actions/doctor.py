@@ -16,7 +16,7 @@ from kgen.formats import environment as environments
 from kgen.formats import interface
 from kgen.formats.environment import Source
 from kgen.host import Host
-from kgen.loader import environment, owners, plugins, search
+from kgen.loader import environment, flags, owners, plugins, search
 from kgen.loader.environment import Carried
 from kgen.loader.search import System
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -218,6 +218,7 @@ def _examined(
             shared=owned.shared,
             missing=owned.missing,
             rivals=plugins.rivals(site) if whole else (),
+            unknown_flags=flags.unknown(site, host.variables()) if whole else (),
             free_threaded=_is_free_threaded(source.prefix, lock.python),
         )
     notes.save()

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from kgen.accelerators import Condition, Kind
 from kgen.host import Host
 from kgen.loader.environment import OpenedLibrary
+from kgen.loader.flags import UnknownFlags
 from kgen.loader.owners import MissingFile, SharedFile
 from kgen.loader.plugins import RivalPlugins
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -53,6 +54,7 @@ class ExaminedEnvironment(NamedTuple):
         missing: libraries that its distributions brought and that are gone.
         free_threaded: whether its interpreter is the free-threaded one; None where it is not there.
         rivals: plugins of its frameworks that stand in each other's way.
+        unknown_flags: flags in variables that its compilers do not know.
     """
 
     lock: Lockfile
@@ -65,6 +67,7 @@ class ExaminedEnvironment(NamedTuple):
     missing: tuple[MissingFile, ...] = ()
     free_threaded: bool | None = None
     rivals: tuple[RivalPlugins, ...] = ()
+    unknown_flags: tuple[UnknownFlags, ...] = ()
 
 
 class SystemLibrary(NamedTuple):

@@ -22,7 +22,7 @@ from kgen.findings import ExaminedEnvironment, Finding, manual, wording
 from kgen.loader import plugins
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.flags import UnknownFlags
-from kgen.loader.owners import MissingFile, SharedFile
+from kgen.loader.owners import DoubledProject, MissingFile, SharedFile
 from kgen.loader.plugins import RivalPlugins
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
@@ -101,6 +101,7 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
         unknown_flags=tuple(
             UnknownFlags(**{"source": "", **row, "flags": tuple(row["flags"])}) for row in data.get("unknown_flags", ())
         ),
+        doubled=tuple(DoubledProject(row["name"], tuple(row["distributions"])) for row in data.get("doubled", ())),
         shared=tuple(SharedFile(row["path"], tuple(row["owners"])) for row in data.get("shared", ())),
         **changes,
     )

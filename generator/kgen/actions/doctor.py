@@ -217,6 +217,7 @@ def _examined(
             opened=_opened(source.prefix, site, rules, carried) if whole and lock.accelerated else (),
             shared=owned.shared,
             missing=owned.missing,
+            doubled=owned.doubled,
             rivals=plugins.rivals(site) if whole else (),
             unknown_flags=flags.unknown(site, host.variables()) if whole else (),
             free_threaded=_is_free_threaded(source.prefix, lock.python),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,13 @@ from tests.test_doctor import AROUND, EXAMINED, LIBRARIES, having
 
 from kgen import findings
 from kgen.accelerators import Condition, Gpu
-from kgen.findings import ExaminedEnvironment, manual, wording
+from kgen.cli import main, validate
+from kgen.errors import UsageError
+from kgen.findings import ExaminedEnvironment, Finding, manual, wording
 from kgen.loader import plugins
 from kgen.loader.environment import OpenedLibrary
-from kgen.loader.owners import MissingFile, SharedFile
+from kgen.loader.flags import UnknownFlags
+from kgen.loader.owners import DoubledProject, MissingFile, SharedFile
 from kgen.loader.plugins import RivalPlugins
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
@@ -32,7 +38,9 @@ from kgen.surroundings import (
     Server,
     Surroundings,
 )
+from kgen.validation import judge
 
+_COMMANDS = {"kgen", "rm", "export", "unset", "sudo", "nvidia-smi", "ls", "grep", "dpkg", "ps", "mv", "mkdir", "docker"}
 CASES = Path(__file__).parent / "findings"
 PAGES = Path(__file__).parents[1] / "docs" / "findings"
 _LIBRARY = {"by": "", "fault": None, "inside": False, "version": None, "own": None, "required": True, "path": None}
@@ -73,6 +81,8 @@ def _around(data: Mapping[str, Any]) -> Surroundings:
 def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
     own = ("whole", "interpreter", "free", "free_threaded")
     changes: dict[str, Any] = {key: data[key] for key in own if key in data}
+    if "prefix" in data:
+        changes["prefix"] = Path(data["prefix"])
     lock: dict[str, Any] = {
         key: tuple(value) if key == "backends" else value for key, value in data.get("lock", {}).items()
     }
@@ -88,6 +98,10 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
         lock=EXAMINED.lock._replace(**lock),
         opened=tuple(OpenedLibrary(**{**_LIBRARY, **row}) for row in data.get("opened", ())),
         missing=tuple(MissingFile(**row) for row in data.get("missing", ())),
+        unknown_flags=tuple(
+            UnknownFlags(**{"source": "", **row, "flags": tuple(row["flags"])}) for row in data.get("unknown_flags", ())
+        ),
+        doubled=tuple(DoubledProject(row["name"], tuple(row["distributions"])) for row in data.get("doubled", ())),
         shared=tuple(SharedFile(row["path"], tuple(row["owners"])) for row in data.get("shared", ())),
         **changes,
     )
@@ -112,8 +126,22 @@ def _condition(data: Mapping[str, Any]) -> Condition:
 @pytest.mark.parametrize("path", cases(), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_case(path: Path, matrix: CompatibilityMatrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    text = path.read_text(encoding="utf-8").replace("{folder}", str(tmp_path))
-    case = tomli.loads(text)
+    case = _read(path, tmp_path)
+    found = examined(path, tmp_path, matrix)
+    here = [one for one in found if one.identifier == path.parent.name]
+    told = [{"kind": one.kind, "what": one.what, "where": one.where, "fix": one.fix} for one in here]
+    wanted = case["finds"]
+    assert [{key: row[key] for key in want} for row, want in zip(told, wanted, strict=False)] == wanted, told
+    assert len(told) == len(wanted), told
+
+
+def _read(path: Path, folder: Path) -> Mapping[str, Any]:
+    return tomli.loads(path.read_text(encoding="utf-8").replace("{folder}", str(folder)))
+
+
+def examined(path: Path, tmp_path: Path, matrix: CompatibilityMatrix) -> tuple[Finding, ...]:
+    """What all rules find in a case."""
+    case = _read(path, tmp_path)
     for name in case.get("files", ()):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -126,15 +154,60 @@ def test_case(path: Path, matrix: CompatibilityMatrix, tmp_path: Path, monkeypat
     if "glibc" in machine:
         # an empty one is another C library
         host = host._replace(glibc=Version(machine["glibc"]) if machine["glibc"] else None)
-    examined = [_examined(case.get("environment", {}))._replace(rivals=_rivals(case, tmp_path / "site"))]
+    environments = [_examined(case.get("environment", {}))._replace(rivals=_rivals(case, tmp_path / "site"))]
     states = {"cuda": tuple(_condition(row) for row in case.get("conditions", ()))}
     around = _around(case.get("around", {}))
-    found = findings.examine(host, around, examined, matrix, LIBRARIES, conditions=states)
-    here = [one for one in found if one.identifier == path.parent.name]
-    told = [{"kind": one.kind, "what": one.what, "where": one.where, "fix": one.fix} for one in here]
-    wanted = case["finds"]
-    assert [{key: row[key] for key in want} for row, want in zip(told, wanted, strict=False)] == wanted, told
-    assert len(told) == len(wanted), told
+    return findings.examine(host, around, environments, matrix, LIBRARIES, conditions=states)
+
+
+def kgen_calls(text: str) -> list[list[str]]:
+    """The words of the calls of kgen in a hint, or in what it says between backquotes."""
+    told = re.findall(r"(?:^|&& |`)kgen ([^`#]*)", text)
+    return [shlex.split(one.replace("…", "").partition(" && ")[0]) for one in told]
+
+
+def parses(words: list[str]) -> bool:
+    """Whether the command line takes a call, whatever it would do then."""
+    try:
+        main.parse(words)
+    except UsageError:
+        return False
+    return True
+
+
+def test_every_call_of_kgen_that_a_finding_ends_with_is_one(
+    matrix: CompatibilityMatrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fixes = {one.fix for path in cases() for one in examined(path, tmp_path, matrix)}
+    calls = [(fix, call) for fix in sorted(fixes) for call in kgen_calls(fix)]
+    assert len({tuple(call[:1]) for _, call in calls}) > 1
+    assert [fix for fix, call in calls if not parses(call)] == []
+
+
+def test_every_fix_of_a_finding_is_the_shells(
+    matrix: CompatibilityMatrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What begins as a command is one that a shell can read."""
+    monkeypatch.chdir(tmp_path)
+    fixes = {one.fix for path in cases() for one in examined(path, tmp_path, matrix)}
+    commands = [one for one in fixes if one.split()[0] in _COMMANDS]
+    assert len(commands) > len(_COMMANDS)
+    for one in commands:
+        done = subprocess.run(["sh", "-n", "-c", one], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), one
+
+
+@pytest.mark.parametrize("name", ["diagnoses", "variables"])
+def test_every_call_of_kgen_that_a_failed_validation_ends_with_is_one(name: str) -> None:
+    rows = tomli.loads((Path(judge.__file__).parent / f"{name}.toml").read_text(encoding="utf-8"))
+    told = {row[key] for kind in rows.values() for row in kind for key in ("hint", "unlocked") if key in row}
+    told |= set(validate._HINTS.values())
+    assert set(validate._HINTS) == set(judge.Fault)
+    texts = {text.replace("{environment}", "jax-cuda12").replace(" SM`", " 9.0`") for text in told}
+    calls = [(text, call) for text in texts for call in kgen_calls(re.sub(r" V`", " 3.11`", text))]
+    assert calls
+    assert [text for text, call in calls if not parses([*call, "1"] if call[-1:] == ["S"] else call)] == []
 
 
 def test_each_rule_has_a_case_that_it_finds_and_one_that_it_does_not() -> None:

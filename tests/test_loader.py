@@ -23,7 +23,7 @@ from tests import elves
 from kgen import files, verified
 from kgen.loader import cache, elf, environment, owners, search, versions
 from kgen.loader.environment import Carried, OpenedLibrary
-from kgen.loader.owners import SharedFile
+from kgen.loader.owners import DoubledProject, MissingFile, SharedFile
 from kgen.loader.search import Process
 from kgen.served import cache as served
 
@@ -952,12 +952,28 @@ class TestEnvironment:
             (tmp_path / f"{name}.dist-info/RECORD").write_text(f"{before}{package}/__init__.py,sha256={digest},1\n")
         assert [one.path for one in owners.shared(tmp_path)] == found
 
+    def test_a_project_with_two_folders_of_metadata(self, tmp_path: Path) -> None:
+        """One of them has no RECORD: a removal ended halfway."""
+        for name in ("ml_dtypes-0.5.1", "ml_dtypes-0.6.0", "keras-3.15.1", "keras_nightly-3.16"):
+            (tmp_path / f"{name}.dist-info").mkdir()
+        (tmp_path / "ml_dtypes-0.6.0.dist-info/RECORD").write_text("ml_dtypes/__init__.py,sha256=a,1\n")
+        found = owners.inspect(tmp_path)
+        assert found.doubled == (
+            DoubledProject("ml-dtypes", ("ml_dtypes-0.5.1.dist-info", "ml_dtypes-0.6.0.dist-info")),
+        )
+        assert found.missing == (MissingFile("ml_dtypes/__init__.py", "ml_dtypes-0.6.0"),)
+        (tmp_path / "ml_dtypes").mkdir()
+        (tmp_path / "ml_dtypes/__init__.py").touch()
+        assert owners.inspect(tmp_path).missing == ()
+
     @pytest.fixture
     def record(self, tmp_path: Path) -> Path:
         """A RECORD that nothing has touched for a while."""
         (tmp_path / "keras-3.15.1.dist-info").mkdir()
         record = tmp_path / "keras-3.15.1.dist-info/RECORD"
         record.write_text("keras/__init__.py,sha256=a,1\nkeras/libk.so,sha256=b,1\n")
+        (tmp_path / "keras").mkdir()
+        (tmp_path / "keras/__init__.py").touch()
         return record
 
     def test_a_record_is_read_once_and_again_when_it_has_changed(

@@ -331,13 +331,49 @@ def test_a_short_cut_is_taken_unless_it_failed_or_the_user_has_said_otherwise(
 ) -> None:
     program = importlib.import_module("kgen_step.program")
     backend = importlib.import_module("kgen_step.backends.torch")
-    (name,) = backend.SHORT_CUTS
-    monkeypatch.delenv(name, raising=False)
-    assert program._short_cuts({}, backend) == {name: "1"}
+    every = {
+        "TORCHINDUCTOR_VEC_ISA_OK": "1",
+        "TORCHDYNAMO_CAPTURE_SCALAR_OUTPUTS": "1",
+        "TORCH_DYNAMO_RUN_GC_AFTER_COMPILE": "0",
+    }
+    for name in every:
+        monkeypatch.delenv(name, raising=False)
+    assert program._short_cuts({}, backend) == every
     assert program._short_cuts({"plain": True}, backend) == {}
-    monkeypatch.setenv(name, "0")
-    assert program._short_cuts({}, backend) == {}
+    for name in [*every]:
+        monkeypatch.setenv(name, "0")
+        del every[name]
+        assert program._short_cuts({}, backend) == every
     assert program._short_cuts({}, importlib.import_module("kgen_step.backends.numpy")) == {}
+
+
+@pytest.mark.usefixtures("step")
+@pytest.mark.parametrize(
+    ("error", "taken", "again"),
+    [
+        ("LoweringException: no float of which the value is not known", True, True),
+        ("Unsupported: data dependent operator", True, True),
+        ("InvalidCxxCompiler: No working C++ compiler found", True, False),
+        ("LoweringException: no float of which the value is not known", False, False),
+    ],
+)
+def test_which_failures_begin_again(monkeypatch: pytest.MonkeyPatch, error: str, *, taken: bool, again: bool) -> None:
+    program = importlib.import_module("kgen_step.program")
+    backend = importlib.import_module("kgen_step.backends.torch")
+    ran: list[Any] = []
+    monkeypatch.setattr(program, "_begin_again", lambda *call: ran.append(call))
+    monkeypatch.setattr(backend, "watch", list)
+    monkeypatch.setattr(backend, "prepare", lambda _: None)
+
+    class Runner:
+        model = None
+
+        def step(self, _: int) -> None:
+            raise RuntimeError(error)
+
+    with pytest.raises(RuntimeError):
+        program._compile(Runner(), backend, {}, {}, backend.SHORT_CUTS if taken else {})
+    assert bool(ran) is again
 
 
 @pytest.mark.usefixtures("step")

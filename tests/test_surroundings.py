@@ -123,9 +123,10 @@ def test_nothing_is_loaded_from_a_folder_that_is_mounted_noexec(
 def test_a_server_that_processes_go_through(tmp_path: Path) -> None:
     folder = tmp_path / "mps"
     variables = {"CUDA_MPS_PIPE_DIRECTORY": str(folder)}
-    assert surroundings.server_of(CUDA, variables, tmp_path / "proc") is None
+    none = Server(str(folder), None, serves=False)
+    assert surroundings.server_of(CUDA, variables, tmp_path / "proc") == none
     folder.mkdir()
-    assert surroundings.server_of(CUDA, variables, tmp_path / "proc") is None
+    assert surroundings.server_of(CUDA, variables, tmp_path / "proc") == none
     (folder / "control").touch()
     assert surroundings.server_of(CUDA, variables, tmp_path / "proc") == Server(str(folder), None)
     (folder / "nvidia-cuda-mps-control.pid").write_text("4711\n")
@@ -133,6 +134,24 @@ def test_a_server_that_processes_go_through(tmp_path: Path) -> None:
     (tmp_path / "proc/4711").mkdir(parents=True)
     assert surroundings.server_of(CUDA, variables, tmp_path / "proc") == Server(str(folder), runs=True)
     assert surroundings.server_of(accelerators.kind("rocm"), variables, tmp_path / "proc") is None
+
+
+def test_a_server_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "control").touch()
+    variables = {"CUDA_MPS_PIPE_DIRECTORY": str(tmp_path)}
+    own = Server(str(tmp_path), None)
+    assert surroundings.server_of(CUDA, variables, tmp_path / "proc") == own
+    facts = os.stat_result([*(tmp_path / "control").stat()[:4], 4711, *(tmp_path / "control").stat()[5:]])
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: facts)
+    assert surroundings.server_of(CUDA, variables, tmp_path / "proc") == own._replace(owner=4711)
+
+
+def test_a_servers_folder_that_is_closed_to_this_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert surroundings.server_of(CUDA, {}, tmp_path / "proc") is None
 
 
 def test_a_drivers_library_for_another_word_size_is_none(tmp_path: Path) -> None:
@@ -181,6 +200,9 @@ def test_an_assembler_that_a_variable_leads_to_says_its_release(text: str, versi
         ({".dockerenv": ""}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "docker"),
         ({"run/.containerenv": ""}, {"container": "podman"}, "podman"),
         ({}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "kubernetes"),
+        ({"proc/self/mountinfo": "40 31 0:1 / /.lock ro,nosuid,noexec - overlay overlay rw\n"}, {}, "enroot"),
+        ({"proc/self/mountinfo": "40 31 0:1 / /srv/.lock ro - ext4 /dev/sda1 rw\n"}, {}, None),
+        ({".enroot/enroot-mount": ""}, {}, "enroot"),
         ({}, {"CH_RUNNING": "Weird Al Yankovic"}, "charliecloud"),
         ({"run/systemd/container": "lxc\n"}, {}, "lxc"),
         ({}, {"container": "systemd-nspawn"}, "systemd-nspawn"),

@@ -257,9 +257,17 @@ def test_wrong_numbers_of_training(validate: Kgen, project: Path) -> None:
     assert done.status == 1
     assert "runs with wrong numbers on cpu: losses are off by 0.0" in done.stderr
     assert "the reference has 2." in done.stderr
+
+
+def test_a_loss_that_is_no_number_is_a_fault_of_its_own(validate: Kgen, project: Path) -> None:
+    lock(project, "jax-cpu")
     done = fake(validate, "jax", FAKE_KERAS="is nan")
-    assert "losses are off by inf" in done.stderr
-    assert checked(project / "locks/jax-cpu/receipts/cpu.json")["steps"][0]["losses"] == ["nan"] * 6
+    assert done.status == 1
+    assert (
+        "error: jax-cpu runs into NaN or infinity on cpu: the loss of step 1 is nan; the reference has 2.40556"
+    ) in done.stderr
+    (step,) = checked(project / "locks/jax-cpu/receipts/cpu.json")["steps"]
+    assert (step["fault"], step["losses"]) == ("runs into NaN or infinity", ["nan"] * 6)
 
 
 def test_another_backend_is_named_with_the_wanted_one(validate: Kgen) -> None:

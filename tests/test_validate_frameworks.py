@@ -20,6 +20,7 @@ from tests.pinned import LOCKS, frozen, hashes, locking
 from tests.record_locks import cpu, label
 from tests.test_validate import checked, driver, within
 
+from kgen.loader import flags
 from kgen.uvtool import find
 
 __all__ = ["driver"]
@@ -173,6 +174,45 @@ def test_the_step_passes(world: World, backend: str, compiler: str | None) -> No
     assert step["placed"]["weights"] == step["placed"]["outputs"] == ["cpu:0"]
 
 
+def test_pytorch_compiles_three_programs_and_nothing_beside(
+    world: World, project: Callable[[str], Kgen], tmp_path: Path
+) -> None:
+    """Forward, backward and the optimiser: no part is left to Python, and no compiler is asked what it can."""
+    path, log = compiler(tmp_path)
+    done = run(project("torch-cpu"), world.environment("torch-cpu"), "torch", PATH=path)
+    assert done.status == 0, done.stdout + done.stderr
+    data = checked(tmp_path / "project/locks/torch-cpu/receipts/cpu.json")
+    (step,) = data["steps"]
+    assert step["proof"]["programs"] == 3
+    assert step["held"]["TORCHDYNAMO_CAPTURE_SCALAR_OUTPUTS"] == "1"
+    sources = [word for line in log.read_text().splitlines() for word in line.split() if word.endswith(".cpp")]
+    assert {word for word in sources if not word.endswith(".main.cpp")} == set()
+    assert 3 <= len(sources) <= 13
+
+
+def test_a_compiler_that_knows_less_than_the_cpu(world: World, project: Callable[[str], Kgen], tmp_path: Path) -> None:
+    """What was believed of it is taken back: the step begins again as PyTorch would have it, and passes."""
+    path, _ = compiler(tmp_path, "-mavx")
+    done = run(project("torch-cpu"), world.environment("torch-cpu"), "torch", PATH=path)
+    assert done.status == 0, done.stdout + done.stderr
+    (step,) = checked(tmp_path / "project/locks/torch-cpu/receipts/cpu.json")["steps"]
+    assert "TORCHINDUCTOR_VEC_ISA_OK" not in step["held"]
+    assert step["proof"]["programs"] > 3
+
+
+def compiler(folder: Path, unknown: str = "") -> tuple[str, Path]:
+    """A PATH with a g++ that keeps how it was called, and that does not know options that begin so."""
+    there, log = folder / "compilers", folder / "compiled"
+    there.mkdir()
+    lines = ["#!/bin/sh", f"echo \"$@\" >> '{log}'"]
+    if unknown:
+        lines.append(f"""case "$*" in *" {unknown}"*) echo "g++: error: unrecognized option" >&2; exit 1;; esac""")
+    text = "\n".join([*lines, f'exec {shutil.which("g++")} "$@"', ""])
+    (there / "g++").write_text(text)
+    (there / "g++").chmod(0o755)
+    return f"{there}:{os.environ['PATH']}", log
+
+
 def test_a_hostile_keras_json_changes_nothing(world: World, tmp_path: Path) -> None:
     world.environment("jax-cpu")
     (tmp_path / ".keras").mkdir()
@@ -247,6 +287,31 @@ def test_an_unknown_flag_of_xla(world: World, project: Callable[[str], Kgen]) ->
     done = run(project("jax-cpu"), world.environment("jax-cpu"), "jax", XLA_FLAGS="--xla_no_such_flag=1")
     assert done.status == 1
     assert "XLA does not know a flag of XLA_FLAGS and ends the process: --xla_no_such_flag" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "--xla_no_such=1",
+        "--xla_dump_to= xla_no_such",
+        "-xla_dump_to=",
+        "xla_dump_to=",
+        "--xla_gpu_autotune",
+        " --xla_dump_to=",
+    ],
+)
+def test_what_the_doctor_says_of_flags_is_what_xla_does(world: World, value: str) -> None:
+    place = world.environment("jax-cpu")
+    done = subprocess.run(
+        [place / "bin/python", "-c", "import jax; jax.numpy.ones(2).sum()"],
+        env={"JAX_PLATFORMS": "cpu", "XLA_FLAGS": value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = flags.unknown(place / f"lib/python{_PYTHON}/site-packages", {"XLA_FLAGS": value})
+    assert bool(found) is ("Unknown flag" in done.stderr or "Could not open file" in done.stderr), done.stderr
+    assert bool(found) is bool(done.returncode)
 
 
 def test_wrong_numbers(world: World, project: Callable[[str], Kgen], tmp_path: Path) -> None:

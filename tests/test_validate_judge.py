@@ -140,12 +140,26 @@ def test_a_training_before_compilation_was_switched_on_counts_too() -> None:
         ({"proof": {"compiler": "inductor", "convolutions": 0, "instead": "no graph"}}, Fault.NOT_COMPILED),
         ({"losses": [value * 1.0002 for value in reference.load()["losses"]]}, Fault.NUMBERS),
         ({"losses": reference.load()["losses"][:-1]}, Fault.NUMBERS),
+        ({"losses": [*reference.load()["losses"][:-1], "nan"]}, Fault.NOT_FINITE),
+        ({"losses": [*reference.load()["losses"][:-1], "inf"]}, Fault.NOT_FINITE),
+        ({"weights": {**reference.load()["weights"], "output/bias": ["-inf"] * 10}}, Fault.NOT_FINITE),
+        ({"contract": "forward", "outputs": [["nan"] * 10] * 8}, Fault.NOT_FINITE),
         ({"weights": {}}, Fault.NUMBERS),
     ],
 )
 def test_what_is_no_pass(changes: dict[str, Any], fault: Fault) -> None:
     verdict = judge(SUBJECT, seen(result(**changes)), {})
     assert (verdict.outcome, verdict.fault) == (Outcome.FAILED, fault)
+
+
+def test_the_first_number_that_is_none_is_named() -> None:
+    losses = reference.load()["losses"]
+    verdict = judge(SUBJECT, seen(result(losses=[*losses[:2], "inf", *["nan"] * 3])), {})
+    assert verdict.message == f"the loss of step 3 is inf; the reference has {losses[2]:.6g}"
+    weights = {**reference.load()["weights"], "output/bias": ["nan"] * 10}
+    assert judge(SUBJECT, seen(result(weights=weights)), {}).message == (
+        "`output/bias` has nan in it, where the reference has a number"
+    )
 
 
 def test_a_loss_handed_back_in_the_hosts_memory_is_right_for_a_gpu_program() -> None:

@@ -28,7 +28,7 @@ NEEDED, STRINGS, STRINGS_SIZE, SONAME = 1, 5, 10, 14
 _END = 0
 _PROGRAM_HEADERS_AT = struct.Struct("<32xQ")
 _PROGRAM_HEADERS = struct.Struct("<54xHH")
-_SEGMENT = struct.Struct("<I4xQQ8xQ16x")
+_SEGMENT = struct.Struct("<IIQQ8xQ16x")
 _ENTRY = struct.Struct("<QQ")
 _MOST_SEGMENTS = 512
 """More than any linker makes: a broken file must not make kgen read for long."""
@@ -58,12 +58,14 @@ class Segment(NamedTuple):
 
     Attributes:
         kind: `p_type`.
+        flags: `p_flags`.
         offset: where it begins in the file.
         address: where the loader puts it.
         size: its bytes in the file.
     """
 
     kind: int
+    flags: int
     offset: int
     address: int
     size: int

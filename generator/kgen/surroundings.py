@@ -126,10 +126,14 @@ class Server(NamedTuple):
     Attributes:
         folder: its folder.
         runs: whether its process is there; None where there is no telling.
+        owner: the number of the user whose it is, where that is neither root nor this one; None else.
+        serves: whether its folder is there; what a variable alone names is passed over.
     """
 
     folder: str
     runs: bool | None
+    owner: int | None = None
+    serves: bool = True
 
 
 class KerasSettings(NamedTuple):
@@ -346,16 +350,18 @@ def _container(variables: Mapping[str, str], root: Path = Path("/")) -> str | No
     Source of what is not of one tool: systemd, "The Container Interface": what starts a container names itself to the
     first process in it, in a variable that systemd writes down for the others.
     """
-    if (root / ".dockerenv").exists():
-        return "docker"
-    if (root / "run/.containerenv").exists():
-        return "podman"
-    if "APPTAINER_CONTAINER" in variables or "SINGULARITY_CONTAINER" in variables:
-        return "apptainer"
-    if "CH_RUNNING" in variables:
-        return "charliecloud"
-    if "KUBERNETES_SERVICE_HOST" in variables:
-        return "kubernetes"
+    signs = {
+        "docker": (root / ".dockerenv").exists(),
+        "podman": (root / "run/.containerenv").exists(),
+        "apptainer": "APPTAINER_CONTAINER" in variables or "SINGULARITY_CONTAINER" in variables,
+        # what Slurm's pyxis starts: it keeps its lock there by a mount
+        "enroot": (root / ".enroot").is_dir() or " /.lock " in _reads(root / "proc/self/mountinfo"),
+        "charliecloud": "CH_RUNNING" in variables,
+        "kubernetes": "KUBERNETES_SERVICE_HOST" in variables,
+    }
+    sign = next((kind for kind, there in signs.items() if there), None)
+    if sign is not None:
+        return sign
     named = _reads(root / "run/systemd/container") or variables.get("container", "")
     return named if re.fullmatch("[a-z][a-z-]*", named) and named != "wsl" else None
 
@@ -436,11 +442,15 @@ def server_of(kind: Kind, variables: Mapping[str, str], processes: Path = Path("
     says = kind.driver_help.server
     if says is None:
         return None
-    folder = Path(variables.get(says.variable) or says.folder)
-    if not (folder / says.control).exists():
-        return None
+    named = variables.get(says.variable)
+    folder = Path(named or says.folder)
+    try:
+        owner = (folder / says.control).stat().st_uid
+    except OSError:
+        return Server(str(folder), None, serves=False) if named else None
     number = _reads(folder / says.process)
-    return Server(str(folder), (processes / number).exists() if number.isdigit() else None)
+    runs = (processes / number).exists() if number.isdigit() else None
+    return Server(str(folder), runs, owner if owner not in {0, os.geteuid()} else None)
 
 
 class _Counter(NamedTuple):

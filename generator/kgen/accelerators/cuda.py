@@ -85,6 +85,7 @@ class _Cuda(Kind):
             "docker": "docker run --gpus all …",
             "podman": "podman run --device nvidia.com/gpu=all …",
             "apptainer": "apptainer exec --nv …",
+            "enroot": "enroot start --env NVIDIA_VISIBLE_DEVICES=all --env NVIDIA_DRIVER_CAPABILITIES=all …",
             "charliecloud": "ch-fromhost --nvidia IMAGE",
             "lxc": "lxc config device add CONTAINER gpu gpu   # with nvidia.runtime=true",
             "kubernetes": ("kubectl explain pod.spec.containers.resources.limits   # and ask for nvidia.com/gpu: 1"),

@@ -16,7 +16,7 @@ from kgen.formats import environment as environments
 from kgen.formats import interface
 from kgen.formats.environment import Source
 from kgen.host import Host
-from kgen.loader import environment, owners, plugins, search
+from kgen.loader import environment, flags, owners, plugins, search
 from kgen.loader.environment import Carried
 from kgen.loader.search import System
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -217,7 +217,9 @@ def _examined(
             opened=_opened(source.prefix, site, rules, carried) if whole and lock.accelerated else (),
             shared=owned.shared,
             missing=owned.missing,
+            doubled=owned.doubled,
             rivals=plugins.rivals(site) if whole else (),
+            unknown_flags=flags.unknown(site, host.variables()) if whole else (),
             free_threaded=_is_free_threaded(source.prefix, lock.python),
         )
     notes.save()

@@ -281,14 +281,15 @@ _HINTS: Mapping[Fault, str] = {
     Fault.INSTALL: "kgen sync {environment}",
     Fault.IMPORT: "kgen sync {environment}",
     Fault.BACKEND: "unset KERAS_BACKEND",
-    Fault.NO_DEVICE: "nvidia-smi",
+    Fault.NO_DEVICE: "kgen doctor {environment}   # names what hides the device",
     Fault.FAILS: "`kgen validate {environment} --json` prints all that it reported; `--timeout S` allows more time",
     Fault.MEMORY: "nvidia-smi shows who uses it; run again when it is free",
     Fault.NOT_COMPILED: "`env` shows what is set; unset what turns compilation off",
-    Fault.ELSEWHERE: "nvidia-smi",
-    Fault.LIBRARIES: "unset LD_LIBRARY_PATH",
+    Fault.ELSEWHERE: "kgen doctor {environment}   # names what hides the device",
+    Fault.LIBRARIES: "kgen doctor {environment}   # names what leads the loader there",
     Fault.PART: "`kgen validate {environment} --suite full --json` prints all that it reported",
-    Fault.NUMBERS: "kgen sync {environment}, and run it once more; then it is worth a report to the framework",
+    Fault.NUMBERS: "kgen sync {environment}   # and run it once more; then it is worth a report to the framework",
+    Fault.NOT_FINITE: "kgen sync {environment}   # and run it once more; then it is worth a report to the framework",
 }
 """What to type where the diagnosis has nothing better."""
 

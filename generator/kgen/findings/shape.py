@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 from kgen.accelerators import Condition, Kind
 from kgen.host import Host
 from kgen.loader.environment import OpenedLibrary
-from kgen.loader.owners import MissingFile, SharedFile
+from kgen.loader.flags import UnknownFlags
+from kgen.loader.owners import DoubledProject, MissingFile, SharedFile
 from kgen.loader.plugins import RivalPlugins
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import Lockfile
@@ -50,9 +51,11 @@ class ExaminedEnvironment(NamedTuple):
         free: the bytes that may be written where it is, or would be; None if there is no telling.
         opened: the accelerator's libraries that its frameworks would open on this machine; none where it is not there.
         shared: files that several of its distributions own.
-        missing: libraries that its distributions brought and that are gone.
+        missing: libraries and packages that its distributions brought and that are gone.
+        doubled: projects that it has the metadata of two releases of.
         free_threaded: whether its interpreter is the free-threaded one; None where it is not there.
         rivals: plugins of its frameworks that stand in each other's way.
+        unknown_flags: flags in variables that its compilers do not know.
     """
 
     lock: Lockfile
@@ -63,8 +66,10 @@ class ExaminedEnvironment(NamedTuple):
     opened: tuple[OpenedLibrary, ...] = ()
     shared: tuple[SharedFile, ...] = ()
     missing: tuple[MissingFile, ...] = ()
+    doubled: tuple[DoubledProject, ...] = ()
     free_threaded: bool | None = None
     rivals: tuple[RivalPlugins, ...] = ()
+    unknown_flags: tuple[UnknownFlags, ...] = ()
 
 
 class SystemLibrary(NamedTuple):

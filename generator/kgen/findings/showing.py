@@ -23,6 +23,11 @@ def visible(facts: Facts, kind: str) -> int | None:
     return len(devices)
 
 
+def count(facts: Facts, kind: str) -> int:
+    """How many GPUs there are by their numbers, whatever they are divided into; 0 where there is no telling."""
+    return max((one.number + 1 for one in facts.conditions.get(kind, ())), default=0)
+
+
 def divided(facts: Facts, kind: str) -> tuple[str, ...]:
     """The names of the GPUs that are divided."""
     return tuple(one.selector for one in facts.conditions.get(kind, ()) if one.partitions is not None)

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,16 +55,30 @@ class MissingFile(NamedTuple):
     owner: str
 
 
+class DoubledProject(NamedTuple):
+    """A project that is installed twice, by what is written of it.
+
+    Attributes:
+        name: the project.
+        distributions: the folders of metadata, as `numpy-1.26.4.dist-info`.
+    """
+
+    name: str
+    distributions: tuple[str, ...]
+
+
 class Ownership(NamedTuple):
     """What RECORDs say of the files of an environment.
 
     Attributes:
         shared: those that several distributions own, and want otherwise.
         missing: those that are gone.
+        doubled: the projects with the metadata of two releases.
     """
 
     shared: tuple[SharedFile, ...] = ()
     missing: tuple[MissingFile, ...] = ()
+    doubled: tuple[DoubledProject, ...] = ()
 
 
 class RecordNotes:
@@ -131,7 +145,8 @@ def inspect(site: Path, allowed: Collection[tuple[str, str]] = (), notes: Record
     packages: dict[str, dict[str, str]] = {}
     missing: list[MissingFile] = []
     folder = str(site)
-    for name in _metadata(folder):
+    names = _metadata(folder)
+    for name in names:
         distribution = name.removesuffix(".dist-info")
         try:
             libraries, own = read(f"{folder}/{name}/RECORD", distribution)
@@ -145,6 +160,9 @@ def inspect(site: Path, allowed: Collection[tuple[str, str]] = (), notes: Record
             packages.setdefault(path, {})[distribution] = told
     # what many share a folder in, as `google` or `nvidia`, is called as none of them
     packages = {path: rows for path, rows in packages.items() if path.partition("/")[0] in map(_module, rows)}
+    for path, rows in packages.items():
+        if not os.path.exists(f"{folder}/{path}"):  # noqa: PTH110 - as above
+            missing += [MissingFile(path, distribution) for distribution in rows]
     return Ownership(
         tuple(
             SharedFile(path, tuple(rows))
@@ -152,7 +170,18 @@ def inspect(site: Path, allowed: Collection[tuple[str, str]] = (), notes: Record
             if _differ(rows) and not any({*map(_project, rows)} <= {*pair} for pair in allowed)
         ),
         tuple(missing),
+        tuple(_doubled(names)),
     )
+
+
+def _doubled(names: Iterable[str]) -> Iterator[DoubledProject]:
+    """The projects that several of these folders of metadata are of."""
+    projects: dict[str, list[str]] = {}
+    for name in names:
+        projects.setdefault(_project(name.removesuffix(".dist-info")), []).append(name)
+    for project, found in projects.items():
+        if len(found) > 1:
+            yield DoubledProject(project, tuple(found))
 
 
 def _metadata(folder: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import signal
 from collections import Counter
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ class Fault(enum.Enum):
     ELSEWHERE = "runs on another device"
     LIBRARIES = "loads other libraries"
     NUMBERS = "runs with wrong numbers"
+    NOT_FINITE = "runs into NaN or infinity"
     PART = "fails in a part of the full suite"
 
 
@@ -201,14 +203,21 @@ def _of_result(
         return Fault.NOT_COMPILED, "no convolution in what was compiled" + (f": {instead}" if instead else "")
     if any(one.judged for one in wrong):
         return Fault.LIBRARIES, _mismatch_text(next(one for one in wrong if one.judged))
-    tolerance = TOLERANCES[subject.device]
-    if distance is None or not distance.within(tolerance):
-        return Fault.NUMBERS, _distance_text(distance, result)
+    if distance is None or not distance.within(TOLERANCES[subject.device]):
+        return _of_numbers(distance, result)
     if not training:
         return None, f"forward pass only: Keras cannot train on {subject.backend}"
     verb = "run" if proof.get("engine") else "compiled"
     both = "; the same uncompiled" if "uncompiled" in result and not proof.get("engine") else ""
     return None, f"{proof['convolutions']} convolutions {verb} by {proof['compiler']}{both}"
+
+
+def _of_numbers(distance: Distance | None, result: Mapping[str, Any]) -> tuple[Fault, str]:
+    """What numbers mean that are too far from the reference."""
+    endless = next(filter(None, map(_not_finite, (result, result.get("uncompiled") or {}))), None)
+    if endless is not None:
+        return Fault.NOT_FINITE, endless
+    return Fault.NUMBERS, _distance_text(distance, result)
 
 
 def _of_parts(found: tuple[Part, ...], message: str) -> tuple[Fault | None, str, Mapping[str, Any]]:
@@ -262,6 +271,21 @@ def _distance_text(distance: Distance | None, result: Mapping[str, Any]) -> str:
         f"losses are off by {distance.losses:.2g} and weights by {distance.weights:.2g}{where}: "
         f"{losses or 'none'}; the reference has {wanted}"
     )
+
+
+def _not_finite(result: Mapping[str, Any]) -> str | None:
+    """Where a result has the first number that is none; None where all of its numbers are."""
+    losses = zip(result.get("losses", ()), reference.load()["losses"], strict=False)
+    for step, (loss, wanted) in enumerate(losses, start=1):
+        if not math.isfinite(float(loss)):
+            return f"the loss of step {step} is {loss}; the reference has {wanted:.6g}"
+    weights = ((f"`{name}`", values) for name, values in result.get("weights", {}).items())
+    outputs = ((f"output {number}", values) for number, values in enumerate(result.get("outputs", ()), start=1))
+    for what, values in (*weights, *outputs):
+        wrong = next((value for value in values if not math.isfinite(float(value))), None)
+        if wrong is not None:
+            return f"{what} has {wrong} in it, where the reference has a number"
+    return None
 
 
 def _mismatch_text(one: Mismatch) -> str:

@@ -34,14 +34,17 @@ class _Named(NamedTuple):
     places: tuple[int, ...] | None
 
 
-def shown(text: str, devices: Sequence[Gpu], prefixes: Sequence[str], around: Sequence[str] = ()) -> Shown | None:
+def shown(
+    text: str, devices: Sequence[Gpu], prefixes: Sequence[str], around: Sequence[str] = (), count: int = 0
+) -> Shown | None:
     """What a list shows: it ends with the first entry that is no device; None where there is no telling.
 
     Args:
         text: the list.
         devices: the devices that there are.
         prefixes: what names of devices begin with; none where a list takes numbers alone.
-        around: the names of the GPUs that are divided: numbers then count otherwise.
+        around: the names of the GPUs that are divided: numbers then count GPUs, and not what they are divided into.
+        count: how many GPUs there are, where some are divided.
     """
     entries = [one.strip() for one in text.split(",")]
     # the first entry says whether all are names, and of what
@@ -51,7 +54,7 @@ def shown(text: str, devices: Sequence[Gpu], prefixes: Sequence[str], around: Se
         if prefix:
             named = _by_name(entry, devices, around) if entry.startswith(prefix) else _Named(())
         else:
-            named = _by_number(entry, devices, named=bool(prefixes), divided=bool(around))
+            named = _by_number(entry, devices, named=bool(prefixes), divided=count if around else None)
         if named.places is None:
             return None
         if len(named.places) != 1:
@@ -62,14 +65,16 @@ def shown(text: str, devices: Sequence[Gpu], prefixes: Sequence[str], around: Se
     return Shown(tuple(found))
 
 
-def _by_number(entry: str, devices: Sequence[Gpu], *, named: bool, divided: bool) -> _Named:
+def _by_number(entry: str, devices: Sequence[Gpu], *, named: bool, divided: int | None) -> _Named:
     # where names are taken too, numbers are read as C's strtoul does, and what follows is passed over
     match = re.match(r"\+?([0-9]+)", entry) if named else re.fullmatch("([0-9]+)", entry)
     if match is None:
         return _Named(() if named else None)
-    if divided or not devices:
-        return _Named(None)
     number = int(match[1])
+    if divided is not None and number >= divided > 0:
+        return _Named(())
+    if divided is not None or not devices:
+        return _Named(None)
     return _Named((number,) if number < len(devices) else ())
 
 

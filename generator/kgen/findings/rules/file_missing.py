@@ -1,4 +1,4 @@
-"""Libraries that a package brought are gone."""
+"""Files that a package brought are gone."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ def _examine(facts: Facts) -> Iterator[Finding]:
 
 RULE = Rule(
     rank=6,
-    title="Libraries that a package brought are gone",
+    title="Files that a package brought are gone",
     about=(
-        "A package's RECORD names the files that it brought. A shared library of it that is no longer there was "
-        "removed by hand, to save room, or by uninstalling another package that had the same file."
+        "A package's RECORD names the files that it brought. A shared library of it, or the first file of the package "
+        "that it is called as, that is no longer there was removed by hand, to save room, or by uninstalling another "
+        "package that had the same file."
     ),
     fixing=("Have the environment made again from its lock."),
     examine=_examine,

@@ -12,7 +12,8 @@ def _examine(facts: Facts) -> Iterator[Finding]:
     for one in facts.accelerated:
         kind, server = kind_of(one.lock), facts.around.server
         # with a server it is the only process that the device sees, and lets all others in
-        served = server is not None and server.runs is not False and kind.driver_help.server is not None
+        mine = server is not None and server.serves and server.runs is not False and server.owner is None
+        served = mine and kind.driver_help.server is not None
         for state in facts.conditions.get(kind.name, ()):
             if state.sharing == "shared" or (served and state.sharing == "exclusive"):
                 continue

@@ -29,7 +29,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
                 else "there is nothing on it that a process could compute on",
                 kind.driver_help.listing
                 if state.partitions
-                else "sudo nvidia-smi mig -lgip   # lists the instances that there may be; -cgi makes one",
+                else "sudo nvidia-smi mig -lgip   # lists what there may be; -cgi ID -C makes one and lets it compute",
             )
 
 
@@ -39,7 +39,8 @@ RULE = Rule(
     about=(
         "NVIDIA's Multi-Instance GPU (MIG) divides one GPU among several users. CUDA then computes on the "
         "instances in place of the GPU: each counts as a device with its own memory, and a process uses one "
-        "of them. Without an instance there is no device."
+        "of them. Without an instance there is no device, nor with one that nobody let compute: "
+        "`nvidia-smi mig -lgi` lists such, and `-cci` makes their compute instances."
     ),
     fixing=(
         "`nvidia-smi --list-gpus` lists the instances. Put the UUID of one into CUDA_VISIBLE_DEVICES, or ask "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from kgen.findings.shadowing import shadowed
+from kgen.findings.shadowing import few, shadowed
 from kgen.findings.shape import Facts, Finding, Rule
 
 _OFF, _BASE = "PYTHONNOUSERSITE", "PYTHONUSERBASE"
@@ -24,7 +24,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 "fault",
                 (one.lock.environment,),
-                f"`pip install --user` has put another {', '.join(others)} before the environment's",
+                f"`pip install --user` has put another {few(others)} before the environment's",
                 folder,
                 f"the Python of a {one.lock.form.title} environment looks there first",
                 f"export {_OFF}=1",

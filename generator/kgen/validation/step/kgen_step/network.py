@@ -44,7 +44,7 @@ class Trainer:
     steps = task.STEPS
 
     def __init__(self, model, images, labels, *, rotated=False):
-        self._model = model
+        self.model = model
         self._rotated = rotated
         # keras-core gives the mean of all losses since it was told to forget them.
         self._sums_up = type(model).__module__.startswith("keras_core.")
@@ -56,37 +56,37 @@ class Trainer:
     def step(self, number):
         """Trains on one batch."""
         if self._sums_up:
-            self._model.reset_metrics()
+            self.model.reset_metrics()
         images, labels = self._batches[number % task.BATCHES]
-        loss = self._model.train_on_batch(images, labels)
+        loss = self.model.train_on_batch(images, labels)
         self._losses.append(float(numpy.ravel(numpy.asarray(loss))[0]))
         if self.function is None:
             self._observe()
 
     def _observe(self):
         """Once it is made, looks at what the function returns before Keras makes plain numbers of it."""
-        function = self.function = self._model.train_function
+        function = self.function = self.model.train_function
 
         def observed(*arguments, **named):
             self._result = function(*arguments, **named)
             return self._result
 
-        self._model.train_function = observed
+        self.model.train_function = observed
 
     def arrays(self):
         """The weights and the optimiser's state after training, and the last outputs of the training function."""
-        optimizer = self._model.optimizer
+        optimizer = self.model.optimizer
         # Keras 2 calls them weights.
         state = optimizer.variables if hasattr(optimizer, "variables") else optimizer.weights
         return {
-            "weights": [_value(variable) for variable in self._model.trainable_weights],
+            "weights": [_value(variable) for variable in self.model.trainable_weights],
             "state": [_value(variable) for variable in (state() if callable(state) else state)],
             "outputs": list(_leaves(self._result)),
         }
 
     def values(self):
         """What the judge compares."""
-        weights = [numpy.asarray(weight) for weight in self._model.get_weights()]
+        weights = [numpy.asarray(weight) for weight in self.model.get_weights()]
         weights = turned(weights) if self._rotated else weights
         return {
             "contract": "training",
@@ -104,13 +104,13 @@ class Predictor:
     function = None
 
     def __init__(self, model, images):
-        self._model = model
+        self.model = model
         self._images = images
         self._outputs = None
 
     def step(self, _):
         """Predicts the first batch."""
-        self._outputs = self._model.predict_on_batch(self._images[0])
+        self._outputs = self.model.predict_on_batch(self._images[0])
 
     def arrays(self):
         """The outputs."""

@@ -68,7 +68,7 @@ def _stages(spec, backend, events):
         held = _held(before, spec["folder"])
         events.tell("started", step=VERSION, python=_python(), watched=watched, held=held)
         events.tell("installed", installed=installed.distributions(), conda=installed.of_conda())
-    with events.stage("import"):
+    with events.stage("import"), _without_collection():
         keras = importlib.import_module(spec["import"])
         _refuse_other_backend(keras, spec)
         from kgen_step import task
@@ -88,13 +88,7 @@ def _stages(spec, backend, events):
     with events.stage("build"):
         runner = _runner(keras, backend, (weights, images, labels), options)
     with events.stage("compile"), _without_collection():
-        watch = backend.watch()
-        try:
-            runner.step(0)
-        except Exception as error:
-            if taken and backend.CUT_SHORT in str(failure(error)["errors"]):
-                _begin_again(spec, before)
-            raise
+        watch = _compile(runner, backend, spec, before, taken)
     with events.stage("steps"):
         steps = [_timed(runner, number) for number in range(1, runner.steps)]
     with events.stage("proof"):
@@ -157,6 +151,21 @@ def _short_cuts(spec, backend):
     return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
+def _compile(runner, backend, spec, before, taken):
+    """Takes the first step; gives what was watched. Short cuts that a compiler fails of are not taken again."""
+    watch = backend.watch()
+    try:
+        if hasattr(backend, "prepare"):
+            backend.prepare(runner.model)
+        runner.step(0)
+    except Exception as error:
+        told = str(failure(error)["errors"])
+        if taken and any(kind in told for kind in backend.CUT_SHORT):
+            _begin_again(spec, before)
+        raise
+    return watch
+
+
 def _begin_again(spec, environ):
     """Has the interpreter run the whole step once more, without short cuts: modules that have seen one remember it."""
     with open(sys.argv[1], "w", encoding="utf-8") as file:
@@ -173,8 +182,6 @@ def _runner(keras, backend, arrays, options):
     weights, images, labels = arrays
     rotated = getattr(backend, "ROTATED", False)
     model = network.build(keras, weights, options, rotated=rotated)
-    if hasattr(backend, "prepare"):
-        backend.prepare(model)
     if not backend.TRAINS:
         return network.Predictor(model, images)
     give = getattr(backend, "batch", None)
@@ -185,7 +192,7 @@ def _runner(keras, backend, arrays, options):
 
 @contextlib.contextmanager
 def _without_collection():
-    """No cycles are looked for meanwhile: a compiler in Python makes millions of objects, and keeps most of them."""
+    """No cycles are looked for meanwhile: modules and a compiler in Python make millions of objects, and keep them."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -16,10 +16,25 @@ WATCHED = (
     "CXX",
     "CC",
 )
-SHORT_CUTS = {"TORCHINDUCTOR_VEC_ISA_OK": "1"}
+SHORT_CUTS = {
+    "TORCHINDUCTOR_VEC_ISA_OK": "1",
+    "TORCHDYNAMO_CAPTURE_SCALAR_OUTPUTS": "1",
+    "TORCH_DYNAMO_RUN_GC_AFTER_COMPILE": "0",
+}
 """What the CPU can, its compiler is believed to know: inductor would compile a program with PyTorch's headers for each
-of its sets of instructions first, a quarter of the whole."""
-CUT_SHORT = "CppCompileError"
+of its sets of instructions first, a quarter of the whole. The optimiser's rate is a number that dynamo follows: else it
+gives up at it, compiles what is around in six pieces, and leaves the rest to Python. And no cycles are looked for."""
+CUT_SHORT = (
+    "CppCompileError",
+    "CompilationError",
+    "Unsupported",
+    "UserError",
+    "LoweringException",
+    "GuardOnDataDependentSymNode",
+    "PendingUnbackedSymbolNotFound",
+    "InternalTorchDynamoError",
+)
+"""What the compilers of a PyTorch that one of these is too much for would raise."""
 
 _CPU = "cpu"
 _ACCELERATORS = ("cuda", "mps", "xpu")
@@ -105,11 +120,22 @@ def batch(array):
 
 
 def prepare(model):
-    """Gradients are there before the first step as they are before every other: else the second compiles once more."""
+    """Gradients are there before the first step as they are before every other: else the second compiles once more.
+
+    And dynamo begins with the training step itself. Around it Keras has a function of one line, which dynamo would
+    follow through the whole step up to `backward()`, to find that nothing of it can be kept.
+    """
     import torch
 
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
+    try:
+        from torch._dynamo.decorators import skip
+    except ImportError:
+        return
+    model.make_train_function()
+    if hasattr(model.train_function, "_torchdynamo_orig_callable"):
+        skip(model.train_function)
 
 
 def watch():
@@ -120,12 +146,23 @@ def watch():
 
     graphs = []
     torch._dynamo.config.suppress_errors = False  # noqa: SLF001 - the only switch there is
+    if os.environ.get("TORCHINDUCTOR_VEC_ISA_OK") == "1":
+        _believe_the_compiler()
     listener = _Listener(graphs)
     if hasattr(settings, "post_grad_custom_post_pass"):
         settings.post_grad_custom_post_pass = listener
     else:
         _listen_to_lowering(listener)
     return graphs
+
+
+def _believe_the_compiler():
+    """Extensions of a set of instructions are taken for known too: the variable is not asked about them."""
+    try:
+        from torch._inductor.cpu_vec_isa import VecISA
+    except ImportError:
+        return
+    VecISA.check_build = lambda *_: True
 
 
 def _listen_to_lowering(listener):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kgen import files
-from kgen.errors import MissingExtraError
 from kgen.formats.conda.rattlertool import CondaRecord
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.requirement import canonical_name
@@ -129,12 +128,8 @@ def _projects(matrix: CompatibilityMatrix) -> Mapping[str, str]:
 
 
 def _yaml(text: str) -> Any:  # noqa: ANN401 - whatever it holds
-    try:
-        import yaml  # noqa: PLC0415 - an extra brings it
-    except ModuleNotFoundError:
-        raise MissingExtraError(
-            "locks of conda and pixi need PyYAML", hints=["pip install 'keras-kgen[conda]'"]
-        ) from None
+    import yaml  # noqa: PLC0415 - a lock of another tool is read once
+
     try:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     except yaml.YAMLError as error:

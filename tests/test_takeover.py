@@ -397,6 +397,8 @@ def test_a_file_of_requirements(
         ("pixi.toml", "[", SettingsError, "is not valid TOML"),
         ("poetri", None, UsageError, "is nothing that kgen takes over"),
         ("environment.yml", "\x00: [\n", SettingsError, "line 1"),
+        ("packages.txt", "# platform: linux-64\nnumpy=2.3.0=py312_0\n", UsageError, "lists what is installed"),
+        ("packages.txt", "@EXPLICIT\nhttps://a.example/linux-64/x-1-0.conda\n", UsageError, "lists what is installed"),
     ],
 )
 def test_what_cannot_be_taken(

@@ -114,7 +114,7 @@ def test_of_kgens_own_conda_locks(
         ("cargo.lock", "", "kgen knows no lock of this name"),
         ("environment.yml", "dependencies: [plain]\n", "kgen knows no lock of this name"),
         ("pixi.lock", "version: 6\nenvironments: {}\n", "is not a lock that kgen understands .*: it has no 'packages'"),
-        ("spec.txt", "@EXPLICIT\nhttps://a.example/linux-64/plain-1.0-h1_0.conda\n", "lists packages of conda"),
+        ("list.txt", "# platform: osx-arm64\nplain=1.0=h1_0\n", "has no versions for linux-64"),
         ("conda-osx-arm64.lock", "@EXPLICIT\nhttps://a.example/osx-arm64/x-1-0.conda\n", "no versions for linux-64"),
         ("uv.lock", "[[package]\n", "is not a lock that kgen understands"),
         ("uv.lock", "package = 3\n", "is not a lock that kgen understands"),
@@ -174,6 +174,23 @@ https://a.example/noarch/more-7-h1_0.tar.bz2
 https://a.example/osx-arm64/plain-9.0-h1_0.conda
 # pip some-wheel @ https://a.example/some_wheel-2.5-py3-none-any.whl#sha256=00
 """
+EXPORTED = """\
+# This file may be used to create an environment using:
+# $ conda create --name <env> --file <this file>
+# platform: linux-64
+# created-by: conda 26.7.1
+plain=1.0=h1_0
+some-wheel=2.5=pypi_0
+more=7=h1_0
+"""
+LISTED = """\
+# packages in environment at /opt/conda/envs/ours:
+#
+# Name                    Version                   Build  Channel
+plain                     1.0                        h1_0    conda-forge
+some-wheel                2.5                      pypi_0    pypi
+more                      7                          h1_0
+"""
 PIXI_6 = PIXI_5.replace("- kind: pypi\n  name: Some_Wheel", "- pypi: https://a.example/w.whl\n  name: Some_Wheel")
 
 
@@ -186,6 +203,13 @@ PIXI_6 = PIXI_5.replace("- kind: pypi\n  name: Some_Wheel", "- pypi: https://a.e
         ("ours.conda-lock.yml", PIXI_3),
         ("conda-linux-64.lock", EXPLICIT),
         ("explicit.txt", EXPLICIT),
+        # people give these any name
+        ("spec-file.txt", EXPLICIT.replace("\n", "\r\n")),
+        ("environment.lock", EXPLICIT),
+        ("requirements.txt", EXPORTED),
+        ("package-list", EXPORTED.replace("\n", "\r\n")),
+        ("conda-list.txt", EXPORTED.partition("26.7.1\n")[2]),
+        ("packages.txt", LISTED),
     ],
 )
 def test_the_forms_of_conda(tmp_path: Path, matrix: CompatibilityMatrix, name: str, text: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,9 @@ from kgen import conda_only, files, parsers, uvtool
 from kgen.actions.pythons import RequiresPython, poetry_range
 from kgen.actions.requirements import PIXI, given_in
 from kgen.errors import SettingsError, UsageError
+from kgen.formats import interface
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import format as formats
 from kgen.model import grammar
 from kgen.model.requirement import Requirement
 from kgen.project import PYPROJECT
@@ -418,12 +421,18 @@ class _Reader:
     def read_requirements(self, path: Path) -> None:
         if not path.is_file():
             raise UsageError(f"--from: {path} is not there", hints=["kgen init"])
+        content = _text_of(path)
+        if any(sign.search(content) for form in formats.known() for sign in interface.signs(form).values()):
+            raise UsageError(
+                f"--from: {path} lists what is installed, and not what the project asks for",
+                hints=[f"kgen lock --from {shlex.quote(str(path))}   # takes the versions", "kgen init"],
+            )
         texts = uvtool.requirements_in(uvtool.find(), path.absolute(), root=self.root)
         before = len(self.left)
         for text in texts:
             self.add(text, known=True)
         refused = len(self.left) > before
-        for line in _text_of(path).splitlines():
+        for line in content.splitlines():
             if re.match(r"\s*(-i|--index-url|--extra-index-url|-f|--find-links)\b", line):
                 self.left.append(f"{line.split()[0]} in {path.name}: uv asks its own indexes; name them in uv.toml")
         if not refused:

@@ -121,7 +121,8 @@ def test_an_environment_of_conda(tmp_path: Path, matrix: CompatibilityMatrix) ->
     ("channels", "taken_over", "left"),
     [
         ("[conda-forge, nodefaults]", None, []),
-        ("[bioconda, conda-forge, bioconda]", ("bioconda", "conda-forge"), []),
+        ("[bioconda, conda-forge/, bioconda/, conda-forge]", ("bioconda", "conda-forge"), []),
+        ("[conda-forge/linux-64]", None, ["channel conda-forge/linux-64: `conda-forge/linux-64` is the folder of one"]),
         ("[defaults, conda-forge]", None, ["channel defaults: `defaults` is not one channel"]),
         ("['https://u:p@x.example/c', nvidia]", ("nvidia",), ["channel https"]),
     ],

@@ -319,8 +319,9 @@ class _Reader:
                 found.append(parsers.parse_channel(name))
             except ValueError as error:
                 self.left.append(f"channel {grammar.shown(name)}: {error}")
-        if found and tuple(found) != Settings(root=self.root).channels:
-            self.lists["channels"] = found
+        distinct = list(dict.fromkeys(found))
+        if distinct and tuple(distinct) != Settings(root=self.root).channels:
+            self.lists["channels"] = distinct
 
     def _platforms(self, names: Sequence[str]) -> None:
         for name in names:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import rattler
 from tests.channel import ChannelServer
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen
 from tests.index import Index
@@ -94,16 +95,26 @@ def test_of_others(kgen_alone: Kgen, project: Path, name: str, text: str) -> Non
     assert f"note: jax-cpu: 1 versions of {name}\n" in said
 
 
+def printed(kgen: Kgen, *words: str) -> str:
+    """What a command prints, with nothing made up in it."""
+    done = subprocess.run(
+        kgen.words(*words), check=True, capture_output=True, text=True, env=kgen.env(), cwd=kgen.folder
+    )
+    return done.stdout
+
+
 def test_of_kgens_own_conda_locks(
     kgen: Kgen, project: Path, served: ChannelServer, matrix: CompatibilityMatrix
 ) -> None:
     """What kgen writes for conda-lock and for pixi holds the same versions, under the names of the index."""
     words = (*LOCK, "numpy", "--cpu", "--conda", "--channel", served.url)
     assert kgen(*words).status == 0
-    pixi = kgen("export", "rattler-lock", "numpy", "--platform", "linux-64")
-    assert pixi.status == 0, pixi.stderr
-    (project / "pixi.lock").write_text(pixi.stdout)
+    (project / "pixi.lock").write_text(printed(kgen, "export", "rattler-lock", "numpy", "--platform", "linux-64"))
     conda = versions_in(project / "locks/numpy-cpu/conda-lock.yml", "linux-64", matrix)
+    assert versions_in(project / "pixi.lock", "linux-64", matrix) == conda
+    # and the newest form, as rattler writes it itself
+    rattler.LockFile.from_path(project / "pixi.lock").to_path(project / "pixi.lock")
+    assert (project / "pixi.lock").read_text().startswith("version: 7\n")
     assert versions_in(project / "pixi.lock", "linux-64", matrix) == conda
     assert {"numpy", "keras"} <= conda.keys()
 
@@ -191,12 +202,44 @@ plain                     1.0                        h1_0    conda-forge
 some-wheel                2.5                      pypi_0    pypi
 more                      7                          h1_0
 """
+PIXI_7 = """\
+version: 7
+platforms:
+- name: cluster
+  subdir: linux-64
+  virtual-packages:
+  - __cuda=12
+- name: linux-64
+- name: osx-arm64
+environments:
+  default:
+    channels:
+    - url: https://a.example/
+    packages:
+      cluster:
+      - conda: https://a.example/linux-64/plain-1.0-h1_0.conda
+      - conda_source: ours[00000000] @ ./ours
+      - pypi: https://a.example/w.whl
+      linux-64:
+      - conda: packages/more-7-h1_0.tar.bz2
+      osx-arm64:
+      - conda: https://a.example/osx-arm64/plain-9.0-h1_0.conda
+packages:
+- conda: https://a.example/linux-64/plain-1.0-h1_0.conda
+- conda: packages/more-7-h1_0.tar.bz2
+- conda: https://a.example/osx-arm64/plain-9.0-h1_0.conda
+- conda_source: ours[00000000] @ ./ours
+- pypi: https://a.example/w.whl
+  name: some-wheel
+  version: '2.5'
+"""
 PIXI_6 = PIXI_5.replace("- kind: pypi\n  name: Some_Wheel", "- pypi: https://a.example/w.whl\n  name: Some_Wheel")
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("pixi.lock", PIXI_7),
         ("pixi.lock", PIXI_5),
         ("pixi.lock", PIXI_6),
         ("pixi.lock", PIXI_3),

@@ -93,9 +93,12 @@ def _in_pixi(text: str, platform: str) -> Iterator[_Package]:
         return
     wheels = {one.get("pypi", one.get("url")): one for one in data["packages"] if one.get("kind", "pypi") == "pypi"}
     environments = data["environments"]
+    # since version 7 a platform may have a name of its own, and several may be of one kind
+    named = [one["name"] for one in data.get("platforms", ()) if one.get("subdir", one["name"]) == platform]
     usual: set[str] = set()
     for environment in sorted(environments, key=lambda name: name != _DEFAULT):
-        for one in environments[environment]["packages"].get(platform, ()):
+        packages = environments[environment]["packages"]
+        for one in itertools.chain.from_iterable(packages.get(name, ()) for name in named or [platform]):
             wheel = wheels.get(one["pypi"], {}) if "pypi" in one else {}
             found = (
                 _Package(str(wheel["name"]), str(wheel["version"]), None, conda=False)

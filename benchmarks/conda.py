@@ -136,6 +136,7 @@ def _conda_forge(records: Path, folder: Path) -> Iterator[dict[str, str]]:
     """An environment in which conda-forge is on this machine, as shards, which is how it is served."""
     sharded(records / "large", folder / "served")
     with serving(folder / "served") as server:
+        server.tagged = True  # as conda-forge does
         mirrored(folder / "config", server.url)
         yield {**os.environ, "XDG_CONFIG_HOME": str(folder / "config"), "NO_PROXY": "127.0.0.1"}
 

@@ -2,6 +2,7 @@
 let
   inherit (builtins)
     attrNames
+    concatMap
     concatStringsSep
     filter
     fromTOML
@@ -14,13 +15,23 @@ let
   undated = text: concatStringsSep "" (filter isString (split "[a-z]+ = [0-9]{4}-[0-9]{2}-[0-9]{2}\n" text));
   read = name: fromTOML (undated (readFile ((import ./sources.nix).matrix + "/${name}.toml")));
 
-  kinds = [ "cpu" ] ++ attrNames (read "accelerators");
+  accelerators = read "accelerators";
+  kinds = [ "cpu" ] ++ attrNames accelerators;
   generations = read "generations";
   backends = read "backends";
 in
 {
   inherit kinds;
   generations = attrNames generations;
+  backends = attrNames backends;
+
+  # what may stand behind a backend in the name of an environment: `cpu`, `cuda12`, `tpu`
+  suffixes = [
+    "cpu"
+  ]
+  ++ concatMap (
+    kind: map (row: kind + (row.version or "")) (accelerators.${kind}.major or [ { } ])
+  ) (attrNames accelerators);
 
   # a regular expression of an environment's name: what is before its accelerator, that, and the Python
   named = "(.+)-((${concatStringsSep "|" kinds})[0-9]*)(-py[0-9]+)?";

@@ -202,6 +202,32 @@ let
       )
       (filter (name: !(settled ? ${name}) && !(paths ? ${name})) (attrNames groups));
 
+  # names that kgen gives to environments, of which none is locked for this system
+  absent =
+    system: paths:
+    let
+      there = groupsOf paths // paths;
+      named = concatMap (
+        backend: [ backend ] ++ map (suffix: "${backend}-${suffix}") matrix.suffixes
+      ) matrix.backends;
+      elsewhere = name: attrNames (all.${name} or { });
+    in
+    mapNames (
+      name:
+      throw (
+        "kgen: `${name}` is not locked for ${system}; "
+        + (
+          if elsewhere name != [ ] then
+            "it is for ${concatStringsSep ", " (elsewhere name)}, and `kgen lock --platform ${platformOf system}` adds this one"
+          else if paths == { } then
+            known
+          else
+            "there are ${concatStringsSep ", " (attrNames paths)} in ${toString locks}"
+        )
+        + " (a flake sees what is added to git: `git add locks`)"
+      )
+    ) (filter (name: !(there ? ${name})) (named ++ attrNames all));
+
   eachSystem =
     make:
     if strangers != [ ] then
@@ -268,13 +294,15 @@ in
     pkgs: paths: withShortNames paths (builtins.mapAttrs (_: shell pkgs) paths)
   );
 
-  legacyPackages = builtins.mapAttrs (
-    system: paths:
+  legacyPackages = mapNames (
+    system:
     let
       pkgs = nixpkgs.legacyPackages.${system};
+      paths = perSystem.${system} or { };
     in
-    unserved pkgs paths // ambiguous (served pkgs paths)
-  ) perSystem;
+    absent system paths
+    // (if paths == { } then { } else unserved pkgs paths // ambiguous (served pkgs paths))
+  ) (attrValues systems);
 
   packages = eachSystem (
     pkgs: paths:

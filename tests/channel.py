@@ -50,7 +50,12 @@ class _Handler(Handler):
             content = content[: len(content) // 2]
         elif fault == "other bytes":
             content = content[:-1] + bytes([content[-1] ^ 1])
-        self.send(200, content)
+        etag = f'"{hashlib.sha256(content).hexdigest()}"'
+        headers = {**({"ETag": etag} if served.tagged else {}), **served.headers}
+        if served.tagged and self.headers.get("If-None-Match") == etag:
+            self.send(304, headers=headers)
+        else:
+            self.send(200, content, headers)
 
 
 class ChannelServer(Server):
@@ -62,6 +67,9 @@ class ChannelServer(Server):
         self.fault: Fault | None = None
         self.at = ""
         self.asked: list[str] = []
+        self.tagged = False
+        """Whether answers say what this state of them is called, and that nothing is new where it is asked for."""
+        self.headers: dict[str, str] = {}
         self.wanted: str | None = None
         """Without this in the header for it, or as a token in the path, nothing is answered."""
 

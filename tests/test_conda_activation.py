@@ -29,7 +29,7 @@ from kgen.shells import recognised
 
 pytestmark = pytest.mark.shells
 
-SHELLS = ("dash", "bash", "zsh", "fish")
+SHELLS = ("dash", "bash", "zsh", "fish", "tcsh")
 STRICT = {"dash": "set -eu\n", "bash": "set -euo pipefail\n", "zsh": "setopt err_exit no_unset warn_create_global\n"}
 REPORT = f"""{sys.executable} -c "import json, os; print(json.dumps(dict(os.environ)))"\n"""
 
@@ -41,7 +41,11 @@ def prefix(tmp_path: Path, name: str, variables: Mapping[str, str], *, folder: s
     files = render_activation(
         f"{name}-conda", prefix=place, python="3.12", variables=variables, hooks=hooks, scripts=FORMAT.scripts
     )
-    for suffix, value in (("sh", 'export ORDER="${{ORDER-}}{}"'), ("fish", 'set -gx ORDER "$ORDER"{}')):
+    for suffix, value in (
+        ("sh", 'export ORDER="${{ORDER-}}{}"'),
+        ("fish", 'set -gx ORDER "$ORDER"{}'),
+        ("csh", "if (! $?ORDER) setenv ORDER ''\nsetenv ORDER ${{ORDER}}{}"),
+    ):
         for script in ("a-first", "theirs"):
             for phase, sign in (("activate", "+"), ("deactivate", "-")):
                 files[f"etc/conda/{phase}.d/{script}.{suffix}"] = value.format(f"{sign}{name[0]}{script[0]}") + "\n"
@@ -51,6 +55,14 @@ def prefix(tmp_path: Path, name: str, variables: Mapping[str, str], *, folder: s
     (place / "bin").mkdir()
     (place / "conda-meta").mkdir()
     return place
+
+
+FLAGS = {"fish": ("--no-config",), "zsh": ("-f",), "tcsh": ("-f", "-e")}
+
+
+def sourced(shell: str, path: Path) -> str:
+    """What has a shell read a script."""
+    return f"{'source' if shell in {'fish', 'tcsh'} else '.'} {recognised(shell).quote(str(path))}"
 
 
 @dataclass
@@ -70,13 +82,12 @@ class Conda:
 
     @property
     def suffix(self) -> str:
-        return "fish" if self.shell == "fish" else "sh"
+        return recognised(self.shell).suffix
 
     def scripts(self, place: Path, phase: str) -> None:
         found = sorted((place / f"etc/conda/{phase}.d").glob(f"*.{self.suffix}"))
         for path in found if phase == "activate" else reversed(found):
-            quoted = recognised(self.shell).quote(str(path))
-            self.text.append(f"{'source' if self.shell == 'fish' else '.'} {quoted}")
+            self.text.append(sourced(self.shell, path))
 
     def variables(self) -> None:
         values: dict[str, str | None] = {"CONDA_PREFIX": None, "CONDA_SHLVL": str(len(self.active))}
@@ -87,6 +98,9 @@ class Conda:
                 self.text.append(
                     f"set -e {name}" if value is None else f"set -gx {name} {recognised('fish').quote(value)}"
                 )
+            elif self.shell == "tcsh":
+                quoted = recognised("tcsh").quote(value or "")
+                self.text.append(f"unsetenv {name}" if value is None else f"setenv {name} {quoted}")
             else:
                 self.text.append(f"unset {name}" if value is None else f"export {name}={recognised('sh').quote(value)}")
 
@@ -122,7 +136,7 @@ def run(shell: str, text: str, folder: Path, **environment: str) -> list[dict[st
     script = folder / "script"
     script.write_text(text, encoding="utf-8")
     clean = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **environment}
-    words = [shell, *(["--no-config"] if shell == "fish" else []), *(["-f"] if shell == "zsh" else []), str(script)]
+    words = [shell, *FLAGS.get(shell, ()), str(script)]
     done = subprocess.run(words, check=False, capture_output=True, text=True, env=clean, cwd=folder)
     assert (done.returncode, done.stderr) == (0, ""), done
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -274,7 +288,7 @@ class TestByConda:
         script = torch / f"share/kgen/activate.{conda.suffix}"
         quoted = recognised(conda.shell).quote(str(script))
         conda.activate(jax)
-        conda.text.append(f"{'source' if conda.shell == 'fish' else '.'} {quoted}")
+        conda.text.append(f"{'source' if conda.shell in {'fish', 'tcsh'} else '.'} {quoted}")
         conda.report()
         conda.text.append("deactivate")
         conda.report()
@@ -289,7 +303,7 @@ class TestByConda:
     def test_conda_inside_kgen(self, conda: Conda, jax: Path, torch: Path, tmp_path: Path) -> None:
         script = torch / f"share/kgen/activate.{conda.suffix}"
         quoted = recognised(conda.shell).quote(str(script))
-        conda.text.append(f"{'source' if conda.shell == 'fish' else '.'} {quoted}")
+        conda.text.append(f"{'source' if conda.shell in {'fish', 'tcsh'} else '.'} {quoted}")
         conda.report()
         conda.activate(jax)
         conda.report()
@@ -321,8 +335,7 @@ class TestVariables:
 
     @staticmethod
     def there_and_back(shell: str, place: Path, folder: Path, **environment: str) -> list[dict[str, str]]:
-        script = place / f"share/kgen/activate.{'fish' if shell == 'fish' else 'sh'}"
-        word = f"{'source' if shell == 'fish' else '.'} {recognised(shell).quote(str(script))}"
+        word = sourced(shell, place / f"share/kgen/activate.{recognised(shell).suffix}")
         text = "\n".join([STRICT.get(shell, ""), word, REPORT, "deactivate", REPORT])
         return run(shell, text, folder, **environment)
 
@@ -354,6 +367,9 @@ class TestVariables:
         for phase in ("activate", "deactivate"):
             (place / f"etc/conda/{phase}.d/a-first.sh").write_text('export ORDER="${ORDER-}${ROOT-}"\n')
             (place / f"etc/conda/{phase}.d/a-first.fish").write_text('set -gx ORDER "$ORDER$ROOT"\n')
+            (place / f"etc/conda/{phase}.d/a-first.csh").write_text(
+                "if (! $?ORDER) setenv ORDER ''\nsetenv ORDER ${ORDER}${ROOT}\n"
+            )
         inside, outside = self.there_and_back(shell, place, tmp_path)
         assert (inside["ORDER"], outside["ORDER"]) == ("r+jt", "r+jt-jtr")
         assert "ROOT" not in outside
@@ -369,10 +385,9 @@ class TestVariables:
     @pytest.mark.parametrize("name", ["A; touch pwned; B", "$(touch pwned)", "A B", "", "PATH", "_KGEN_SCRIPT"])
     def test_no_name_runs(self, shell: str, place: Path, tmp_path: Path, name: str) -> None:
         with_variables(place, {"a.json": {name: "x", "GOOD": "x", "HOLDS": "a\0b", "HALF": "\ud800"}})
-        script = place / f"share/kgen/activate.{'fish' if shell == 'fish' else 'sh'}"
-        word = f"{'source' if shell == 'fish' else '.'} {recognised(shell).quote(str(script))}"
-        (tmp_path / "hushed").write_text(f"{word} 2>{tmp_path}/told\n")
-        inside, _ = run(shell, f". {tmp_path}/hushed\n{REPORT}\ndeactivate\n{REPORT}", tmp_path)
+        word = sourced(shell, place / f"share/kgen/activate.{recognised(shell).suffix}")
+        (tmp_path / "hushed").write_text(f"{word} {'>&' if shell == 'tcsh' else '2>'} {tmp_path}/told\n")
+        inside, _ = run(shell, f"{sourced(shell, tmp_path / 'hushed')}\n{REPORT}\ndeactivate\n{REPORT}", tmp_path)
         assert (inside["GOOD"], "HOLDS" in inside, "HALF" in inside) == ("x", False, False)
         assert "/share/kgen/" not in inside.get("PATH", "")
         told = (tmp_path / "told").read_text()
@@ -383,9 +398,12 @@ class TestVariables:
     @pytest.mark.parametrize("content", ["{", "[]", '"x"', '{"env_vars": [1]}'])
     def test_a_damaged_file_takes_nothing_with_it(self, shell: str, place: Path, tmp_path: Path, content: str) -> None:
         with_variables(place, {"a.json": "{", "b.json": {"GOOD": "x"}}, content)
-        script = place / f"share/kgen/activate.{'fish' if shell == 'fish' else 'sh'}"
-        word = f"{'source' if shell == 'fish' else '.'} {recognised(shell).quote(str(script))}"
-        inside, outside = run(shell, f"{word} 2>{tmp_path}/told\n{REPORT}\ndeactivate\n{REPORT}", tmp_path)
+        word = sourced(shell, place / f"share/kgen/activate.{recognised(shell).suffix}")
+        inside, outside = run(
+            shell,
+            f"{word} {'>&' if shell == 'tcsh' else '2>'} {tmp_path}/told\n{REPORT}\ndeactivate\n{REPORT}",
+            tmp_path,
+        )
         assert (inside["GOOD"], inside["KERAS_BACKEND"], "GOOD" in outside) == ("x", "jax", False)
         lines = (tmp_path / "told").read_text().splitlines()
         assert [line.partition(": its variables are not set")[0].rpartition("/")[2] for line in lines] == [
@@ -414,7 +432,9 @@ class TestByCondaItself:
     def _conda(shell: str, tmp_path: Path) -> str:
         """The function of this name, for the start of a script."""
         (tmp_path / "conda.py").write_text(_CONDA)
-        call = f"{sys.executable} {tmp_path}/conda.py shell.{'fish' if shell == 'fish' else 'posix'}"
+        call = f"{sys.executable} {tmp_path}/conda.py shell.{ {'fish': 'fish', 'tcsh': 'csh'}.get(shell, 'posix') }"
+        if shell == "tcsh":
+            return f"alias conda 'eval \"`{call} \\!*`\"'\n"
         if shell == "fish":
             return f"function conda; {call} $argv | source; end\n"
         return f'{STRICT[shell]}conda() {{ eval "$({call} "$@")"; }}\n'
@@ -441,7 +461,7 @@ class TestByCondaItself:
         inner = ["conda deactivate", twice, REPORT, "conda deactivate", REPORT, "conda deactivate", REPORT]
         child = tmp_path / "child"
         child.write_text(conda + "\n".join(inner))
-        started = {"fish": "fish --no-config", "zsh": "zsh -f"}.get(shell, shell)
+        started = " ".join([shell, *FLAGS.get(shell, ())])
         found = run(shell, conda + "\n".join([*lines, f"{started} '{child}'"]), tmp_path, KERAS_BACKEND="mine")
         assert seen(found) == [JAX, TORCH, JAX, TORCH, JAX, ("mine", None)]
         assert left(found[-1]) == set()
@@ -452,7 +472,9 @@ class TestByCondaItself:
         packages = {"b.json": {"A": "b", "B": "b", "small": "b"}, "a.json": {"A": "a", "SPACED": "a b", "DROPPED": "a"}}
         with_variables(place, packages, {"C": "user", "A": "user", "DROPPED": "***unset***", "LEFT": "***unset***"})
         before = {"A": "mine", "LEFT": "mine"}
-        words = [f"conda activate '{place}' 2>/dev/null", REPORT, "conda deactivate 2>/dev/null", REPORT]
+        # its warnings; tcsh has no way to turn away what goes to stderr alone
+        (tmp_path / "conda.py").write_text("import os; os.dup2(os.open(os.devnull, os.O_WRONLY), 2)\n" + _CONDA)
+        words = [f"conda activate '{place}'", REPORT, "conda deactivate", REPORT]
         theirs, after = run(shell, conda + "\n".join(words), tmp_path, **before)
         inside, outside = TestVariables.there_and_back(shell, place, tmp_path, **before)
         names = ("A", "B", "C", "SMALL", "small", "SPACED", "DROPPED", "LEFT", "KERAS_BACKEND", "KGEN_ENVIRONMENT")

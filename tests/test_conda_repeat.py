@@ -13,6 +13,9 @@ from tests.channel import ChannelServer, serving, sharded
 from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, Channel
 
+from kgen.formats.conda.rattlertool import Rattler
+from kgen.formats.conda.shards import unchanged
+
 ASKED = ("lock", "--conda", "--upgrade", "numpy", "--cpu", "--python", MINOR, "--platform", "linux-64")
 LOCK = Path("locks/numpy-cpu/conda-records.json")
 
@@ -103,6 +106,140 @@ def test_what_a_repeated_lock_imports(conda: Kgen, project: Path, shards: Channe
     assert not slow & again
 
 
+SLOW = {"rattler", "asyncio", "yaml"}
+
+
+@pytest.fixture(name="profiled")
+def _profiled(conda: Kgen, tmp_path: Path) -> Kgen:
+    """The command, which says what it imports."""
+    own = {"KGEN_CACHE_DIR": str(tmp_path / "kgen-cache"), "PYTHONPROFILEIMPORTTIME": "1"}
+    return dataclasses.replace(conda, environment={**conda.environment, **own})
+
+
+def locked(profiled: Kgen, project: Path, shards: ChannelServer, *more: str) -> tuple[set[str], Mapping[str, bytes]]:
+    """Lock in a project without a lock: which slow modules that imports, and what is locked."""
+    shutil.rmtree(project / "locks", ignore_errors=True)
+    shards.asked.clear()
+    found = imported(profiled(*ASKED, "--channel", shards.url, *more))
+    return SLOW & found, contents(project)
+
+
+def indexes(shards: ChannelServer) -> int:
+    """How often the channel was asked for an index of shards."""
+    return sum(path.endswith("repodata_shards.msgpack.zst") for path in shards.asked)
+
+
+def test_a_channel_that_says_that_nothing_is_new(
+    profiled: Kgen, project: Path, grown: Channel, shards: ChannelServer
+) -> None:
+    """kgen asks it itself: rattler takes longer to start than all that is done."""
+    shards.tagged = True
+    made, before = locked(profiled, project, shards)
+    assert made == SLOW
+    assert locked(profiled, project, shards) == (set(), before)
+    assert indexes(shards) == len(shards.asked) == 2
+    release(grown)
+    served_again(grown, shards)
+    made, after = locked(profiled, project, shards)
+    assert made == SLOW
+    assert b'"version": "2.9.0"' in after[LOCK.name]
+    assert locked(profiled, project, shards) == (set(), after)
+
+
+def test_an_answer_that_holds(profiled: Kgen, project: Path, grown: Channel, shards: ChannelServer) -> None:
+    """rattler would not ask the channel either before its answer's time is over."""
+    shards.headers = {"Cache-Control": "public, max-age=3600"}
+    _, before = locked(profiled, project, shards)
+    assert locked(profiled, project, shards) == (set(), before)
+    assert not shards.asked
+    # another cache knows of no answer
+    release(grown)
+    shutil.rmtree(profiled.folder.parent / "rattler")
+    served_again(grown, shards)
+    made, after = locked(profiled, project, shards)
+    assert made == SLOW
+    assert b'"version": "2.9.0"' in after[LOCK.name]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Cache-Control": "public, max-age=60", "Age": "3600"},
+        {"Cache-Control": "max-age=3600, no-cache"},
+        {"Cache-Control": "max-age=0"},
+        {"Cache-Control": "max-age=soon"},
+    ],
+    ids=lambda headers: " ".join(headers.values()),
+)
+def test_an_answer_that_does_not_hold(
+    profiled: Kgen, project: Path, shards: ChannelServer, headers: dict[str, str]
+) -> None:
+    shards.headers = headers
+    shards.tagged = True
+    _, before = locked(profiled, project, shards)
+    assert locked(profiled, project, shards) == (set(), before)
+    assert indexes(shards) == 2
+
+
+def test_what_kgen_does_not_ask_itself(shards: ChannelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How a channel is reached through a proxy, or with a login, is rattler's to know."""
+    shards.tagged = True
+    tool = Rattler(tmp_path / "rattler")
+    state, places = tool.state([shards.url], "linux-64"), tool.places([shards.url], "linux-64")
+    assert state is not None
+    assert unchanged(tmp_path / "rattler", places) == state
+    assert unchanged(tmp_path / "other", places) is None
+    assert unchanged(tmp_path / "rattler", [one._replace(asked=None) for one in places]) is None
+    login = [one._replace(asked=one.url.replace("http://", "http://me:secret@")) for one in places]
+    assert unchanged(tmp_path / "rattler", login) is None
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    assert unchanged(tmp_path / "rattler", places) is None
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert unchanged(tmp_path / "rattler", places) == state
+    shards.wanted = "secret"
+    assert unchanged(tmp_path / "rattler", places) is None
+
+
+def test_rattler_has_more_to_heed(shards: ChannelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its configuration says besides one mirror: certificates, proxies, a choice of mirrors."""
+    place = tmp_path / "config/rattler/config.toml"
+    place.parent.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for text, asked in {
+        "": shards.url,
+        f'[mirrors]\n"{shards.url}" = ["http://one.example/x"]': "http://one.example/x",
+        f'[mirrors]\n"{shards.url}" = ["http://one.example/x", "http://two.example/x"]': None,
+        "tls-no-verify = true": None,
+        '[proxy-config]\nhttp = "http://proxy.example"': None,
+    }.items():
+        place.write_text(text, encoding="utf-8")
+        first, _ = Rattler(tmp_path / "rattler").places([shards.url], "linux-64")
+        assert first.url == f"{shards.url}/linux-64/repodata_shards.msgpack.zst"
+        assert first.asked == (asked and f"{asked}/linux-64/repodata_shards.msgpack.zst"), text
+
+
+def test_rattler_is_configured_otherwise(profiled: Kgen, project: Path, grown: Channel, shards: ChannelServer) -> None:
+    shards.tagged = True
+    _, before = locked(profiled, project, shards)
+    config = profiled.folder.parent / "config"
+    release(grown)
+    with serving(sharded(grown.folder, grown.folder.parent / "mirror")) as mirror:
+        (config / "rattler").mkdir(parents=True)
+        (config / "rattler/config.toml").write_text(f'[mirrors]\n"{shards.url}" = ["{mirror.url}"]\n', encoding="utf-8")
+        environment = {**profiled.environment, "XDG_CONFIG_HOME": str(config)}
+        other = dataclasses.replace(profiled, environment=environment)
+        made, after = locked(other, project, shards)
+        assert made >= {"rattler", "yaml"}
+        assert after != before
+        mirror.tagged = True
+        locked(other, project, shards)
+        mirror.asked.clear()
+        assert locked(other, project, shards) == (set(), after)
+        # the mirror is asked, and the channel is not
+        assert (indexes(mirror), indexes(shards)) == (2, 0)
+
+
 def imported(result: Result) -> set[str]:
     """The modules that a command imported, which it says on stderr."""
     assert result.status == 0, result.stderr
@@ -114,7 +251,8 @@ def test_a_damaged_note(watched: Kgen, tmp_path: Path, shards: ChannelServer) ->
     words = (*ASKED, "--channel", shards.url)
     assert anew(watched(*words))
     (note,) = (tmp_path / "kgen-cache" / "repeat").glob("conda-*")
-    note.write_bytes(note.read_bytes()[:-1] + b"x")
+    content = note.read_bytes()
+    note.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert anew(watched(*words))
     assert not anew(watched(*words))
 

@@ -532,6 +532,49 @@ class TestSelection:
         """
         assert in_shell(synced, shell, text) == [f"{shell_environment(synced)['PATH']}:/gained", "unset"]
 
+    @pytest.mark.shells
+    @pytest.mark.parametrize("flags", [["-f"], ["-f", "-e"]], ids=" ".join)
+    def test_tcsh(self, synced: Kgen, flags: list[str]) -> None:
+        """It has no functions, and evaluates no lines: what is sourced is a file, and `deactivate` an alias."""
+        usual = shell_environment(synced)["PATH"]
+        share, program = prefix(synced) / "share/kgen/activate.csh", prefix(synced) / "bin/activate.csh"
+        text = (
+            f"source {share}\necho $KERAS_BACKEND $KGEN_ENVIRONMENT $VIRTUAL_ENV\nwhich python\n"
+            # once more, and with what PATH gained meanwhile
+            f"source {share}\nsetenv PATH ${{PATH}}:/gained\ndeactivate\necho $KERAS_BACKEND $?VIRTUAL_ENV $PATH\n"
+            f'setenv PATH {usual}\nsource {program}\npython -c "{SELECTED}"\ndeactivate\necho $PATH\nenv\n'
+        )
+        done = in_tcsh(synced, text, *flags, KERAS_BACKEND="mine")
+        lines = done.splitlines()
+        assert lines[:5] == [
+            f"numpy numpy-cpu {prefix(synced)}",
+            f"{prefix(synced)}/bin/python",
+            f"mine 0 {usual}:/gained",
+            "mine",
+            usual,
+        ]
+        left = {line.partition("=")[0] for line in lines[5:]}
+        assert not {name for name in left if "KGEN" in name and name not in shell_environment(synced)}
+        assert not left & {"VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "PYTHONHOME"}
+
+    @pytest.mark.shells
+    def test_tcsh_of_ones_own(self, synced: Kgen, tmp_path: Path) -> None:
+        """`kgen shell` reads the user's own file first, in the user's own folder."""
+        if shutil.which("tcsh") is None:
+            pytest.skip("no tcsh here")
+        home = tmp_path / "my home"
+        home.mkdir()
+        (home / ".cshrc").write_text("set mine = 'from rc'\nset prompt = 'mine> '\n", encoding="utf-8")
+        done = subprocess.run(
+            synced.words("shell", "numpy", "--shell", "tcsh"),
+            input="echo got_${KERAS_BACKEND}_${mine}_${home}_${prompt}_$?_KGEN_OLD_HOME\n"
+            "deactivate\necho left_${?KERAS_BACKEND}_${prompt}_\n",
+            capture_output=True, check=False, cwd=synced.folder, text=True,
+            env=shell_environment(synced, HOME=str(home)),
+        )  # fmt: skip
+        assert f"got_numpy_from rc_{home}_(numpy-cpu) mine> _0\n" in done.stdout, done
+        assert "left_0_mine> _\n" in done.stdout
+
     def test_a_project_in_a_hostile_folder(self, kgen: Kgen, tmp_path: Path) -> None:
         folder = tmp_path / 'it\'s "a" $(touch pwned) `touch pwned` \\ dir'
         folder.mkdir()
@@ -544,19 +587,24 @@ class TestSelection:
                 lines = in_shell(there, shell, f"{evaluated}\ncommand -v python\ndeactivate\necho $PATH")
                 assert lines[0] == f"{folder}/{ENVS}/numpy-cpu/bin/python"
                 assert "numpy-cpu" not in lines[1]
+        if shutil.which("tcsh"):
+            script = recognised("tcsh").quote(str(folder / ENVS / "numpy-cpu/share/kgen/activate.csh"))
+            lines = in_tcsh(there, f"source {script}\nwhich python\ndeactivate\necho $PATH\n", "-f").splitlines()
+            assert lines[0] == f"{folder}/{ENVS}/numpy-cpu/bin/python"
+            assert "numpy-cpu" not in lines[1]
         assert not list(tmp_path.rglob("pwned"))
 
     def test_the_shell_can_be_named(self, synced: Kgen) -> None:
         for shell, sign in (
             *(("bash", "unset -f deactivate"), ("fish", "functions --erase")),
-            *(("pwsh", "Set-Item"), ("nu", "hide-env")),
+            *(("pwsh", "Set-Item"), ("nu", "hide-env"), ("tcsh", "alias deactivate"), ("csh", "alias deactivate")),
         ):
             assert sign in synced("activate", "numpy", "--shell", shell).stdout
-        assert synced("activate", "numpy", "--shell", "tcsh") == Result(
+        assert synced("activate", "numpy", "--shell", "rc") == Result(
             2,
             "",
-            "error: --shell: kgen knows no shell `tcsh`\n\n"
-            "hint: known are ash, bash, dash, fish, ksh, mksh, nu, powershell, pwsh, sh, zsh\n",
+            "error: --shell: kgen knows no shell `rc`\n\n"
+            "hint: known are ash, bash, csh, dash, fish, ksh, mksh, nu, powershell, pwsh, sh, tcsh, zsh\n",
         )
 
     def test_shellcheck_finds_nothing(self, synced: Kgen) -> None:
@@ -595,6 +643,20 @@ def in_shell(kgen: Kgen, shell: str, text: str, **environment: str) -> list[str]
     )
     assert done.stderr == ""
     return done.stdout.splitlines()
+
+
+def in_tcsh(kgen: Kgen, text: str, *flags: str, **environment: str) -> str:
+    """What a script prints; it must say nothing on stderr."""
+    if shutil.which("tcsh") is None:
+        pytest.skip("no tcsh here")
+    script = kgen.temporary / "script.csh"
+    script.write_text(text, encoding="utf-8")
+    own = shell_environment(kgen, **environment)
+    done = subprocess.run(
+        ["tcsh", *flags, str(script)], capture_output=True, check=True, cwd=kgen.folder, env=own, text=True
+    )
+    assert done.stderr == ""
+    return done.stdout
 
 
 class TestRun:

@@ -51,6 +51,7 @@ HOSTILE_TEXTS = [
     "#> touch pwned",
     "{a,b} [abc] ?",
     "a && touch pwned | touch pwned > pwned",
+    "\nendif; end; touch pwned\nelse\nfi; done; touch pwned\n",
 ]
 
 HOSTILE_DEPTHS = [
@@ -145,6 +146,13 @@ SHELLS = [
         prelude="Set-StrictMode -Version Latest\n$ErrorActionPreference = 'Stop'\n",
     ),
     Shell(label="nu", program="nu", arguments=("--no-config-file",)),
+    Shell(label="tcsh", program="tcsh", arguments=("-f",)),
+    Shell(
+        label="tcsh-strict",
+        program="tcsh",
+        arguments=("-f", "-e"),
+        prelude="set noclobber noglob backslash_quote histchars = '%^'\n",
+    ),
 ]
 all_shells = pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell.label)
 one_of_each = pytest.mark.parametrize(
@@ -189,8 +197,10 @@ class Session:
             "fish": "if test $status -ne 0; echo status is not 0 >&2; end",
             "ps1": "if (-not $?) { [Console]::Error.WriteLine('status is not 0') }",
             "nu": "",  # what fails ends the script
+            "csh": "if ($status != 0) echo status is not 0",
         }[self.shell.suffix]
-        self.lines += [f"{'source' if self.shell.suffix == 'nu' else '.'} {self.shell.quote(path)}", check]
+        word = "source" if self.shell.suffix in {"nu", "csh"} else "."
+        self.lines += [f"{word} {self.shell.quote(path)}", check]
 
     def activate(self, environment: str, variables: Mapping[str, str]) -> None:
         self.source(self.hook("activate", environment, variables))
@@ -206,6 +216,7 @@ class Session:
                 "fish": f"set -gx {name} {quoted}",
                 "ps1": f"$env:{name} = {quoted}",
                 "nu": f"$env.{name} = {quoted}",
+                "csh": f"setenv {name} {quoted}",
             }[self.shell.suffix]
         )
 
@@ -352,6 +363,7 @@ def test_a_variable_unset_by_hand_meanwhile_comes_back(session: Session) -> None
             "fish": "set -e KERAS_BACKEND",
             "ps1": "Remove-Item Env:KERAS_BACKEND",
             "nu": "hide-env KERAS_BACKEND",
+            "csh": "unsetenv KERAS_BACKEND",
         }[session.shell.suffix]
     )
     session.deactivate(*JAX)
@@ -362,8 +374,8 @@ def test_a_variable_unset_by_hand_meanwhile_comes_back(session: Session) -> None
 
 @all_shells
 def test_what_was_not_exported_is_not_exported_afterwards(session: Session) -> None:
-    if session.shell.program in {"pwsh", "nu"}:
-        pytest.skip("there is no variable of the environment that is not exported")
+    if session.shell.program in {"pwsh", "nu", "tcsh"}:
+        pytest.skip("there is no variable of the environment that is not exported, or nothing tells one from another")
     seen = session.shell.quote(session.root / "seen")
     assign, show = {
         "sh": ("KERAS_BACKEND='mine  $x\n'", f'printf %s "$KERAS_BACKEND" > {seen}'),
@@ -498,7 +510,7 @@ def test_a_forged_record_runs_nothing(session: Session) -> None:
 
 
 @one_of_each
-@pytest.mark.parametrize("child", ["dash", "bash", "zsh", "fish", "pwsh", "nu"])
+@pytest.mark.parametrize("child", ["dash", "bash", "zsh", "fish", "pwsh", "nu", "tcsh"])
 def test_a_shell_started_inside_can_deactivate(shell: Shell, child: str, tmp_path: Path) -> None:
     outer = Session(shell=shell, root=tmp_path / "outer")
     outer.dump()
@@ -513,12 +525,14 @@ def test_a_shell_started_inside_can_deactivate(shell: Shell, child: str, tmp_pat
     inner.deactivate(*JAX)
     inner.dump()
     [after] = inner.run(active)
-    of_the_shells = {"USER", "LOGNAME", *OF_NUSHELL}
+    of_the_shells = {"USER", "LOGNAME", *OF_NUSHELL, *OF_TCSH}
     assert {k: v for k, v in after.items() if k not in of_the_shells} == {
         **{k: v for k, v in before.items() if k not in of_the_shells},
     }
 
 
+OF_TCSH = {"GROUP", "HOST", "HOSTTYPE", "MACHTYPE", "NLSPATH", "OSTYPE", "REMOTEHOST", "VENDOR"}
+"""What tcsh gives to them."""
 OF_NUSHELL = {"NU_VERSION", "PROCESS_PATH", "FILE_PWD", "CURRENT_FILE", "NU_LIB_DIRS", "NU_PLUGIN_DIRS"}
 """What Nushell gives to the programs that it starts."""
 
@@ -540,6 +554,7 @@ def test_nothing_is_left_behind_in_the_shell(session: Session) -> None:
             "zsh": "{ \\set; typeset -f; typeset -p; setopt; alias; }",
             "fish": "begin; set; set --show | string match -r '^[$].*: set in.*'; functions -a -n; end",
             "pwsh": "Get-ChildItem Variable:, Function: | ForEach-Object Name",
+            "tcsh": "( set; alias )",
             "nu": "[...(scope variables | get name) ...(scope commands | get name) ...($env | columns | sort)]",
         }[session.shell.program]
         return {
@@ -561,7 +576,7 @@ def test_nothing_is_left_behind_in_the_shell(session: Session) -> None:
         declared = (re.sub(r"^(declare|typeset|export)( -\S+)* ", "", line) for line in lines)
         return [line for line in declared if not VOLATILE.fullmatch(line)]
 
-    assert len(listed("before")) > (5 if session.shell.program == "dash" else 25)
+    assert len(listed("before")) > {"dash": 5, "tcsh": 15}.get(session.shell.program, 25)
     assert listed("after") == listed("before")
 
 
@@ -571,6 +586,7 @@ def test_while_active_only_the_record_is_left_in_the_shell(session: Session) -> 
     session.activate(*JAX)
     session.lines.append(
         {
+            "csh": f"set > {seen}",
             "ps1": f"Get-Variable | ForEach-Object Name > {seen}",
             "nu": f"[...(scope variables | get name) ...($env | columns)] | to text | save {seen}",
         }.get(session.shell.suffix, f"\\set > {seen}")
@@ -609,8 +625,8 @@ def test_neither_the_settings_of_keras_nor_the_library_path_is_touched(session: 
 
 @all_shells
 def test_the_text_of_a_hook_can_be_evaluated(session: Session) -> None:
-    if session.shell.suffix == "nu":
-        pytest.skip("Nushell evaluates no text")
+    if session.shell.suffix in {"nu", "csh"}:
+        pytest.skip("Nushell evaluates no text, and tcsh no lines")
 
     def evaluate(path: Path) -> None:
         quoted = session.shell.quote(path)
@@ -642,6 +658,7 @@ def test_a_hook_can_be_sourced_in_a_function(session: Session) -> None:
                 "fish": f"function {phase}_it\nsource {path}\nend\n{phase}_it",
                 "ps1": f"function {phase}_it {{ . {path} }}\n{phase}_it",
                 "nu": f"def --env {phase}_it [] {{ source {path} }}\n{phase}_it",
+                "csh": f"alias {phase}_it {session.shell.quote(f'source {path}')}\n{phase}_it",
             }[session.shell.suffix]
         )
         session.dump()
@@ -749,9 +766,11 @@ def test_shellcheck_finds_nothing(dialect: str, tmp_path: Path) -> None:
 def test_the_files_are_whole_and_no_comment_is_broken_out_of(environment: str, variables: Mapping[str, str]) -> None:
     hooks = render_hooks(environment, variables, in_locks=False)
     assert list(hooks) == [
-        f"{phase}.d/kgen.{suffix}" for phase in ("activate", "deactivate") for suffix in ("fish", "nu", "ps1", "sh")
+        f"{phase}.d/kgen.{suffix}"
+        for phase in ("activate", "deactivate")
+        for suffix in ("csh", "fish", "nu", "ps1", "sh")
     ]
-    of_the_lock = [path for path in hooks if not path.endswith(".nu")]
+    of_the_lock = [path for path in hooks if not path.endswith((".csh", ".nu"))]
     assert list(places()) == of_the_lock == list(render_hooks(environment, variables))
     for path, text in hooks.items():
         assert text.endswith("\n")

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import pytest
 import rattler
+from rattler.config import Config
 from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
 from rattler.index import index_fs
 from rattler.install import install
@@ -25,7 +26,7 @@ from tests.conda_packages import Channel
 from tests.loopback import Server, running
 
 from kgen.errors import OutsideError
-from kgen.formats.conda.rattlertool import Query, Rattler, Unsolvable, _panic_text, channel_failure
+from kgen.formats.conda.rattlertool import Query, Rattler, Unsolvable, _panic_text, channel_failure, described
 
 T = TypeVar("T")
 MACHINE = (("__archspec", "1 x86_64"), ("__glibc", "2.28"), ("__linux", "5.10"), ("__unix", "0"))
@@ -318,3 +319,30 @@ def test_no_credentials_are_told() -> None:
 def test_the_digits_of_a_url_are_no_status(port: str) -> None:
     reason = f"HTTP status server error (500 Internal Server Error) for url (http://127.0.0.1:{port}/noarch/403.json)"
     assert "is out of order" in channel_failure(reason, (f"http://127.0.0.1:{port}",)).message
+
+
+@pytest.mark.parametrize("tool", ["rattler", "pixi"])
+@pytest.mark.parametrize(
+    ("variable", "place"),
+    [
+        ("XDG_CONFIG_HOME", "config/{tool}"),
+        ("HOME", ".config/{tool}"),
+        ("HOME", ".{tool}"),
+        ("{TOOL}_HOME", ""),
+    ],
+)
+def test_where_its_configuration_is(
+    tool: str, variable: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kgen looks where rattler does, without starting it."""
+    for name in ("XDG_CONFIG_HOME", "RATTLER_HOME", "PIXI_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    folder = tmp_path / place.format(tool=tool)
+    value = tmp_path / "config" if variable.startswith("XDG") else tmp_path
+    monkeypatch.setenv(variable.format(TOOL=tool.upper()), str(value))
+    folder.mkdir(parents=True, exist_ok=True)
+    before = described()
+    (folder / "config.toml").write_text('[mirrors]\n"https://a.example" = ["https://b.example"]\n', encoding="utf-8")
+    assert Config.load_from_default_locations(tool).mirrors
+    assert described() != before

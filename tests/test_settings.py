@@ -705,6 +705,10 @@ def test_parsers_accept() -> None:
     assert parsers.parse_specifiers(">=3.10,<4") == VersionRange(">=3.10,<4")
     assert parsers.parse_requirement_flag("Torch==2.6.0") == Requirement("torch==2.6.0")
     assert parsers.parse_channel("https://conda.example/main") == "https://conda.example/main"
+    # the same channel has one name
+    assert parsers.parse_channel("https://conda.example/main/") == "https://conda.example/main"
+    assert parsers.parse_channel("file:///srv/channel//") == "file:///srv/channel"
+    assert parsers.parse_channel("conda-forge/label/dev/") == "conda-forge/label/dev"
 
 
 def test_a_toml_date(tmp_path: Path, matrix: CompatibilityMatrix) -> None:

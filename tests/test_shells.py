@@ -73,7 +73,7 @@ def test_a_lock_that_was_made_before_the_shell_was_known_stays_good(kgen: Kgen, 
 
 def test_it_completes_and_is_named(other: Kgen) -> None:
     assert other("completion", "elm") == Result(0, "ask kgen completion elm\n", "")
-    assert "elm, elmish, fish" in other("activate", "numpy", "--shell", "tcsh").stderr
+    assert "elm, elmish, fish" in other("activate", "numpy", "--shell", "rc").stderr
 
 
 def test_an_environment_of_a_kgen_that_did_not_know_the_shell(kgen: Kgen, other: Kgen) -> None:

@@ -121,7 +121,8 @@ def test_an_environment_of_conda(tmp_path: Path, matrix: CompatibilityMatrix) ->
     ("channels", "taken_over", "left"),
     [
         ("[conda-forge, nodefaults]", None, []),
-        ("[bioconda, conda-forge, bioconda]", ("bioconda", "conda-forge"), []),
+        ("[bioconda, conda-forge/, bioconda/, conda-forge]", ("bioconda", "conda-forge"), []),
+        ("[conda-forge/linux-64]", None, ["channel conda-forge/linux-64: `conda-forge/linux-64` is the folder of one"]),
         ("[defaults, conda-forge]", None, ["channel defaults: `defaults` is not one channel"]),
         ("['https://u:p@x.example/c', nvidia]", ("nvidia",), ["channel https"]),
     ],
@@ -171,6 +172,12 @@ def test_what_only_conda_has(tmp_path: Path, matrix: CompatibilityMatrix, spec: 
         "dependencies:\n  - jax\n  - {pip: ['rich>=13,<15', einops]}\nname: x\nprefix: /opt/x\n...\n",
         "dependencies:\n- jax\n- pip: [einops]\n- rich[version='>=13,<15',build=*_0]\n",
         "dependencies:\n- jax=*=*cuda*\n- rich >=13,<15 py_0\n- einops *\n",
+        "name: &rows [jax, 'rich>=13,<15', einops]\ndependencies: *rows\n",
+        "dependencies:\n  - &one jax\n  - pip: &two\n    - >-\n      rich>=13,<15\n    - einops\nprefix: *two\n",
+        (
+            "name: &base {dependencies: [rich, pip: [keras]]}\n<<: *base\ndependencies:\n- jax\n- ? pip\n"
+            "  : ['rich>=13,<15']\n- |\n  einops\n"
+        ),
     ],
 )
 def test_the_forms_of_an_environment_of_conda(tmp_path: Path, matrix: CompatibilityMatrix, text: str) -> None:
@@ -305,13 +312,18 @@ def test_files_that_an_environment_names(tmp_path: Path, matrix: CompatibilityMa
         ("", "environment.yml has no `dependencies`"),
         ("name: x\nchannels: [conda-forge]\n", "environment.yml has no `dependencies`"),
         ("dependencies: [\n", "environment.yml, line 1: not as environment.yml has it: dependencies: ["),
-        ("dependencies: [numpy,\n  rich\n", "environment.yml, line 1: not as environment.yml has it: "),
+        ("dependencies: [numpy,\n  rich\n", "environment.yml, line 2: not as environment.yml has it: rich"),
         ("dependencies: numpy\n", "environment.yml, line 1: not as environment.yml has it: dependencies: numpy"),
         (
             "channels: x\ndependencies:\n  - numpy\n",
             "environment.yml, line 1: not as environment.yml has it: channels: x",
         ),
-        ("a: &x\n  - numpy\ndependencies: *x\n", "environment.yml, line 3: not as environment.yml has it: "),
+        ("dependencies: *x\n", "environment.yml, line 1: not as environment.yml has it: dependencies: *x"),
+        ("- numpy\n", "environment.yml, line 1: not as environment.yml has it: - numpy"),
+        ("dependencies:\n  - [numpy]\n", "environment.yml, line 2: not as environment.yml has it: - [numpy]"),
+        ("dependencies:\n  - pip: rich\n", "environment.yml, line 2: not as environment.yml has it: - pip: rich"),
+        ("dependencies:\n  - rich\n---\nname: x\n", "environment.yml, line 3: not as environment.yml has it: ---"),
+        ("a: &a {<<: *a}\n<<: *a\ndependencies: []\n", "environment.yml, line 1: not as environment.yml has it: "),
         ("name: x\ndependencies: {numpy: 1}\n", "environment.yml, line 2: not as environment.yml has it: "),
         ("dependencies:\n  numpy: 1\n", "environment.yml, line 2: not as environment.yml has it: numpy: 1"),
     ],
@@ -386,6 +398,8 @@ def test_a_file_of_requirements(
         ("pixi.toml", "[", SettingsError, "is not valid TOML"),
         ("poetri", None, UsageError, "is nothing that kgen takes over"),
         ("environment.yml", "\x00: [\n", SettingsError, "line 1"),
+        ("packages.txt", "# platform: linux-64\nnumpy=2.3.0=py312_0\n", UsageError, "lists what is installed"),
+        ("packages.txt", "@EXPLICIT\nhttps://a.example/linux-64/x-1-0.conda\n", UsageError, "lists what is installed"),
     ],
 )
 def test_what_cannot_be_taken(

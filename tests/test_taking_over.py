@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import rattler
 from tests.channel import ChannelServer
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen
 from tests.index import Index
@@ -94,16 +95,26 @@ def test_of_others(kgen_alone: Kgen, project: Path, name: str, text: str) -> Non
     assert f"note: jax-cpu: 1 versions of {name}\n" in said
 
 
+def printed(kgen: Kgen, *words: str) -> str:
+    """What a command prints, with nothing made up in it."""
+    done = subprocess.run(
+        kgen.words(*words), check=True, capture_output=True, text=True, env=kgen.env(), cwd=kgen.folder
+    )
+    return done.stdout
+
+
 def test_of_kgens_own_conda_locks(
     kgen: Kgen, project: Path, served: ChannelServer, matrix: CompatibilityMatrix
 ) -> None:
     """What kgen writes for conda-lock and for pixi holds the same versions, under the names of the index."""
     words = (*LOCK, "numpy", "--cpu", "--conda", "--channel", served.url)
     assert kgen(*words).status == 0
-    pixi = kgen("export", "rattler-lock", "numpy", "--platform", "linux-64")
-    assert pixi.status == 0, pixi.stderr
-    (project / "pixi.lock").write_text(pixi.stdout)
+    (project / "pixi.lock").write_text(printed(kgen, "export", "rattler-lock", "numpy", "--platform", "linux-64"))
     conda = versions_in(project / "locks/numpy-cpu/conda-lock.yml", "linux-64", matrix)
+    assert versions_in(project / "pixi.lock", "linux-64", matrix) == conda
+    # and the newest form, as rattler writes it itself
+    rattler.LockFile.from_path(project / "pixi.lock").to_path(project / "pixi.lock")
+    assert (project / "pixi.lock").read_text().startswith("version: 7\n")
     assert versions_in(project / "pixi.lock", "linux-64", matrix) == conda
     assert {"numpy", "keras"} <= conda.keys()
 
@@ -114,7 +125,7 @@ def test_of_kgens_own_conda_locks(
         ("cargo.lock", "", "kgen knows no lock of this name"),
         ("environment.yml", "dependencies: [plain]\n", "kgen knows no lock of this name"),
         ("pixi.lock", "version: 6\nenvironments: {}\n", "is not a lock that kgen understands .*: it has no 'packages'"),
-        ("spec.txt", "@EXPLICIT\nhttps://a.example/linux-64/plain-1.0-h1_0.conda\n", "lists packages of conda"),
+        ("list.txt", "# platform: osx-arm64\nplain=1.0=h1_0\n", "has no versions for linux-64"),
         ("conda-osx-arm64.lock", "@EXPLICIT\nhttps://a.example/osx-arm64/x-1-0.conda\n", "no versions for linux-64"),
         ("uv.lock", "[[package]\n", "is not a lock that kgen understands"),
         ("uv.lock", "package = 3\n", "is not a lock that kgen understands"),
@@ -174,18 +185,74 @@ https://a.example/noarch/more-7-h1_0.tar.bz2
 https://a.example/osx-arm64/plain-9.0-h1_0.conda
 # pip some-wheel @ https://a.example/some_wheel-2.5-py3-none-any.whl#sha256=00
 """
+EXPORTED = """\
+# This file may be used to create an environment using:
+# $ conda create --name <env> --file <this file>
+# platform: linux-64
+# created-by: conda 26.7.1
+plain=1.0=h1_0
+some-wheel=2.5=pypi_0
+more=7=h1_0
+"""
+LISTED = """\
+# packages in environment at /opt/conda/envs/ours:
+#
+# Name                    Version                   Build  Channel
+plain                     1.0                        h1_0    conda-forge
+some-wheel                2.5                      pypi_0    pypi
+more                      7                          h1_0
+"""
+PIXI_7 = """\
+version: 7
+platforms:
+- name: cluster
+  subdir: linux-64
+  virtual-packages:
+  - __cuda=12
+- name: linux-64
+- name: osx-arm64
+environments:
+  default:
+    channels:
+    - url: https://a.example/
+    packages:
+      cluster:
+      - conda: https://a.example/linux-64/plain-1.0-h1_0.conda
+      - conda_source: ours[00000000] @ ./ours
+      - pypi: https://a.example/w.whl
+      linux-64:
+      - conda: packages/more-7-h1_0.tar.bz2
+      osx-arm64:
+      - conda: https://a.example/osx-arm64/plain-9.0-h1_0.conda
+packages:
+- conda: https://a.example/linux-64/plain-1.0-h1_0.conda
+- conda: packages/more-7-h1_0.tar.bz2
+- conda: https://a.example/osx-arm64/plain-9.0-h1_0.conda
+- conda_source: ours[00000000] @ ./ours
+- pypi: https://a.example/w.whl
+  name: some-wheel
+  version: '2.5'
+"""
 PIXI_6 = PIXI_5.replace("- kind: pypi\n  name: Some_Wheel", "- pypi: https://a.example/w.whl\n  name: Some_Wheel")
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("pixi.lock", PIXI_7),
         ("pixi.lock", PIXI_5),
         ("pixi.lock", PIXI_6),
         ("pixi.lock", PIXI_3),
         ("ours.conda-lock.yml", PIXI_3),
         ("conda-linux-64.lock", EXPLICIT),
         ("explicit.txt", EXPLICIT),
+        # people give these any name
+        ("spec-file.txt", EXPLICIT.replace("\n", "\r\n")),
+        ("environment.lock", EXPLICIT),
+        ("requirements.txt", EXPORTED),
+        ("package-list", EXPORTED.replace("\n", "\r\n")),
+        ("conda-list.txt", EXPORTED.partition("26.7.1\n")[2]),
+        ("packages.txt", LISTED),
     ],
 )
 def test_the_forms_of_conda(tmp_path: Path, matrix: CompatibilityMatrix, name: str, text: str) -> None:

@@ -39,6 +39,7 @@ _SECRET = r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@"  # noqa: S105 - a pattern 
 OWN_INDEX = grammar.YES
 """The value of `torch-index` that stands for PyTorch's own index, wherever uv finds that."""
 _CHANNEL = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|" + grammar.URL
+_SUBDIR = r"noarch|(?:emscripten|freebsd|linux|osx|wasi|win|zos)-[a-z0-9]+"
 _FLAKE = r"[a-zA-Z][a-zA-Z0-9+._-]*:[!-~]+"
 
 
@@ -226,9 +227,14 @@ def parse_channel(text: str) -> str:
     if grammar.has_credentials(below + text):
         hidden = shown(below + text).removeprefix(below)
         raise ValueError(f"`{hidden}` holds credentials, which a lock would carry on; leave them to conda")
-    if re.fullmatch(_CHANNEL, text) is None:
+    # with and without a slash behind it, it is the same channel; `///` alone is the root of this machine
+    named = re.sub(r"(?<=[^/:])/+$", "", text)
+    if re.fullmatch(_CHANNEL, named) is None:
         raise ValueError(f"`{shown(text)}` is not a channel such as conda-forge or https://conda.example/main")
-    return text
+    channel, _, subdir = named.rpartition("/")
+    if channel and re.fullmatch(_SUBDIR, subdir):
+        raise ValueError(f"`{named}` is the folder of one platform in a channel; name the channel: {channel}")
+    return named
 
 
 class CondaName(NamedTuple):

@@ -21,6 +21,7 @@ python3Packages.buildPythonApplication {
     nvidia-ml-py
     packaging
     platformdirs
+    pyyaml
     requests
     rich
     shellingham

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
@@ -19,7 +18,6 @@ from kgen.model import grammar
 from kgen.model.requirement import canonical_name
 
 _PROJECTS = frozenset({"pixi.toml", "pyproject.toml"})
-_EXPLICIT = re.compile(r"^@EXPLICIT\s*$", re.MULTILINE)
 
 
 def versions_in(path: Path, platform: str, matrix: CompatibilityMatrix) -> Mapping[str, str]:
@@ -37,19 +35,20 @@ def versions_in(path: Path, platform: str, matrix: CompatibilityMatrix) -> Mappi
     """
     known = {name: read for form in formats.known() for name, read in interface.imports(form).items()}
     # the pattern that says the most: `*explicit.txt` rather than `*.txt`
-    matching = [one for one in known if fnmatch.fnmatchcase(path.name, one)]
-    if not matching:
-        hints = [f"give one of {', '.join(known)}"]
-        if path.name in _PROJECTS or path.suffix in {".yml", ".yaml"}:
-            hints.insert(0, f"kgen init --from {shlex.quote(str(path))}   # takes over what a project asks for")
-        raise UsageError(f"`--from {path}`: kgen knows no lock of this name", hints=hints)
-    pattern = max(matching, key=len)
+    matching = sorted((one for one in known if fnmatch.fnmatchcase(path.name, one)), key=len)
+    if not matching and not path.is_file():
+        raise _unknown(path, known)
     try:
         text = files.read_text(path, files.LARGE)
     except OSError as error:
         raise files.unreadable(path, error) from None
     except ValueError as error:
         raise SettingsError(f"{path} is not text: {error}") from None
+    signs = {name: sign for form in formats.known() for name, sign in interface.signs(form).items()}
+    matching += [name for name, sign in signs.items() if sign.search(text)]
+    if not matching:
+        raise _unknown(path, known)
+    pattern = matching[-1]
     found: dict[str, set[str]] = {}
     try:
         for name, version in known[pattern](text, platform, matrix):
@@ -59,16 +58,18 @@ def versions_in(path: Path, platform: str, matrix: CompatibilityMatrix) -> Mappi
         said = f"it has no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
         said = grammar.printable(said)
         raise SettingsError(f"{path} is not a lock that kgen understands ({pattern}): {said}") from None
-    if not found and path.suffix == ".txt" and _EXPLICIT.search(text) is not None:
-        raise SettingsError(
-            f"{path} lists packages of conda, and {pattern} requirements of pip",
-            hints=[f"cp {shlex.quote(str(path))} conda-{platform}.lock   # then --from conda-{platform}.lock"],
-        )
     if not found:
         raise SettingsError(
             f"{path} has no versions for {platform}", hints=["kgen lock --platform P, with one of its own"]
         )
     return {name: min(several) for name, several in found.items() if len(several) == 1}
+
+
+def _unknown(path: Path, known: Collection[str]) -> UsageError:
+    hints = [f"give one of {', '.join(known)}"]
+    if path.name in _PROJECTS or path.suffix in {".yml", ".yaml"}:
+        hints.insert(0, f"kgen init --from {shlex.quote(str(path))}   # takes over what a project asks for")
+    return UsageError(f"`--from {path}`: kgen knows no lock of this name", hints=hints)
 
 
 def _is_version(text: str) -> bool:

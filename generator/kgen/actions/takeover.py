@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,9 @@ from kgen import conda_only, files, parsers, uvtool
 from kgen.actions.pythons import RequiresPython, poetry_range
 from kgen.actions.requirements import PIXI, given_in
 from kgen.errors import SettingsError, UsageError
+from kgen.formats import interface
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import format as formats
 from kgen.model import grammar
 from kgen.model.requirement import Requirement
 from kgen.project import PYPROJECT
@@ -316,8 +319,9 @@ class _Reader:
                 found.append(parsers.parse_channel(name))
             except ValueError as error:
                 self.left.append(f"channel {grammar.shown(name)}: {error}")
-        if found and tuple(found) != Settings(root=self.root).channels:
-            self.lists["channels"] = found
+        distinct = list(dict.fromkeys(found))
+        if distinct and tuple(distinct) != Settings(root=self.root).channels:
+            self.lists["channels"] = distinct
 
     def _platforms(self, names: Sequence[str]) -> None:
         for name in names:
@@ -329,7 +333,7 @@ class _Reader:
     # -- conda ---------------------------------------------------------------------------------------------------------
 
     def read_environment(self, path: Path) -> None:
-        said = dict(_yaml(_text_of(path), path))
+        said = _Environment(_text_of(path), path).found
         if "dependencies" not in said:
             raise SettingsError(f"{path} has no `dependencies`", hints=["conda env export --from-history"])
         for key, values in said.items():
@@ -418,12 +422,18 @@ class _Reader:
     def read_requirements(self, path: Path) -> None:
         if not path.is_file():
             raise UsageError(f"--from: {path} is not there", hints=["kgen init"])
+        content = _text_of(path)
+        if any(sign.search(content) for form in formats.known() for sign in interface.signs(form).values()):
+            raise UsageError(
+                f"--from: {path} lists what is installed, and not what the project asks for",
+                hints=[f"kgen lock --from {shlex.quote(str(path))}   # takes the versions", "kgen init"],
+            )
         texts = uvtool.requirements_in(uvtool.find(), path.absolute(), root=self.root)
         before = len(self.left)
         for text in texts:
             self.add(text, known=True)
         refused = len(self.left) > before
-        for line in _text_of(path).splitlines():
+        for line in content.splitlines():
             if re.match(r"\s*(-i|--index-url|--extra-index-url|-f|--find-links)\b", line):
                 self.left.append(f"{line.split()[0]} in {path.name}: uv asks its own indexes; name them in uv.toml")
         if not refused:
@@ -525,84 +535,90 @@ def _conda_range(text: str) -> str | None:
 
 
 _LISTS = frozenset({"channels", "dependencies", "platforms"})
-_ITEM = r"""\s*(?:"[^"]*"|'[^']*')\s*|[^,\[\]{}"'#]+"""
-_FLOW = re.compile(rf"\[(?:{_ITEM})?(?:,(?:{_ITEM})?)*\]")
-_IN_FLOW = re.compile(r"""\{?\s*(?P<key>[A-Za-z_]+)\s*:\s*(?P<list>\[.*\])\s*\}?""")
+_MERGE = "tag:yaml.org,2002:merge"
 
 
-def _yaml(text: str, path: Path) -> Iterator[tuple[str, list[str]]]:
-    """The lists of an `environment.yml`, by their keys: the little of YAML that such files are written in.
+class _Environment:
+    """The lists of an `environment.yml`, by their keys.
 
-    A selector of conda-lock's, which is a comment, stays behind its row.
+    YAML is read as far as its nodes: a version is the text that stands there, and a node knows its line, behind which
+    conda-lock's selector is a comment.
 
     Raises:
-        SettingsError: something else is in it.
+        SettingsError: it is no YAML, or not as an `environment.yml` is.
     """
-    found: dict[str, list[str]] = {}
-    key, inner, depth = "", "", 0
-    for number, line, selector in _yaml_lines(text):
-        top = re.fullmatch(r"([A-Za-z_][A-Za-z0-9_-]*):\s*(.*)", line)
-        row = re.fullmatch(r"(\s*)-\s+(.*)", line)
-        if top is not None:
-            key, inner = top[1], ""
-            found.setdefault(key, [])
-            if top[1] in _LISTS and top[2]:
-                found[key] += _flow(top[2], path, number, line)
-        elif row is not None and key:
-            within = _IN_FLOW.fullmatch(row[2])
-            if inner and len(row[1]) > depth:
-                found[inner].append(_unquoted(row[2]) + selector)
-            elif within is not None:
-                inner = ""
-                found.setdefault(within["key"], []).extend(_flow(within["list"], path, number, line))
-            elif row[2].endswith(":"):
-                inner, depth = row[2][:-1].strip(), len(row[1])
-                found.setdefault(inner, [])
+
+    def __init__(self, text: str, path: Path) -> None:
+        import yaml  # noqa: PLC0415 - an environment is taken over once
+
+        self._path = path
+        self._lines = text.splitlines()
+        self.found: dict[str, list[str]] = {}
+        try:
+            # libyaml bounds the nesting, which costs Python's own reader minutes
+            top = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except (yaml.YAMLError, RecursionError) as error:
+            mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+            before = text[: getattr(error, "position", 0) or 0]
+            raise self._refused(mark.line if mark is not None else before.count("\n")) from None
+        if top is None:
+            return
+        for key, value in {key.value: value for key, value in self._rows(top)}.items():
+            self._add(key, value)
+
+    def _rows(self, node: Any, depth: int = 0) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 - PyYAML's
+        """The keys of a map and their values; what is merged into it comes before its own."""
+        if not isinstance(node.value, list) or node.id != "mapping":
+            raise self._refused(node.start_mark.line)
+        own = []
+        for key, value in node.value:
+            if key.id != "scalar":
+                raise self._refused(key.start_mark.line)
+            if key.tag != _MERGE:
+                own.append((key, value))
+            elif depth:  # nobody writes more, and maps that merge each other have no end
+                raise self._refused(key.start_mark.line)
             else:
-                inner = ""
-                found[key].append(_unquoted(row[2]) + selector)
-        elif key == "variables":
-            found[key].append(line.strip())
-        elif not key or key in _LISTS:
-            raise _no_environment(path, number, line)
-    yield from found.items()
+                yield from self._rows(value, depth + 1)
+        yield from own
 
+    def _add(self, key: str, node: Any) -> None:  # noqa: ANN401 - PyYAML's
+        if key not in _LISTS:
+            self.found.setdefault(key, [])
+            return
+        self.found[key] = []
+        if node.id != "sequence":
+            if node.id == "scalar" and not node.value:  # a key alone
+                return
+            raise self._refused(node.start_mark.line)
+        for one in node.value:
+            if one.id == "mapping":
+                for inner, rows in self._rows(one):
+                    found = self.found.setdefault(inner.value, [])
+                    if rows.id == "sequence":
+                        found += [text for row in rows.value for text in self._texts(row)]
+                    elif rows.value:
+                        raise self._refused(rows.start_mark.line)
+            else:
+                self.found[key] += [f"{text}{self._selector(one)}" for text in self._texts(one)]
 
-def _yaml_lines(text: str) -> Iterator[tuple[int, str, str]]:
-    """Each line with its number, and the selector that its comment was; a list in brackets is one line."""
-    begun: list[str] = []
-    first = open_brackets = 0
-    for number, raw in enumerate(text.splitlines(), start=1):
-        comment = re.search(r"(?:^|\s)#(.*)$", raw)
-        line = (raw[: comment.start()] if comment is not None else raw).rstrip()
-        if not begun:
-            if not line.strip() or re.fullmatch(r"---|\.\.\.|%YAML .*", line):
-                continue
-            first = number
-        begun.append(line)
-        open_brackets += line.count("[") - line.count("]")
-        if open_brackets <= 0:
-            named = re.match(r"\s*\[([^\]]*)\]", comment[1]) if comment is not None else None
-            yield first, " ".join(begun), f"{_SELECTED}{named[1].strip()}" if named is not None else ""
-            begun, open_brackets = [], 0
-    if begun:
-        yield first, " ".join(begun), ""
+    def _texts(self, node: Any) -> list[str]:  # noqa: ANN401 - PyYAML's
+        """What is asked for in a row; with `|` several, one on each line."""
+        if node.id != "scalar":
+            raise self._refused(node.start_mark.line)
+        return [line.strip() for line in node.value.splitlines() if line.strip()]
 
+    def _selector(self, node: Any) -> str:  # noqa: ANN401 - PyYAML's
+        """The selector of conda-lock's that stands behind a row."""
+        line = self._lines[node.end_mark.line : node.end_mark.line + 1]
+        behind = re.match(r"\s*#\s*\[([^\]]*)\]", line[0][node.end_mark.column :]) if line else None
+        return f"{_SELECTED}{behind[1].strip()}" if behind is not None else ""
 
-def _flow(text: str, path: Path, number: int, line: str) -> list[str]:
-    """The texts of a list in brackets."""
-    if _FLOW.fullmatch(text) is None:
-        raise _no_environment(path, number, line)
-    return [_unquoted(one) for one in re.findall(_ITEM, text[1:-1]) if one.strip()]
-
-
-def _no_environment(path: Path, number: int, line: str) -> SettingsError:
-    return SettingsError(
-        f"{path}, line {number}: not as environment.yml has it: {grammar.shown(line.strip())}",
-        hints=["conda env export --from-history"],
-    )
-
-
-def _unquoted(text: str) -> str:
-    plain = text.strip()
-    return plain[1:-1] if plain[:1] in {"'", '"'} and plain[-1:] == plain[:1] else plain
+    def _refused(self, line: int) -> SettingsError:
+        # what is begun and has no end is noticed behind the last line
+        line = min(line, max(len(self._lines) - 1, 0))
+        shown = self._lines[line].strip() if self._lines else ""
+        return SettingsError(
+            f"{self._path}, line {line + 1}: not as environment.yml has it: {grammar.shown(shown)}",
+            hints=["conda env export --from-history"],
+        )

@@ -56,7 +56,6 @@ def render_activation(
         f"{site}/{MODULE}.pth": f"import {MODULE}\n",
     }
     for suffix, shell in shells.languages().items():
-        template = f"activation/activate.{suffix}.j2"
         values = {
             "label": environment,
             "prompt": shell.quote(environment),
@@ -68,8 +67,8 @@ def render_activation(
         if scripts is not None:
             texts |= {f"{scripts.hooks}/{name}": text for name, text in hooks.items() if name.endswith(f".{suffix}")}
         else:
-            texts[f"bin/{shell.script}"] = render(template, **values, hooks=None)
-        texts[f"{SHARE}/activate.{suffix}"] = render(template, **values, hooks=both)
+            texts |= _ways(shell, prefix, "bin", shell.script, {**values, "hooks": None})
+        texts |= _ways(shell, prefix, SHARE, f"activate.{suffix}", {**values, "hooks": both})
     for place, template in scripts.programs.items() if scripts is not None else ():
         texts[place] = render(template, suffixes=list(shells.languages()))
     share = prefix / SHARE
@@ -87,6 +86,18 @@ def render_activation(
         hook=hooks["activate.d/kgen.sh"].rstrip("\n"),
     )
     texts |= {f"{OWN_KERAS}/{name}": f"{text}\n" for name, text in configuration.items()}
+    return texts
+
+
+def _ways(
+    shell: shells.Shell, prefix: PurePath, folder: str, name: str, values: Mapping[str, object]
+) -> dict[str, str]:
+    """The script that enters an environment, and the one that leaves it, where that is one."""
+    leave = f"{folder}/deactivate.{shell.suffix}"
+    enter = render(f"activation/activate.{shell.suffix}.j2", **values, leave=shell.quote(str(prefix / leave)))
+    texts = {f"{folder}/{name}": enter}
+    if shell.leave_file:
+        texts[leave] = render(f"activation/deactivate.{shell.suffix}.j2", **values)
     return texts
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -257,6 +258,8 @@ class Importer(Protocol):
 
     IMPORTS: Mapping[str, Import]
     """Name of a file, in which `*` stands for anything -> what reads it."""
+    SIGNS: Mapping[str, re.Pattern[str]]
+    """Some of these names -> what tells the text of such a lock, as people give it any name."""
 
 
 class Merger(Protocol):
@@ -326,6 +329,12 @@ def exports(of: Format) -> Mapping[str, Callable[[Path, str], str]]:
 def imports(of: Format) -> Mapping[str, Import]:
     """The locks of other tools that it reads, by the names of their files."""
     return _module(of, "importer").IMPORTS if _has(of, "importer") else {}
+
+
+def signs(of: Format) -> Mapping[str, re.Pattern[str]]:
+    """What tells the texts of some of :func:`imports`, by the same names, as people give such files any."""
+    found: Mapping[str, re.Pattern[str]] = _module(of, "importer").SIGNS if _has(of, "importer") else {}
+    return found
 
 
 def merger(of: Format) -> Merger | None:

@@ -2,8 +2,8 @@
 
 A module in this package is all that kgen has to know of a shell, beside the templates of its language:
 `hooks/activate.SUFFIX.j2`, `hooks/deactivate.SUFFIX.j2`, `activation/activate.SUFFIX.j2`,
-`activation/variables.SUFFIX.py.j2`, and `completion/NAME.j2` where it completes. Shells with the same suffix read the
-same scripts.
+`activation/variables.SUFFIX.py.j2`, `completion/NAME.j2` where it completes, and `activation/deactivate.SUFFIX.j2`
+where what leaves an environment is a script. Shells with the same suffix read the same scripts.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class Shell(Protocol):
         reads_pipes: whether an interactive one takes its commands from a stdin that is no terminal.
         borrows: the variables of a process that entering an environment changes for a while.
         start_files: what it reads at its start in an environment: path in kgen's folder there -> template.
+        leave_file: whether it has no functions, so that what leaves an environment is a script of its own beside that
+            which enters it: `activation/deactivate.SUFFIX.j2`.
         user_files: the patterns of the files that it reads at its start everywhere.
     """
 
@@ -59,6 +61,7 @@ class Shell(Protocol):
     reads_pipes: bool = True
     borrows: tuple[str, ...] = ()
     start_files: Mapping[str, str] = MappingProxyType({})
+    leave_file: bool = False
     user_files: tuple[str, ...] = ()
 
     @property

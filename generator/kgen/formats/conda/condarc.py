@@ -121,7 +121,7 @@ def read() -> Condarc:
 
 
 def _parsed(path: Path, text: str) -> Mapping[str, Any]:
-    import yaml  # noqa: PLC0415 - of the extra `conda`, and only who uses that is here
+    import yaml  # noqa: PLC0415 - most have no such file
 
     try:
         # libyaml bounds the nesting, which costs Python's own reader minutes

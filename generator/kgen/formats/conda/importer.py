@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -10,12 +11,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kgen import files
-from kgen.errors import MissingExtraError
 from kgen.formats.conda.rattlertool import CondaRecord
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.requirement import canonical_name
 
 _FILE = re.compile(r"(?P<name>[^/]+)-(?P<version>[^-/]+)-(?P<build>[^-/]+)\.(?:conda|tar\.bz2)(?:[?#].*)?$")
+_EXPORTED = re.compile(r"(?P<name>[A-Za-z0-9_][\w.-]*)=(?P<version>[^=\s]+)=(?P<build>[^=\s]+)", re.ASCII)
+_LISTED = re.compile(r"(?P<name>[A-Za-z0-9_][\w.-]*) +(?P<version>\S+) +(?P<build>\S+)(?: +\S+)?", re.ASCII)
+_OF_PIP = frozenset({"pypi_0", "<pip>"})
+"""What stands in the place of a build where pip has installed a package."""
+
 _DEFAULT = "default"
 """The environment of pixi that is meant where none is named."""
 
@@ -48,11 +53,14 @@ def packages_in(path: Path, platform: str) -> tuple[CondaRecord, ...]:
     Returns:
         The packages; () of a lock that is of no packages of conda.
     """
-    listed = next((one for pattern, one in _FORMS.items() if fnmatch.fnmatchcase(path.name, pattern)), None)
-    if listed is None:
+    text = files.read_text(path, files.LARGE)
+    signed = (pattern for pattern, sign in SIGNS.items() if sign.search(text))
+    named = (pattern for pattern in _FORMS if fnmatch.fnmatchcase(path.name, pattern))
+    pattern = next(itertools.chain(signed, named), None)
+    if pattern is None:
         return ()
     found: dict[str, set[_Package]] = {}
-    for one in listed(files.read_text(path, files.LARGE), platform):
+    for one in _FORMS[pattern](text, platform):
         if one.build is not None:
             found.setdefault(one.name, set()).add(one)
     only = (next(iter(several)) for several in found.values() if len(several) == 1)
@@ -85,9 +93,12 @@ def _in_pixi(text: str, platform: str) -> Iterator[_Package]:
         return
     wheels = {one.get("pypi", one.get("url")): one for one in data["packages"] if one.get("kind", "pypi") == "pypi"}
     environments = data["environments"]
+    # since version 7 a platform may have a name of its own, and several may be of one kind
+    named = [one["name"] for one in data.get("platforms", ()) if one.get("subdir", one["name"]) == platform]
     usual: set[str] = set()
     for environment in sorted(environments, key=lambda name: name != _DEFAULT):
-        for one in environments[environment]["packages"].get(platform, ()):
+        packages = environments[environment]["packages"]
+        for one in itertools.chain.from_iterable(packages.get(name, ()) for name in named or [platform]):
             wheel = wheels.get(one["pypi"], {}) if "pypi" in one else {}
             found = (
                 _Package(str(wheel["name"]), str(wheel["version"]), None, conda=False)
@@ -114,6 +125,18 @@ def _in_explicit(text: str, platform: str) -> Iterator[_Package]:
                 yield found
 
 
+def _in_list(text: str, platform: str) -> Iterator[_Package]:
+    """The rows of `conda list --export`, and those of `conda list` itself."""
+    named = re.search(r"^# platform: *(\S+) *$", text, re.MULTILINE)
+    if named is not None and named[1] not in {platform, "noarch"}:
+        return
+    for line in text.splitlines():
+        row = _EXPORTED.fullmatch(line.strip()) or _LISTED.fullmatch(line.strip())
+        if row is not None:
+            wheel = row["build"] in _OF_PIP
+            yield _Package(row["name"], row["version"], None if wheel else row["build"], conda=not wheel)
+
+
 def _versions(
     form: Callable[[str, str], Iterator[_Package]], text: str, platform: str, matrix: CompatibilityMatrix
 ) -> Iterator[tuple[str, str]]:
@@ -129,12 +152,8 @@ def _projects(matrix: CompatibilityMatrix) -> Mapping[str, str]:
 
 
 def _yaml(text: str) -> Any:  # noqa: ANN401 - whatever it holds
-    try:
-        import yaml  # noqa: PLC0415 - an extra brings it
-    except ModuleNotFoundError:
-        raise MissingExtraError(
-            "locks of conda and pixi need PyYAML", hints=["pip install 'keras-kgen[conda]'"]
-        ) from None
+    import yaml  # noqa: PLC0415 - a lock of another tool is read once
+
     try:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     except yaml.YAMLError as error:
@@ -146,9 +165,16 @@ _FORMS: Mapping[str, Callable[[str, str], Iterator[_Package]]] = {
     "pixi.lock": _in_pixi,
     "conda-*.lock": _in_explicit,
     "*explicit.txt": _in_explicit,
+    "conda-list*.txt": _in_list,
 }
 
 IMPORTS: Mapping[str, Callable[[str, str, CompatibilityMatrix], Iterator[tuple[str, str]]]] = {
     pattern: partial(_versions, form) for pattern, form in _FORMS.items()
 }
 """See :class:`kgen.formats.interface.Importer`."""
+
+SIGNS: Mapping[str, re.Pattern[str]] = {
+    "*explicit.txt": re.compile(r"^@EXPLICIT[ \t\r]*$", re.MULTILINE),
+    "conda-list*.txt": re.compile(rf"^(?:# packages in environment at .*|{_EXPORTED.pattern}[ \t\r]*)$", re.MULTILINE),
+}
+"""See :func:`kgen.formats.interface.signs`."""

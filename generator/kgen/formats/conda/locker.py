@@ -129,7 +129,7 @@ def _whole(
     note = None
     if job.repeatable and job.take_over is None:
         with contextlib.suppress(KgenError):  # who solves meets it again, and tells
-            note = Note(job, session.open(), stays)
+            note = Note(job, session.open, stays)
     again = None if note is None else note.repeated(session)
     if again is not None:
         outcomes, made = again

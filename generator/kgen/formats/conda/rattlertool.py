@@ -15,8 +15,8 @@ test of the bare library that fails when it is so no longer, and says what can g
 - shards, which are what makes a large channel quick to load, are refused when a server answers that they have not
   changed and names no ETag, as a plain web server does (https://github.com/conda/rattler/issues/2719, closed as the
   server's fault): whatever is wrong with them, :meth:`Rattler._solve` goes on without;
-- nothing says whether a channel is as it was: :meth:`Rattler.state` reads that from the cache, whose files say of what
-  they are, how long that holds, and then, byte for byte, the index;
+- nothing says whether a channel is as it was: :meth:`Rattler.state` reads that from the cache, see
+  :mod:`kgen.formats.conda.shards`;
 - the activation that rattler writes expands what packages put into variables, which was left so when quotes were mended
   (https://github.com/conda/rattler/pull/2621): kgen writes its own, see :mod:`kgen.emitters.activation`.
 
@@ -33,11 +33,13 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from kgen import host, lockfiles, logins, storage
+import tomli
+
+from kgen import files, host, lockfiles, logins, storage
 from kgen.errors import (
     HashMismatchError,
     MissingExtraError,
@@ -47,7 +49,7 @@ from kgen.errors import (
     UnreachableError,
     UsageError,
 )
-from kgen.formats.conda import condarc
+from kgen.formats.conda import condarc, shards
 from kgen.model import grammar
 
 if TYPE_CHECKING:
@@ -72,17 +74,16 @@ _ALTOGETHER = 900.0
 _OF_SHARDS = re.compile(r"\.msgpack\.zst|304 Not Modified")
 _UNANSWERED = re.compile(r"error sending request")
 
-_SHARDS = "repodata_shards.msgpack.zst"
-_CACHED_SHARDS = ".shards-cache-v1"
 _NO_PACKAGE = "kgen-asks-whether-this-index-is-of-now"
 """The name of a package that no channel has."""
 
-_CACHE_MARK = b"SHARD-CACHE-V1"
 _CLOCK = 20_000_000
 """Nanoseconds by which the times of files may be behind the clock."""
 
 _SOLVE = datetime.timedelta(seconds=120)
 _NAMES = ("PanicException",)
+_TOOLS = ("pixi", "rattler")
+"""Whose configuration counts, the last for most."""
 
 
 class Query(NamedTuple):
@@ -157,7 +158,7 @@ class Rattler:
         usual = str(self._rattler.Channel("x").base_url).removesuffix("x/")
         try:
             self._config = Config.from_toml(own.toml(usual))
-            for tool in ("pixi", "rattler"):
+            for tool in _TOOLS:
                 self._config = self._config.merge(Config.load_from_default_locations(tool))
         except Exception as error:  # noqa: BLE001 - whatever it is, the file is at fault
             raise UsageError(f"rattler's configuration cannot be used: {error}") from None
@@ -207,10 +208,6 @@ class Rattler:
             )
             return [late for _ in queries]
 
-    def described(self) -> str:
-        """What of rattler and its configuration may make another answer of what the same channels have."""
-        return repr((self._rattler.__version__, self._config.to_toml()))
-
     def state(self, channels: Sequence[str], platform: str) -> str | None:
         """What tells one state of channels from another, as far as a platform sees it.
 
@@ -241,33 +238,31 @@ class Rattler:
             raise found
         if not self._sharded:
             return None
-        indexes = []
-        for channel in channels:
-            for subdir in (platform, "noarch"):
-                url = f"{self._rattler.Channel(channel).base_url.rstrip('/')}/{subdir}/"
-                index = self._index_of_shards(url)
-                if index is None:
-                    return None
-                indexes.append((url, index))
-        return lockfiles.digest(repr(indexes).encode())
+        urls = [place.url for place in self.places(channels, platform)]
+        kept = shards.kept(self._cache or shards.usual_cache(), urls)
+        # one that holds is not asked for again
+        now = {url: one.digest for url, one in kept.items() if max(one.written, one.fresh_until * 1e9) >= self._since}
+        return shards.state([(url, now[url]) for url in urls]) if len(now) == len(urls) else None
 
-    def _index_of_shards(self, url: str) -> str | None:
-        """The digest of the index of shards that is in the cache, if it was written there since channels were asked."""
-        folder = (self._cache or _usual_cache()) / "repodata"
-        asked = f"{url}{_SHARDS}".encode()
-        for path in folder.glob(f"*{_CACHED_SHARDS}"):
-            try:
-                if path.stat().st_mtime_ns < self._since:
-                    continue
-                content = path.read_bytes()
-            except OSError:
-                continue
-            start = len(_CACHE_MARK) + 4
-            end = start + int.from_bytes(content[len(_CACHE_MARK) : start], "little")
-            # before the index stands how long it holds, which is another each time, and of what it is
-            if content.startswith(_CACHE_MARK) and asked in content[start:end] and end < len(content):
-                return lockfiles.digest(content[end:])
-        return None
+    def places(self, channels: Sequence[str], platform: str) -> list[shards.Place]:
+        """Where the indexes of channels in shards are, for :func:`kgen.formats.conda.shards.unchanged`.
+
+        Args:
+            channels: channels by name or URL.
+            platform: conda's name of the platform.
+        """
+        configured = tomli.loads(self._config.to_toml()).keys()
+        found = []
+        for channel in channels:
+            base = f"{self._rattler.Channel(channel).base_url.rstrip('/')}/"
+            mirrors = [mirror + base.removeprefix(own) for own, mirror in self._mirrors if base.startswith(own)]
+            # what else is configured says how channels are reached, which rattler alone heeds
+            asked = (mirrors or [base])[0] if configured <= {"mirrors"} and len(mirrors) <= 1 else None
+            found += [
+                shards.Place(f"{base}{subdir}/{shards.NAME}", asked and f"{asked}{subdir}/{shards.NAME}")
+                for subdir in (platform, "noarch")
+            ]
+        return found
 
     def names(self, channels: Sequence[str], platform: str) -> frozenset[str] | OutsideError:
         """The names of all packages that channels have for a platform, as they spell them.
@@ -589,10 +584,35 @@ def opened(cache: Path | None = None) -> Rattler:
     return Rattler(cache or (Path(named) if named else None))
 
 
-def _usual_cache() -> Path:
-    """Where rattler's kin keep what channels answer, on Linux; elsewhere nothing of them is there."""
-    named = host.variable("XDG_CACHE_HOME")
-    return Path(named or Path(host.home() or "/", ".cache"), "rattler", "cache")
+def described() -> str:
+    """What of rattler and its configuration may make another answer of what the same channels have; without rattler.
+
+    Raises:
+        SettingsError: conda's configuration is wrong.
+    """
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - who locks for conda alone asks
+
+    try:
+        release = version("py-rattler")
+    except PackageNotFoundError:  # as another tool has brought it along
+        release = _load().__version__
+    texts = []
+    for path in _configuration():
+        with contextlib.suppress(OSError):
+            texts.append((str(path), lockfiles.digest(files.read(path))))
+    return repr((release, texts, condarc.read()))
+
+
+def _configuration() -> Iterator[Path]:
+    """Where rattler looks for its own configuration and pixi's: `Config.load_from_default_locations`."""
+    home, named = host.home(), host.variable("XDG_CONFIG_HOME")
+    users = [Path(named)] if named else []
+    users += [] if home is None else [home / ".config", home / "Library/Application Support"]
+    for tool in _TOOLS:
+        own = host.variable(f"{tool.upper()}_HOME")
+        folders = [Path("/etc", tool), *(user / tool for user in users)]
+        folders += [Path(own)] if own else [] if home is None else [home / f".{tool}"]
+        yield from (folder / "config.toml" for folder in folders)
 
 
 def _finished(work: Coroutine[Any, Any, T], limit: float | None = None) -> T:

@@ -4,6 +4,9 @@ Locks are made of the request, the matrix, this kgen, rattler and its configurat
 what the channels have. All but the last is in the name of a note; the note has what tells one state of the channels
 from another, as :meth:`Rattler.state` gives it after asking them, and the files that were made. Where that cannot be
 told, and where anything but a lock came of a request, all is solved anew.
+
+rattler takes longer to start than all of this. The note says where rattler found what it asked for, and where the
+channels say that it is what they have, rattler is not started at all: see :mod:`kgen.formats.conda.shards`.
 """
 
 from __future__ import annotations
@@ -12,22 +15,23 @@ import contextlib
 import json
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from kgen import __version__, host, lockfiles
 from kgen.errors import KgenError, OutsideError
-from kgen.formats.conda import FORMAT, RECORDS, condafiles
+from kgen.formats.conda import FORMAT, RECORDS, condafiles, condarc, rattlertool, shards
 from kgen.formats.conda.rattlertool import CondaRecord, Rattler
 from kgen.formats.conda.session import CondaLock, CondaOutcome, CondaSession
 from kgen.formats.conda.standing import folder_states
 from kgen.formats.notes import code_state, keep_few
 from kgen.formats.outcome import LockJob, Part
+from kgen.model import grammar
 from kgen.model.request import EnvironmentRequest
 from kgen.project import LOCKS
 from kgen.served.cache import keep, kept
 
-_HEADER = "kgen-repeat-conda 1"
+_HEADER = "kgen-repeat-conda 2"
 
 
 class Note:
@@ -35,15 +39,18 @@ class Note:
 
     Args:
         job: what is to be locked.
-        rattler: a session in which no channel was asked yet.
+        open_rattler: gives a session in which no channel was asked yet.
         stays: gives the packages of an older lock that stay where they can.
     """
 
     def __init__(
-        self, job: LockJob, rattler: Rattler, stays: Callable[[EnvironmentRequest], tuple[CondaRecord, ...]]
+        self,
+        job: LockJob,
+        open_rattler: Callable[[], Rattler],
+        stays: Callable[[EnvironmentRequest], tuple[CondaRecord, ...]],
     ) -> None:
         self._job = job
-        self._rattler = rattler
+        self._open = open_rattler
         settings = job.settings
         alike = (
             __version__,
@@ -55,7 +62,7 @@ class Note:
             [json.dumps(stays(request), sort_keys=True) for request in job.requests],
             # of other platforms, what is there goes into the file
             None if job.every else [_others_there(job, request) for request in job.requests],
-            rattler.described(),
+            rattlertool.described(),
         )
         self._folder = host.cache("repeat")
         self._place = self._folder / f"conda-{lockfiles.digest(repr(alike).encode('utf-8', 'surrogatepass'))}"
@@ -68,16 +75,16 @@ class Note:
             session: knows what is asked, and solves nothing here.
         """
         started = time.monotonic()
+        noted = self._noted()
         try:
-            self._before = self._states()
+            if noted is None or not self._stands(noted):
+                self._before = self._states()
+                if noted is None or self._before is None or noted["states"] != self._before:
+                    return None
         except OutsideError as error:
             session.give_up(error)
             return None
         try:
-            packed = kept(self._place, _HEADER)
-            noted = None if packed is None else json.loads(zlib.decompress(packed))
-            if noted is None or self._before is None or noted["states"] != self._before:
-                return None
             made = {name: {path: text.encode() for path, text in of.items()} for name, of in noted["files"].items()}
             records = {name: json.loads(of[RECORDS])["platforms"] for name, of in noted["files"].items()}
             seconds = time.monotonic() - started
@@ -85,9 +92,27 @@ class Note:
                 self._outcome(session, request, records[request.environment][request.platform], notes, seconds)
                 for request, notes in zip(self._job.requests, noted["notes"], strict=True)
             ]
-        except (KgenError, OSError, ValueError, KeyError, TypeError, zlib.error):  # none, or one of another grammar
+        except (KgenError, ValueError, KeyError, TypeError):  # one of another grammar
             return None
         return outcomes, made
+
+    def _noted(self) -> Mapping[str, Any] | None:
+        try:
+            packed = kept(self._place, _HEADER)
+            found: Mapping[str, Any] | None = None if packed is None else json.loads(zlib.decompress(packed))
+        except (OSError, ValueError, zlib.error):
+            return None
+        return found
+
+    def _stands(self, noted: Mapping[str, Any]) -> bool:
+        """Whether every channel has what it had when the note was made, as far as that can be told without rattler."""
+        cache = shards.usual_cache()
+        for platform in self._platforms():
+            places = [shards.Place(*place) for place in noted["places"][platform]]
+            state = shards.unchanged(cache, places) if places else ""
+            if state is None or self._digest(platform, state) != noted["states"][platform]:
+                return False
+        return True
 
     def _outcome(
         self,
@@ -104,7 +129,7 @@ class Note:
             cudnn=row.get("cudnn"),
         )
         outcome = CondaOutcome(request=request, form=FORMAT, lock=lock, notes=list(notes), seconds=seconds)
-        outcome.remarks += self._rattler.remarks
+        outcome.remarks += condarc.read().remarks
         return outcome
 
     def keep(self, part: Part) -> None:
@@ -120,6 +145,7 @@ class Note:
             return
         noted = {
             "states": self._before,
+            "places": {one: self._places(one) for one in self._before},
             "notes": [one.notes for one in part.outcomes],
             "files": {name: {path: text.decode() for path, text in of.items()} for name, of in part.files.items()},
         }
@@ -134,14 +160,36 @@ class Note:
             OutsideError: a channel does not answer.
         """
         found = {}
-        for platform in dict.fromkeys(request.platform for request in self._job.requests):
-            folders = {one: list(folder_states(one, [platform])) for one in self._job.settings.channels}
-            others = [one for one, described in folders.items() if not described]
-            state = self._rattler.state(others, platform) if others else ""
+        for platform in self._platforms():
+            others = self._asked(platform)
+            state = self._open().state(others, platform) if others else ""
             if state is None:
                 return None
-            found[platform] = lockfiles.digest(json.dumps([list(folders.items()), state]).encode())
+            found[platform] = self._digest(platform, state)
         return found
+
+    def _platforms(self) -> Iterable[str]:
+        return dict.fromkeys(request.platform for request in self._job.requests)
+
+    def _asked(self, platform: str) -> list[str]:
+        """The channels that are not in folders of this machine, which are looked at without rattler."""
+        return [one for one in self._job.settings.channels if not list(folder_states(one, [platform]))]
+
+    def _places(self, platform: str) -> Sequence[shards.Place]:
+        others = self._asked(platform)
+        found = self._open().places(others, platform) if others else []
+        # what logs in is in no note
+        return found if all(grammar.without_credentials(place.url) == place.url for place in found) else []
+
+    def _digest(self, platform: str, state: str) -> str:
+        """What tells one state of all channels from another.
+
+        Args:
+            platform: conda's name of the platform.
+            state: that of the channels that have to be asked.
+        """
+        folders = [(one, list(folder_states(one, [platform]))) for one in self._job.settings.channels]
+        return lockfiles.digest(json.dumps([folders, state]).encode())
 
 
 def _others_there(job: LockJob, request: EnvironmentRequest) -> str:

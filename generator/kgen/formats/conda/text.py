@@ -14,11 +14,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kgen.errors import MissingExtraError
 from kgen.fields import lock_data
 from kgen.formats.conda import CONDA_LOCK, RECORDS, SOURCE, VIRTUALS, condafiles
 from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
-from kgen.formats.conda.rattlertool import INSTALL
 from kgen.formats.conda.session import CondaLock
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
@@ -120,15 +118,8 @@ def merged(specs: Sequence[str]) -> tuple[str, ...]:
 
 
 def files(of: CondaFile) -> dict[str, str]:
-    """The text of every file, by its name in the folder of the lock.
-
-    Raises:
-        UsageError: PyYAML is not installed.
-    """
-    try:
-        import yaml  # noqa: PLC0415 - of the extra `conda`
-    except ImportError:
-        raise MissingExtraError("conda-lock.yml needs PyYAML, which is not installed", hints=[INSTALL]) from None
+    """The text of every file, by its name in the folder of the lock."""
+    import yaml  # noqa: PLC0415 - slow to import, and what was locked before is not written again
 
     # libyaml writes what PyYAML writes, in a quarter of the time
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

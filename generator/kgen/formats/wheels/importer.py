@@ -36,3 +36,6 @@ IMPORTS: Mapping[str, Callable[[str, str, CompatibilityMatrix], Iterator[tuple[s
     "*.txt": _of_requirements,
 }
 """See :class:`kgen.formats.interface.Importer`."""
+
+SIGNS: Mapping[str, re.Pattern[str]] = {}
+"""Names tell them all."""

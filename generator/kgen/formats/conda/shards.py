@@ -1,0 +1,226 @@
+"""The indexes of shards that rattler keeps in its cache: of what they are, whether they are of now; without rattler.
+
+A channel in shards has an index for each platform, with the digest of all that is said of each package. rattler keeps
+it with the head of the answer that it came in: a mark, the length of the head, the head, and the index, unpacked. The
+head is MessagePack, of which this module reads a few texts by what stands before them; what it does not find, it leaves
+to rattler, which is slower to start than all that is done here.
+"""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import re
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from kgen import host, lockfiles
+from kgen.model import grammar
+
+NAME = "repodata_shards.msgpack.zst"
+_KEPT = ".shards-cache-v1"
+_MARK = b"SHARD-CACHE-V1"
+_PATIENCE = 10
+"""Seconds that a channel may take for saying that nothing is new; one that takes longer is left to rattler."""
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_UNCHANGED = 304
+
+
+class KeptIndex(NamedTuple):
+    """An index in the cache.
+
+    Attributes:
+        digest: of the index.
+        written: when rattler wrote it, in nanoseconds: when it was fetched, or confirmed.
+        etag: what its server calls this state of it; None if it says nothing.
+        fresh_until: until when its server said that it holds, in seconds; rattler asks nobody before.
+    """
+
+    digest: str
+    written: int
+    etag: str | None
+    fresh_until: float
+
+
+class Place(NamedTuple):
+    """Where an index is.
+
+    Attributes:
+        url: where its channel has it.
+        asked: where it is asked for, which for a mirror is another place; None where only rattler can ask.
+    """
+
+    url: str
+    asked: str | None
+
+
+def usual_cache() -> Path:
+    """Where rattler's kin keep what channels answer, on Linux; elsewhere nothing of them is there."""
+    named = host.variable("RATTLER_CACHE_DIR")
+    if named:
+        return Path(named)
+    caches = host.variable("XDG_CACHE_HOME")
+    return Path(caches or Path(host.home() or "/", ".cache"), "rattler", "cache")
+
+
+def kept(cache: Path, urls: Iterable[str]) -> dict[str, KeptIndex]:
+    """The indexes of these URLs that are in the cache.
+
+    Args:
+        cache: rattler's cache.
+        urls: where their channels have them.
+
+    Returns:
+        URL -> index; without those that are not there, or of which there are two.
+    """
+    wanted = {url.encode(): url for url in urls}
+    found: dict[str, KeptIndex | None] = {}
+    for path in (cache / "repodata").glob(f"*{_KEPT}"):
+        try:
+            written = path.stat().st_mtime_ns
+            content = path.read_bytes()
+        except OSError:
+            continue
+        start = len(_MARK) + 4
+        end = start + int.from_bytes(content[len(_MARK) : start], "little")
+        head = content[start:end]
+        url = next((text for asked, text in wanted.items() if _is_text(head, asked)), None)
+        if url is None or not content.startswith(_MARK) or end >= len(content):
+            continue
+        mine = KeptIndex(lockfiles.digest(content[end:]), written, _etag(head), _fresh_until(head, written / 1e9))
+        found[url] = None if url in found else mine
+    return {url: index for url, index in found.items() if index is not None}
+
+
+def state(indexes: Sequence[tuple[str, str]]) -> str:
+    """What tells one state of channels from another.
+
+    Args:
+        indexes: the URL and the digest of each index, in the order of the channels.
+    """
+    return lockfiles.digest(repr(list(indexes)).encode())
+
+
+def unchanged(cache: Path, places: Sequence[Place]) -> str | None:
+    """The state of channels, where it is that of the indexes in the cache, without rattler.
+
+    An index is of now where its server said that it holds until later, or says again that nothing is new.
+
+    Args:
+        cache: rattler's cache.
+        places: the indexes, in the order of the channels.
+
+    Returns:
+        The state; None where it is another, or cannot be told.
+    """
+    found = kept(cache, (place.url for place in places))
+    if len(found) < len(places):
+        return None
+    now = time.time()
+    asked = []
+    for place in places:
+        index = found[place.url]
+        if index.fresh_until > now:
+            continue
+        if index.etag is None or place.asked is None:
+            return None
+        asked.append((place.asked, index.etag))
+    if asked and not _confirmed(asked):
+        return None
+    return state([(place.url, found[place.url].digest) for place in places])
+
+
+def _confirmed(asked: Sequence[tuple[str, str]]) -> bool:
+    """Whether servers say of all of these URLs that what has this tag is what they have."""
+    proxied = any(host.variable(name) or host.variable(name.upper()) for name in _PROXIES)
+    import http.client  # noqa: PLC0415 - with TLS, and only where a channel is asked
+
+    connections: dict[tuple[str, str], http.client.HTTPConnection] = {}
+    try:
+        for url, etag in asked:
+            parts = urlsplit(url)
+            if parts.scheme not in {"http", "https"} or grammar.without_credentials(url) != url:
+                return False
+            if proxied and not _direct(parts.netloc):
+                return False
+            kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+            where = parts.scheme, parts.netloc
+            if where not in connections:
+                connections[where] = kind(parts.netloc, timeout=_PATIENCE)
+            connections[where].request("GET", parts.path, headers={"If-None-Match": etag, "User-Agent": "kgen"})
+            with connections[where].getresponse() as answer:
+                # whatever else it says is for rattler to make something of
+                if answer.status != _UNCHANGED:
+                    return False
+                answer.read()
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+    finally:
+        for connection in connections.values():
+            connection.close()
+    return True
+
+
+def _direct(netloc: str) -> bool:
+    """Whether the process's environment, which names a proxy, has this host asked without it."""
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # noqa: PLC0415 - as above
+
+    return bool(proxy_bypass_environment(netloc))
+
+
+# -- the head ----------------------------------------------------------------------------------------------------------
+
+
+def _is_text(head: bytes, text: bytes) -> bool:
+    """Whether a text stands in the head as a whole one."""
+    size = len(text)
+    short = bytes([0xD9, size]) if size < 1 << 8 else b"\xda" + size.to_bytes(2, "big")
+    return any(before + text in head for before in (short, *([bytes([0xA0 | size])] if size < 1 << 5 else [])))
+
+
+def _header(head: bytes, name: bytes) -> bytes | None:
+    """The value of a header of the answer, which is in an array of its bytes; None if it is there not once."""
+    # what was asked comes first, and has headers of its own
+    marked = bytes([0xA0 | len(name)]) + name + b"\x91"
+    found = list(re.finditer(re.escape(marked) + rb"(?:([\x90-\x9f])|\xdc(..))", head, re.DOTALL))
+    if len(found) != 1:
+        return None
+    few, many = found[0].groups()
+    size = few[0] & 0x0F if few is not None else int.from_bytes(many, "big")
+    value = head[found[0].end() : found[0].end() + size]
+    # bytes above 127 stand there as two, and are in no header that is read here
+    return value if len(value) == size and all(byte < 1 << 7 for byte in value) else None
+
+
+def _etag(head: bytes) -> str | None:
+    value = _header(head, b"etag")
+    text = None if value is None else value.decode("ascii")
+    # a weak one says that two answers mean the same, not that they are the same bytes; their digests are the same then
+    return text if text is not None and text.isprintable() and text.removeprefix("W/")[:1] == '"' else None
+
+
+def _fresh_until(head: bytes, came: float) -> float:
+    """Until when the answer holds, by what its server says in seconds; 0 where it says nothing of the kind.
+
+    Args:
+        head: the head.
+        came: when the answer came, in seconds.
+    """
+    control, date = (_header(head, name) for name in (b"cache-control", b"date"))
+    if control is None or date is None:
+        return 0
+    said = {part.strip().lower() for part in control.decode("ascii").split(",")}
+    holds = next((part.removeprefix("max-age=") for part in said if part.startswith("max-age=")), "")
+    age = (_header(head, b"age") or b"0").decode("ascii")
+    if said & {"no-cache", "no-store"} or not holds.isdecimal() or not age.isdecimal():
+        return 0
+    from email.utils import parsedate  # noqa: PLC0415 - few servers say so
+
+    with contextlib.suppress(OverflowError, ValueError, TypeError):
+        # a copy that lay elsewhere has used up some of its time there
+        return came + int(holds) - max(int(age), came - calendar.timegm(parsedate(date.decode("ascii")) or ()))
+    return 0

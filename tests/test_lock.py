@@ -582,6 +582,21 @@ not locked: jax-cpu; existing locks are unchanged
         assert 2 <= len({*asked}) <= 8
         assert files(project) == []
 
+    def test_no_release_is_tried_after_another_where_all_are_excluded(self, kgen_alone: Kgen, index: Index) -> None:
+        index.wheelhouse.put(Wheel(name="old-friend", version="1.0", requires=("jaxlib<=0.1.70",)))
+        result = kgen_alone(*LOCK, "jax", "--dependency", "old-friend")
+        assert result.status == 4
+        assert " depends on jaxlib<=0.1.70" in result.stderr
+        asked = {path.partition("-cp")[0] for path in index.behaviour.asked if path.startswith("/files/jaxlib")}
+        assert len(asked) == 1, asked
+
+    def test_only_a_target_that_has_wheels_is_tried(self, kgen_alone: Kgen, index: Index) -> None:
+        """uv resolves all of it for each target that might help: where the index lists no wheel for one, none does."""
+        index.wheelhouse.put(Wheel(name="named", version="1.0", tag="py3-none-win_amd64"))
+        result = kgen_alone(*LOCK, "numpy", "--dependency", "named")
+        assert result.status == 4
+        assert index.behaviour.asked.count("/simple/keras/") == 1
+
     def test_a_framework_that_the_index_does_not_have(self, kgen_alone: Kgen, index: Index) -> None:
         for wheel in list(index.wheelhouse.wheels("keras")):
             index.wheelhouse.remove("keras", wheel.version)

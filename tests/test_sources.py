@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,22 @@ class TestNamed:
         assert result.status == 4
         assert not (project / "locks").exists()
         assert '\nhint: let it be built from source, in the settings: build = ["old-one"]\n' in result.stderr
+
+    def test_one_that_is_only_seen_behind_another_is_named_too(
+        self, kgen_alone: Kgen, project: Path, index: Index
+    ) -> None:
+        index.wheelhouse.put(
+            SourceDistribution(name="first", version="1.0", requires=("second",)),
+            SourceDistribution(name="second", version="1.0", requires=("old-one",)),
+        )
+        asking(project, "first")
+        refused = kgen_alone("lock")
+        assert refused.status == 4
+        (hint,) = [line for line in refused.stderr.splitlines() if "let it be built" in line]
+        named = re.findall('"([a-z-]+)"', hint)
+        assert named == ["first", "second", "old-one"]
+        asking(project, "first", build=tuple(named))
+        assert kgen_alone("lock").status == 0
 
     def test_it_is_built_with_what_is_pinned(self, kgen_alone: Kgen, project: Path) -> None:
         asking(project, "outer", build=("Old_One",))

@@ -37,6 +37,7 @@ from kgen.solver.sharing import common_ceilings, shared_libraries
 if TYPE_CHECKING:  # slow to import, and not needed before the first environment is closed
     from kgen.formats.wheels.aging import Releases
     from kgen.formats.wheels.direct import DirectSources
+    from kgen.index import IndexFile
     from kgen.wheels import WheelReader
 
 ROUNDS = 8
@@ -135,6 +136,7 @@ class Closer:
         self._open_releases = open_releases
         self._direct = sources
         self._built: dict[EnvironmentRequest, tuple[SourceRelease, ...]] = {}
+        self._listed: dict[str, Mapping[Version, Sequence[IndexFile]]] = {}
         self._shares: Mapping[EnvironmentRequest, int] = {}
         self._preferred: Mapping[EnvironmentRequest, Mapping[str, Version]] = {}
         self._alone: set[EnvironmentRequest] = set()
@@ -150,6 +152,25 @@ class Closer:
     def builds(self) -> bool:
         """Whether kgen can look up what the user allows uv to build from source."""
         return self._open_releases is not None
+
+    def may_have_wheels(self, request: EnvironmentRequest, names: Sequence[str]) -> bool:
+        """Whether each of these projects has a wheel for a request, by what the indexes list.
+
+        True also where no index tells, as of what comes from a folder: then only uv knows.
+        """
+        from kgen.formats.wheels.aging import fits_on  # noqa: PLC0415 - as there
+
+        unknown = [name for name in names if name not in self._listed]
+        if unknown and self._open_releases is not None:
+            with self._open_reader() as reader:
+                releases = self._open_releases(reader)
+                releases.ask(unknown)
+                self._listed.update((name, releases.of(name)) for name in unknown)
+        return all(
+            not (of_name := self._listed.get(name))
+            or any(fits_on(self._matrix, request, files, request.python) for files in of_name.values())
+            for name in names
+        )
 
     def prefer(self, requests: Sequence[EnvironmentRequest]) -> None:
         """Solve all requests once ahead, to learn which CUDA libraries their environments can have in common."""
@@ -516,9 +537,10 @@ class Closer:
         versions = [release.version for release in self._matrix.framework(name).releases]
         ranges = refusal.depended_on(name, reason)
         newest = [max((one for one in versions if one in bound), default=None) for _, bound in ranges]
-        last = max((one for one in newest if one is not None), default=None)
-        if last is None:
+        if not ranges:
             return None
+        # where none is wanted that the matrix has, each would only be refused in turn
+        last = max((one for one in newest if one is not None), default=newest[0])
         who, bound = ranges[newest.index(last)]
         outside = tuple(one for one in versions if not any(one in bound for _, bound in ranges))
         return _Wanted(f"{who} depends on {name}{bound}", outside)

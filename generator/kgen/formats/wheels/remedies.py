@@ -21,6 +21,9 @@ from kgen.model.requirement import Requirement, canonical_name
 from kgen.model.resolution import Conflict, Resolution
 from kgen.solver.resolve import solve
 
+_BUILDS = 4
+"""How often kgen adds to what is to be built from source what uv then names: each time, uv resolves all of it."""
+
 _SAID_OTHERWISE = {"python": "`--python` chooses an environment's Python"}
 _OF_CONDA = {
     "cuda": "`--cuda` chooses CUDA, and wheels bring it along",
@@ -105,8 +108,9 @@ class Remedies:
             )
             return
         names = [name for name in without_wheels if name not in request.build]
-        if names and self.can_build(request, names):
-            listed = ", ".join(f'"{name}"' for name in (*request.build, *names))
+        built = self._to_be_built(request, names) if names else ()
+        if built:
+            listed = ", ".join(f'"{name}"' for name in (*request.build, *built))
             yield f"let it be built from source, in the settings: build = [{listed}]"
             return
         if names:
@@ -119,7 +123,7 @@ class Remedies:
             yield from self._of_later_day(request, reason)
             yield from self.unbounded(request, [one.name for one in request.dependencies if one.name in reason])
             yield from self._for_what_is_needed(request, reason)
-        yield from self._on_other_python(request)
+        yield from self._on_other_python(request, names)
 
     def _withdrawn(self, request: EnvironmentRequest, reason: str) -> list[str]:
         """What to do about dependencies that only withdrawn releases fulfil; empty where there are none."""
@@ -231,23 +235,54 @@ class Remedies:
         for glibc in platform.uv_glibc:
             if floor is None or glibc <= floor or self._closer.cancelled:
                 continue
-            found = list(self._tried(request._replace(glibc=glibc), *names))
+            newer = request._replace(glibc=glibc)
+            if not self._closer.may_have_wheels(newer, names):
+                continue
+            found = list(self._tried(newer, *names))
             yield from found
             if found:
                 return
+
+    def _to_be_built(self, request: EnvironmentRequest, names: Sequence[str]) -> Sequence[str]:
+        """What has to be built from source for the request to lock: these, and what uv only names after them.
+
+        Empty where it does not lock so, either.
+        """
+        wanted = list(names)
+        for _ in range(_BUILDS):
+            more = request._replace(build=(*request.build, *map(canonical_name, wanted)))
+            try:
+                found = self._closer.close(more.as_asked, []) if self._closer.builds else None
+                if isinstance(found, Closed):
+                    return wanted if self._made_fit(found) is not None else ()
+            except OutsideError:
+                return ()
+            others = refusal.without_wheels(found.reason) if isinstance(found, Unclosable) else ()
+            others = [name for name in others if name not in more.build]
+            if not others or self._closer.cancelled:
+                return ()
+            wanted += others
+        return ()
 
     def can_build(self, request: EnvironmentRequest, names: Sequence[str]) -> bool:
         """Whether the request locks once uv may build these packages from source."""
         more = request._replace(build=(*request.build, *map(canonical_name, names)))
         return self._closer.builds and self.closed(more) is not None
 
-    def _on_other_python(self, request: EnvironmentRequest) -> Iterator[str]:
-        """The command for the newest other Python for which the request locks, if there is one."""
+    def _on_other_python(self, request: EnvironmentRequest, wanting: Sequence[str] = ()) -> Iterator[str]:
+        """The command for the newest other Python for which the request locks, if there is one.
+
+        Args:
+            request: the request.
+            wanting: what has no wheel for the Python of the request.
+        """
         pythons = self._matrix.generation_of(request.backends).pythons
         for row in reversed(self._matrix.pythons):
             if row.version == request.python or Version(row.version) not in pythons or self._closer.cancelled:
                 continue
             moved = request.as_asked._replace(python=row.version)
+            if not self._closer.may_have_wheels(moved, wanting):
+                continue
             answer = solve(self._matrix, moved)
             found = list(self._tried(moved)) if isinstance(answer, Resolution) and not answer.local else []
             if found:

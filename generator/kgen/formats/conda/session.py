@@ -25,6 +25,7 @@ from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.causes import Origin, Refusal, RefusalKind
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requestfield import RequestField
 from kgen.model.resolution import Conflict
 
 if TYPE_CHECKING:  # what it imports to read wheels' names takes longer than all of this
@@ -79,6 +80,11 @@ class CondaLock:
 
 
 CondaOutcome = Outcome[CondaLock]
+
+_BESIDE = frozenset({RequestField.DEPENDENCY, RequestField.REQUIREMENT, RequestField.CONSTRAINT})
+"""Where a person asks for packages beside the frameworks."""
+_MOST_TRIED = 24
+"""Of so many such packages it is found out which cost a newer framework; each of them is solved for."""
 
 
 class CondaSession:
@@ -233,6 +239,7 @@ class CondaSession:
             outcome.tree = found.tree
             outcome.conflict = explain(self._matrix, asked, self._solve)
         else:
+            outcome.notes += [f"{environment}: {one}" for one in self._aged_by_wishes(asked, found)]
             records = self._with_taken(outcome, asked, found)
             others = no_modules(asked, records)
             if others:
@@ -254,6 +261,41 @@ class CondaSession:
                 f"{outcome.request.environment}: {number} versions of {self._taken.source} for conda{said}"
             )
         return best
+
+    def _aged_by_wishes(self, asked: Target, found: Sequence[CondaRecord]) -> Iterator[str]:
+        """Which frameworks are older for what is asked for beside them, and for what of it, in a sentence."""
+        frameworks = {name for name, _ in asked.carriers} | {*self._matrix.conda.frameworks[KERAS].packages}
+        wishes = [
+            wish
+            for wish in (*asked.specs, *asked.constraints)
+            if wish.source in _BESIDE and wish.package not in frameworks
+        ]
+        older = self._newer_without(asked, wishes, found) if wishes else {}
+        if not older:
+            return
+        dropped = wishes
+        for wish in wishes if len(wishes) <= _MOST_TRIED else ():
+            fewer = [one for one in dropped if one != wish]
+            if fewer and self._newer_without(asked, fewer, found) == older:
+                dropped = fewer
+        named = ", ".join(dict.fromkeys(wish.spec for wish in dropped))
+        versions = {one["name"]: one["version"] for one in found}
+        instead = ", ".join(f"{name} {versions[name]} instead of {version}" for name, version in older.items())
+        yield f"conda has {instead} for {named}"
+
+    def _newer_without(
+        self, asked: Target, wishes: Sequence[MatchSpec], found: Sequence[CondaRecord]
+    ) -> dict[str, str]:
+        """The frameworks that are newer without these wishes, with their versions there."""
+        fewer = asked._replace(
+            specs=tuple(one for one in asked.specs if one not in wishes),
+            constraints=tuple(one for one in asked.constraints if one not in wishes),
+        )
+        free = self._solve(fewer.query())
+        if not isinstance(free, list) or not self._older_frameworks(asked, found, free):
+            return {}
+        versions = {one["name"]: one["version"] for one in free}
+        return {name: versions[name] for name in self._older_frameworks(asked, found, free)}
 
     def _older_frameworks(
         self, asked: Target, preferred: Sequence[CondaRecord], found: Sequence[CondaRecord]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kgen import accelerators
 from kgen.errors import JudgementError, OutsideError
 from kgen.fields import BY_NAME
-from kgen.formats.conda import FORMAT, judge, rattlertool
+from kgen.formats.conda import FORMAT, condarc, judge, rattlertool
 from kgen.formats.conda.condafiles import declared_licences
 from kgen.formats.conda.explain import explain, no_modules, not_for_python, suggestions
 from kgen.formats.conda.names import Names
@@ -232,7 +232,7 @@ class CondaSession:
                     " minor-version compatibility, code that is compiled at run time needs a newer driver"
                     + (f"; `{BY_NAME[kind.name].flag} {runs}` gives {instead}" if instead else "")
                 )
-        outcome.remarks += self.open().remarks
+        outcome.remarks += (*self.open().remarks, *condarc.overridden())
         if isinstance(found, OutsideError):
             outcome.error = found
         elif isinstance(found, Unsolvable):

@@ -340,6 +340,22 @@ class TestWhatCondaCannotSay:
         assert versions(outcome)["jaxlib"] == "0.9.2"
         assert outcome.notes == []
 
+    def test_what_the_lock_keeps_older(
+        self, opened: Opened, grown: Channel, shipped_matrix: CompatibilityMatrix, tmp_path: Path
+    ) -> None:
+        request = ask("of-old", accelerator=Accelerator.numbered("cuda", "12"))
+        before = opened().full(request).lock
+        assert before is not None
+        rattler = Rattler(tmp_path / "cache")
+        session = CondaSession(
+            shipped_matrix, [grown.folder.as_uri()], lambda: rattler, locked=lambda _request: before.records
+        )
+        outcome = session.full(request._replace(dependencies=()))
+        assert versions(outcome)["jaxlib"] == "0.4.28"
+        (note,) = outcome.notes
+        assert note.startswith("jax-cuda12: conda keeps jaxlib 0.4.28 (0.9.2 is there)")
+        assert "`kgen lock --upgrade` takes the newest" in note
+
     def test_another_platform_works(self, opened: Opened) -> None:
         outcome = opened().full(ask("pandas")._replace(platform="linux-aarch64"))
         assert outcome.conflict is not None

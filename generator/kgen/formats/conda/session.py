@@ -240,6 +240,7 @@ class CondaSession:
             outcome.conflict = explain(self._matrix, asked, self._solve)
         else:
             outcome.notes += [f"{environment}: {one}" for one in self._aged_by_wishes(asked, found)]
+            outcome.notes += [f"{environment}: {one}" for one in self._kept(asked, found)]
             records = self._with_taken(outcome, asked, found)
             others = no_modules(asked, records)
             if others:
@@ -282,6 +283,15 @@ class CondaSession:
         versions = {one["name"]: one["version"] for one in found}
         instead = ", ".join(f"{name} {versions[name]} instead of {version}" for name, version in older.items())
         yield f"conda has {instead} for {named}"
+
+    def _kept(self, asked: Target, found: Sequence[CondaRecord]) -> Iterator[str]:
+        """Which frameworks stay older as the lock has them so, in a sentence."""
+        newer = self._newer_without(asked._replace(locked=()), (), found) if asked.locked else {}
+        has = {one["name"]: one["version"] for one in asked.locked}
+        versions = {one["name"]: one["version"] for one in found}
+        kept = [f"{name} {versions[name]} ({new} is there)" for name, new in newer.items() if name in has]
+        if kept:
+            yield f"conda keeps {', '.join(kept)}; `kgen lock --upgrade` takes the newest"
 
     def _newer_without(
         self, asked: Target, wishes: Sequence[MatchSpec], found: Sequence[CondaRecord]

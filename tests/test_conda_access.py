@@ -193,13 +193,18 @@ class TestWhereTheChannelIs:
             assert (project / "locks/numpy-cpu/pylock.linux-64.toml").exists()
 
     @pytest.mark.usefixtures("plain")
-    def test_what_cannot_be_heeded(self, home: Path) -> None:
+    def test_what_cannot_be_heeded(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (home / ".condarc").write_text("channel_priority: flexible\noffline: true\n")
         first, second = condarc.read().remarks
         assert first.startswith("kgen ignores `channel_priority: flexible` of conda's configuration: ")
         assert second.startswith("kgen ignores `offline` of conda's configuration, and ")
         (home / ".condarc").write_text("channel_priority: strict\noffline: false\n")
         assert condarc.read().remarks == ()
+        monkeypatch.setenv("CONDA_OVERRIDE_GLIBC", "2.17")
+        monkeypatch.setenv("CONDA_OVERRIDE_CUDA", "")
+        assert condarc.overridden() == (
+            "kgen ignores CONDA_OVERRIDE_GLIBC: `--cuda`, `--driver` and `--glibc` say what machine a lock is for",
+        )
 
     def test_the_nearest_file_counts(self, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("HOME", str(home))

@@ -715,6 +715,25 @@ class TestChecked:
         found = [line.partition(" was made for another ")[2] for line in lines]
         assert found == ([] if what is None else [what])
 
+    def test_the_order_of_dependencies_is_nothing(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        head = f'backends = ["jax"]\ncpu = true\npython = "{MINOR}"\nplatforms = ["linux-64"]\n'
+        channels = f'channels = ["{served.url}"]\ninstallers = ["uv", "conda"]\n'
+        for names in (["scipy", "numpy"], ["numpy", "scipy"]):
+            (project / "kgen.toml").write_text(f"{head}{channels}dependencies = {json.dumps(names)}\n")
+            good(conda("lock"))
+            assert not [line for line in good(conda("check")).stdout.splitlines() if line.startswith("fault")]
+
+    def test_whatever_is_asked_for_besides(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
+        """The files are the same whether they are made of what was asked or of the records that say it."""
+        (project / "kgen.toml").write_text(
+            f'backends = ["jax"]\npython = "{MINOR}"\nplatforms = ["linux-64"]\nchannels = ["{served.url}"]\n'
+            'installers = ["uv", "conda"]\ndependencies = ["numpy"]\nglibc = "2.31"\ncpu = true\n'
+        )
+        good(conda("lock"))
+        asked = condafiles.read(project / "locks/jax-cpu/conda-records.json").platforms["linux-64"].request
+        assert asked.keys() == {"dependencies", "glibc"}
+        assert not [line for line in good(conda("check")).stdout.splitlines() if line.startswith("fault")]
+
     def test_conda_lock_judges(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
         """Its parser and its hash of the sources, whatever kgen thinks of the files."""
         good(conda(*ASK, "jax", "--cpu", "--channel", served.url))

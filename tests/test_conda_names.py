@@ -141,6 +141,7 @@ def _grown(built: Channel, tmp_path_factory: pytest.TempPathFactory) -> Channel:
     channel.add("pandas", "2.2.0", f"{TAG}_0", depends=[*python, "numpy"])
     channel.add("numpy", "1.26.4", f"{TAG}_0", depends=python)
     channel.add("clib", "1.0", "h0_0")
+    channel.add("of-old", "1.0", f"{TAG}_0", depends=python, constrains=["jaxlib <0.9"])
     # a build of old for an old driver
     needs = ["python", "numpy", "__cuda", "cuda-version >=12.1,<12.3", "libcudnn >=9.10,<10.0a0"]
     channel.add("jaxlib", "0.4.28", f"cuda120_{TAG}_200", depends=needs)
@@ -326,6 +327,42 @@ class TestWhatCondaCannotSay:
         text = report.conflict_text(outcome.conflict)
         assert "you asked for pandas <2 (--constraints)" in text
         assert "you asked for pandas >=2 (dependencies)" in text
+
+    def test_what_costs_a_newer_framework(self, opened: Opened) -> None:
+        """Of what is asked for, what does so is named."""
+        asked = {"accelerator": Accelerator.numbered("cuda", "12")}
+        outcome = opened().full(ask("pandas", "of-old", **asked))
+        assert versions(outcome)["jaxlib"] == "0.4.28"
+        assert outcome.notes == [
+            "jax-cuda12: conda has jaxlib 0.4.28 instead of 0.9.2, keras 3.10.0 instead of 3.15.0 for of-old"
+        ]
+        outcome = opened().full(ask("pandas>=2", constraints=(parse_requirement("of-old"),), **asked))
+        assert versions(outcome)["jaxlib"] == "0.9.2"
+        assert outcome.notes == []
+
+    def test_what_the_lock_keeps_older(
+        self, opened: Opened, grown: Channel, shipped_matrix: CompatibilityMatrix, tmp_path: Path
+    ) -> None:
+        request = ask("of-old", accelerator=Accelerator.numbered("cuda", "12"))
+        before = opened().full(request).lock
+        assert before is not None
+        rattler = Rattler(tmp_path / "cache")
+        session = CondaSession(
+            shipped_matrix, [grown.folder.as_uri()], lambda: rattler, locked=lambda _request: before.records
+        )
+        outcome = session.full(request._replace(dependencies=()))
+        assert versions(outcome)["jaxlib"] == "0.4.28"
+        (note,) = outcome.notes
+        assert note.startswith("jax-cuda12: conda keeps jaxlib 0.4.28 (0.9.2 is there)")
+        assert "`kgen lock --upgrade` takes the newest" in note
+
+    def test_another_platform_works(self, opened: Opened) -> None:
+        outcome = opened().full(ask("pandas")._replace(platform="linux-aarch64"))
+        assert outcome.conflict is not None
+        assert report.hints(outcome.conflict, CommandForm(lock_command, {}))[0] == (
+            f"kgen lock jax --cpu --python {MINOR} --platform linux-64 --dependency pandas"
+            "   # gives jax 0.9.2, keras 3.15.0"
+        )
 
     def test_a_driver_costs_no_years(self, opened: Opened) -> None:
         """Code for a newer minor runs on an older driver of the same major; what it would cost is told."""

@@ -247,6 +247,16 @@ def imported(result: Result) -> set[str]:
     return {name.strip() for _, name in lines}
 
 
+def test_what_conda_is_told_of_another_machine(watched: Kgen, project: Path, shards: ChannelServer) -> None:
+    words = (*ASKED, "--channel", shards.url)
+    overridden = dataclasses.replace(watched, environment={**watched.environment, "CONDA_OVERRIDE_CUDA": "12.4"})
+    for again in (False, True):
+        shutil.rmtree(project / "locks", ignore_errors=True)
+        done = overridden(*words)
+        assert anew(done) is not again
+        assert "note: kgen ignores CONDA_OVERRIDE_CUDA: `--cuda`, " in done.stderr
+
+
 def test_a_damaged_note(watched: Kgen, tmp_path: Path, shards: ChannelServer) -> None:
     words = (*ASKED, "--channel", shards.url)
     assert anew(watched(*words))

@@ -181,6 +181,7 @@ EXPLICIT = """\
 # platform: linux-64
 @EXPLICIT
 https://a.example/linux-64/plain-1.0-h1_0.conda#d41d8cd98f00b204e9800998ecf8427e
+https://a.example/linux-64/_libgcc_mutex-0.1-conda_forge.tar.bz2
 https://a.example/noarch/more-7-h1_0.tar.bz2
 https://a.example/osx-arm64/plain-9.0-h1_0.conda
 # pip some-wheel @ https://a.example/some_wheel-2.5-py3-none-any.whl#sha256=00
@@ -190,6 +191,7 @@ EXPORTED = """\
 # $ conda create --name <env> --file <this file>
 # platform: linux-64
 # created-by: conda 26.7.1
+_libgcc_mutex=0.1=conda_forge
 plain=1.0=h1_0
 some-wheel=2.5=pypi_0
 more=7=h1_0
@@ -261,6 +263,7 @@ def test_the_forms_of_conda(tmp_path: Path, matrix: CompatibilityMatrix, name: s
     found = versions_in(tmp_path / name, "linux-64", matrix)
     assert found == {"plain": "1.0", "some-wheel": "2.5", "more": "7"}
     builds = {one["name"]: (one["version"], one["build"]) for one in packages_in(tmp_path / name, "linux-64")}
+    assert builds.pop("_libgcc_mutex", ("0.1", "conda_forge")) == ("0.1", "conda_forge")
     assert builds == {"plain": ("1.0", "h1_0"), "more": ("7", "h1_0")}
 
 

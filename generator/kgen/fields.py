@@ -758,11 +758,14 @@ def _plain_value(text: str) -> object:
 
 
 def differing(one: EnvironmentRequest, other: EnvironmentRequest) -> tuple[str, ...]:
-    """The keys of what two requests ask differently, by their names in the settings."""
+    """The keys of what two requests ask differently, by their names in the settings.
+
+    What a lock says the same of is the same: the order of dependencies is none of its own there.
+    """
     return tuple(
         field.key or field.name
         for field, entry in LOCKED
-        if getattr(one, entry.attribute) != getattr(other, entry.attribute)
+        if entry.write(getattr(one, entry.attribute)) != entry.write(getattr(other, entry.attribute))
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -52,7 +53,8 @@ def versions_in(path: Path, platform: str, matrix: CompatibilityMatrix) -> Mappi
     found: dict[str, set[str]] = {}
     try:
         for name, version in known[pattern](text, platform, matrix):
-            if _is_version(version):
+            # conda has packages, as `_libgcc_mutex`, whose names are none of projects
+            if _is_version(version) and re.fullmatch(grammar.PROJECT, name) is not None:
                 found.setdefault(canonical_name(name), set()).add(version)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         said = f"it has no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]

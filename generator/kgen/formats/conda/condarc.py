@@ -33,6 +33,9 @@ _PROXIED = ("http", "https")
 _RATTLERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """What names certificates to rattler, as to uv."""
 
+_OVERRIDES = ("CONDA_OVERRIDE_CUDA", "CONDA_OVERRIDE_GLIBC", "CONDA_OVERRIDE_ARCHSPEC")
+"""What tells conda's tools of another machine than the one that they run on."""
+
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """What names certificates to conda where `ssl_verify` does not."""
 
@@ -118,6 +121,15 @@ def read() -> Condarc:
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         named = ", ".join(map(str, found)) or "the environment"
         raise SettingsError(f"conda's configuration cannot be used: {printable(str(error))} ({named})") from None
+
+
+def overridden() -> tuple[str, ...]:
+    """What a user should know who tells conda of another machine than this one, and locks."""
+    named = [name for name in _OVERRIDES if host.variable(name)]
+    if not named:
+        return ()
+    said = f"kgen ignores {', '.join(named)}: `--cuda`, `--driver` and `--glibc` say what machine a lock is for"
+    return (said,)
 
 
 def _parsed(path: Path, text: str) -> Mapping[str, Any]:

@@ -181,7 +181,8 @@ def suggestions(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> It
     """Changes that work, each of them solved, the smallest first."""
     found = 0
     for changes, request, names in _candidates(matrix, asked):
-        if len(changes) > 1 and found:
+        # of several changes, and of another platform, only who has nothing else hears
+        if found and (len(changes) > 1 or any(change.field == RequestField.PLATFORM for change in changes)):
             return
         if refusal(matrix, request, asked.channels) is not None:
             continue
@@ -242,7 +243,7 @@ def _other_names(asked: Target) -> Iterator[tuple[tuple[Change, ...], Names]]:
                 yield (change,), asked.names._replace(chosen={**asked.names.chosen, project: package})
 
 
-def _changes(  # noqa: C901 - a way after the other
+def _changes(  # noqa: C901, PLR0912 - a way after the other
     matrix: CompatibilityMatrix, request: EnvironmentRequest
 ) -> Iterator[tuple[tuple[Change, ...], EnvironmentRequest]]:
     """Changes to a request, the smallest first."""
@@ -270,6 +271,10 @@ def _changes(  # noqa: C901 - a way after the other
         yield (Change(RequestField.ACCELERATOR, wider),), request._replace(accelerator=wider)
     if request.driver is not None:
         yield (Change(RequestField.DRIVER, None, str(request.driver)),), request._replace(driver=None)
+    platform = matrix.platforms[request.platform]
+    for glibc in platform.uv_glibc if request.glibc is not None else ():
+        if request.glibc is not None and glibc > request.glibc:
+            yield (Change(RequestField.GLIBC, str(glibc)),), request._replace(glibc=glibc)
     for python in _other_pythons(matrix, request):
         yield (Change(RequestField.PYTHON, python),), request._replace(python=python)
     if accelerator != CPU:
@@ -280,6 +285,10 @@ def _changes(  # noqa: C901 - a way after the other
                 yield (change,), request._replace(accelerator=other, driver=None)
         change = Change(RequestField.ACCELERATOR, CPU)
         yield (change,), request._replace(accelerator=CPU, driver=None, gpus=(), targets=())
+    for name, another in matrix.platforms.items():
+        if name != request.platform:
+            kept = request.glibc if another.glibc is not None else None
+            yield (Change(RequestField.PLATFORM, name),), request._replace(platform=name, glibc=kept)
 
 
 def _other_pythons(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[str]:

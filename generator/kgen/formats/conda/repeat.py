@@ -129,7 +129,7 @@ class Note:
             cudnn=row.get("cudnn"),
         )
         outcome = CondaOutcome(request=request, form=FORMAT, lock=lock, notes=list(notes), seconds=seconds)
-        outcome.remarks += condarc.read().remarks
+        outcome.remarks += (*condarc.read().remarks, *condarc.overridden())
         return outcome
 
     def keep(self, part: Part) -> None:

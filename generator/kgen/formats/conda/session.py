@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kgen import accelerators
 from kgen.errors import JudgementError, OutsideError
 from kgen.fields import BY_NAME
-from kgen.formats.conda import FORMAT, judge, rattlertool
+from kgen.formats.conda import FORMAT, condarc, judge, rattlertool
 from kgen.formats.conda.condafiles import declared_licences
 from kgen.formats.conda.explain import explain, no_modules, not_for_python, suggestions
 from kgen.formats.conda.names import Names
@@ -25,6 +25,7 @@ from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.causes import Origin, Refusal, RefusalKind
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requestfield import RequestField
 from kgen.model.resolution import Conflict
 
 if TYPE_CHECKING:  # what it imports to read wheels' names takes longer than all of this
@@ -79,6 +80,11 @@ class CondaLock:
 
 
 CondaOutcome = Outcome[CondaLock]
+
+_BESIDE = frozenset({RequestField.DEPENDENCY, RequestField.REQUIREMENT, RequestField.CONSTRAINT})
+"""Where a person asks for packages beside the frameworks."""
+_MOST_TRIED = 24
+"""Of so many such packages it is found out which cost a newer framework; each of them is solved for."""
 
 
 class CondaSession:
@@ -226,13 +232,15 @@ class CondaSession:
                     " minor-version compatibility, code that is compiled at run time needs a newer driver"
                     + (f"; `{BY_NAME[kind.name].flag} {runs}` gives {instead}" if instead else "")
                 )
-        outcome.remarks += self.open().remarks
+        outcome.remarks += (*self.open().remarks, *condarc.overridden())
         if isinstance(found, OutsideError):
             outcome.error = found
         elif isinstance(found, Unsolvable):
             outcome.tree = found.tree
             outcome.conflict = explain(self._matrix, asked, self._solve)
         else:
+            outcome.notes += [f"{environment}: {one}" for one in self._aged_by_wishes(asked, found)]
+            outcome.notes += [f"{environment}: {one}" for one in self._kept(asked, found)]
             records = self._with_taken(outcome, asked, found)
             others = no_modules(asked, records)
             if others:
@@ -254,6 +262,50 @@ class CondaSession:
                 f"{outcome.request.environment}: {number} versions of {self._taken.source} for conda{said}"
             )
         return best
+
+    def _aged_by_wishes(self, asked: Target, found: Sequence[CondaRecord]) -> Iterator[str]:
+        """Which frameworks are older for what is asked for beside them, and for what of it, in a sentence."""
+        frameworks = {name for name, _ in asked.carriers} | {*self._matrix.conda.frameworks[KERAS].packages}
+        wishes = [
+            wish
+            for wish in (*asked.specs, *asked.constraints)
+            if wish.source in _BESIDE and wish.package not in frameworks
+        ]
+        older = self._newer_without(asked, wishes, found) if wishes else {}
+        if not older:
+            return
+        dropped = wishes
+        for wish in wishes if len(wishes) <= _MOST_TRIED else ():
+            fewer = [one for one in dropped if one != wish]
+            if fewer and self._newer_without(asked, fewer, found) == older:
+                dropped = fewer
+        named = ", ".join(dict.fromkeys(wish.spec for wish in dropped))
+        versions = {one["name"]: one["version"] for one in found}
+        instead = ", ".join(f"{name} {versions[name]} instead of {version}" for name, version in older.items())
+        yield f"conda has {instead} for {named}"
+
+    def _kept(self, asked: Target, found: Sequence[CondaRecord]) -> Iterator[str]:
+        """Which frameworks stay older as the lock has them so, in a sentence."""
+        newer = self._newer_without(asked._replace(locked=()), (), found) if asked.locked else {}
+        has = {one["name"]: one["version"] for one in asked.locked}
+        versions = {one["name"]: one["version"] for one in found}
+        kept = [f"{name} {versions[name]} ({new} is there)" for name, new in newer.items() if name in has]
+        if kept:
+            yield f"conda keeps {', '.join(kept)}; `kgen lock --upgrade` takes the newest"
+
+    def _newer_without(
+        self, asked: Target, wishes: Sequence[MatchSpec], found: Sequence[CondaRecord]
+    ) -> dict[str, str]:
+        """The frameworks that are newer without these wishes, with their versions there."""
+        fewer = asked._replace(
+            specs=tuple(one for one in asked.specs if one not in wishes),
+            constraints=tuple(one for one in asked.constraints if one not in wishes),
+        )
+        free = self._solve(fewer.query())
+        if not isinstance(free, list) or not self._older_frameworks(asked, found, free):
+            return {}
+        versions = {one["name"]: one["version"] for one in free}
+        return {name: versions[name] for name in self._older_frameworks(asked, found, free)}
 
     def _older_frameworks(
         self, asked: Target, preferred: Sequence[CondaRecord], found: Sequence[CondaRecord]

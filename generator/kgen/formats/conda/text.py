@@ -94,10 +94,10 @@ _OF_THE_FILE = frozenset({"environment", "backends", "accelerator", "python", "p
 
 
 def _request_text(request: EnvironmentRequest) -> dict[str, str]:
-    """What else a platform was asked for, each as one text."""
+    """What else a platform was asked for, each as one text; in the order in which the records are read back."""
     return {
         key: ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        for key, value in lock_data(request).items()
+        for key, value in sorted(lock_data(request).items())
         if key not in _OF_THE_FILE
     }
 

@@ -20,7 +20,7 @@ from kgen.cli import main, validate
 from kgen.errors import UsageError
 from kgen.findings import ExaminedEnvironment, Finding, manual, wording
 from kgen.loader import plugins
-from kgen.loader.environment import OpenedLibrary
+from kgen.loader.environment import LibraryTooOld, OpenedLibrary
 from kgen.loader.flags import UnknownFlags
 from kgen.loader.owners import DoubledProject, MissingFile, SharedFile
 from kgen.loader.plugins import RivalPlugins
@@ -98,6 +98,7 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
         lock=EXAMINED.lock._replace(**lock),
         opened=tuple(OpenedLibrary(**{**_LIBRARY, **row}) for row in data.get("opened", ())),
         missing=tuple(MissingFile(**row) for row in data.get("missing", ())),
+        too_old=tuple(LibraryTooOld(**{**row, "versions": tuple(row["versions"])}) for row in data.get("too_old", ())),
         unknown_flags=tuple(
             UnknownFlags(**{"source": "", **row, "flags": tuple(row["flags"])}) for row in data.get("unknown_flags", ())
         ),

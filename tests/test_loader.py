@@ -12,9 +12,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
+from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from packaging.version import Version
@@ -1084,3 +1085,78 @@ def _cached(root: Path) -> Path:
     assert program is not None
     subprocess.run([program, "-X", "-r", str(root), "-f", "/etc/ld.so.conf", "-C", "/etc/ld.so.cache"], check=True)
     return root / "etc/ld.so.cache"
+
+
+class TestSymbolVersions:
+    """What a library lacks is what the loader ends for."""
+
+    OLD, NEW = "X_1.0 { value; };", "X_1.0 { value; }; X_2.0 { newer; };"
+
+    def build(self, root: Path, *, script: str = NEW, weak: bool = False) -> Path:
+        """An environment whose file needs `X_2.0` of libx, and another libx beside it."""
+        site = root / "lib/python3.12/site-packages/jaxlib"
+        site.mkdir(parents=True)
+        for folder, text in (("lib", self.NEW), ("other", script)):
+            (root / folder).mkdir(exist_ok=True)
+            (root / f"{folder}.map").write_text(text)
+            words = ["-shared", "-fPIC", "-Wl,-soname,libx.so.1"]
+            words += [f"-Wl,--version-script={root / folder}.map"] if text else []
+            _compile(root / folder / "libx.so.1", "int value; int newer(void) { return 1; }", words)
+        declared = "__attribute__((weak)) " if weak else ""
+        code = f"{declared}int newer(void); int use(void) {{ return newer ? newer() : 0; }}"
+        words = ["-shared", "-fPIC", str(root / "lib/libx.so.1"), "-Wl,-rpath,$ORIGIN/../../../../lib"]
+        _compile(site / "_jax.so", code, [*words, "-Wl,--enable-new-dtags"])
+        _compile(root / "program", _HOST, ["-ldl"])
+        return site / "_jax.so"
+
+    @pytest.mark.parametrize(
+        ("script", "weak", "variable", "lost"),
+        [
+            (OLD, False, "LD_LIBRARY_PATH", ("X_2.0",)),
+            (OLD, False, "LD_PRELOAD", ("X_2.0",)),
+            (NEW, False, "LD_LIBRARY_PATH", ()),
+            (NEW, False, "LD_PRELOAD", ()),
+            (OLD, True, "LD_LIBRARY_PATH", ()),
+            # one that says nothing of versions is taken as it is
+            ("", False, "LD_LIBRARY_PATH", ()),
+            (OLD, False, "", ()),
+        ],
+    )
+    def test_what_is_lacking(
+        self, script: str, variable: str, lost: tuple[str, ...], tmp_path: Path, *, weak: bool
+    ) -> None:
+        root = tmp_path.resolve()
+        file = self.build(root / "e", script=script, weak=weak)
+        (root / "e/other").rename(root / "other")
+        value = {"LD_PRELOAD": str(root / "other/libx.so.1")}.get(variable, str(root / "other"))
+        variables = {variable: value} if variable else {}
+        done = subprocess.run([root / "e/program", file], env=variables, capture_output=True, text=True, check=False)
+        site = root / "e/lib/python3.12/site-packages"
+        found = environment.too_old(root / "e", site, root / "e/program", search.system(variables))
+        assert [one.versions for one in found] == ([lost] if lost else [])
+        assert (done.returncode != 0) is bool(lost), done.stdout
+        assert ("version `X_2.0' not found" in done.stdout) is bool(lost)
+        if lost:
+            told = (str(root / "other/libx.so.1"), variable, "lib/python3.12/site-packages/jaxlib/_jax.so")
+            assert found[0][:3] == told
+
+    def test_they_are_what_pyelftools_reads(self) -> None:
+        compared = 0
+        for path in _libraries_here()[:80]:
+            with path.open("rb") as stream:
+                try:
+                    read = ELFFile(stream)
+                except ELFError:
+                    continue
+                given: Any = read.get_section_by_name(".gnu.version_d")
+                wanted: Any = read.get_section_by_name(".gnu.version_r")
+                found = elf.symbol_versions(path)
+                names = {next(auxiliary).name for _, auxiliary in given.iter_versions()} if given else None
+                assert found.given == names
+                rows = {
+                    version.name: tuple(one.name for one in auxiliary if not one["vna_flags"] & 2)
+                    for version, auxiliary in (wanted.iter_versions() if wanted else ())
+                }
+                assert found.wanted == rows
+                compared += 1
+        assert compared

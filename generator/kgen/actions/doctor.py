@@ -219,6 +219,7 @@ def _examined(
             missing=owned.missing,
             doubled=owned.doubled,
             rivals=plugins.rivals(site) if whole else (),
+            too_old=environment.too_old(source.prefix, site, source.prefix / "bin/python", rules) if whole else (),
             unknown_flags=flags.unknown(site, host.variables()) if whole else (),
             free_threaded=_is_free_threaded(source.prefix, lock.python),
         )

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import tomli
 
 from kgen.loader import versions
-from kgen.loader.search import GIVEN, LOADED, PRELOAD, PRELOAD_FILE, Opening, Process, System
+from kgen.loader.elf import SymbolVersions, symbol_versions
+from kgen.loader.search import GIVEN, LIBRARY_PATH, LOADED, PRELOAD, PRELOAD_FILE, Opening, Process, System
 
 _WILD = re.compile(r"[*?[]")
 _NAME = re.compile(r"lib(?P<stem>[A-Za-z0-9_+]+)\.so(?:\.(?P<number>[0-9.]+))?$")
@@ -60,6 +61,22 @@ class OpenedLibrary(NamedTuple):
     passed_over: bool = False
 
 
+class LibraryTooOld(NamedTuple):
+    """A library that lacks versions of symbols.
+
+    Attributes:
+        path: the file that is opened.
+        via: the rule that finds it: `LD_LIBRARY_PATH`, `LD_PRELOAD` or `/etc/ld.so.preload`.
+        by: the file that needs them, below the environment where it is there.
+        versions: the versions, as `GLIBCXX_3.4.30`.
+    """
+
+    path: str
+    via: str
+    by: str
+    versions: tuple[str, ...]
+
+
 def stem_of(name: str) -> str | None:
     """`cudnn` of `libcudnn.so.9`; None of what is no library's name."""
     match = _NAME.match(os.path.basename(name))  # noqa: PTH119 - asked of each name of each process
@@ -90,6 +107,52 @@ def opened(
                     row = _row(opening, stem, prefix, own, known, required=number < by_name)
                     found.setdefault((row.name, row.path), row)
     return tuple(found.values())
+
+
+def too_old(prefix: Path, site: Path, interpreter: Path, rules: System) -> tuple[LibraryTooOld, ...]:
+    """The libraries that a variable puts in the place of others, and that lack what an environment's files need.
+
+    Args:
+        prefix: the environment.
+        site: its folder of packages.
+        interpreter: its Python.
+        rules: what the loader goes by here.
+    """
+    if not (rules.library_path or rules.preload or rules.preload_file):
+        return ()
+    found: dict[tuple[str, str], LibraryTooOld] = {}
+    for framework in rows()["framework"]:
+        files = _matching(site, framework["files"])
+        if files:
+            process, _ = _imported(framework, files, site, {}, Process(rules, interpreter))
+            for one in _lacking(process.openings, prefix):
+                found.setdefault((one.path, one.by), one)
+    return tuple(found.values())
+
+
+def _lacking(openings: Sequence[Opening], prefix: Path) -> Iterator[LibraryTooOld]:
+    by_variable = {
+        one.path: one.via
+        for one in openings
+        if one.path is not None and one.fault is None and one.via in {LIBRARY_PATH, PRELOAD, PRELOAD_FILE}
+    }
+    for one in openings:
+        via = None if one.path is None else by_variable.get(one.path)
+        if via is None or one.path is None or one.by is None or _below(one.path, prefix):
+            continue
+        try:
+            wanted = _versions(one.by).wanted.get(os.path.basename(one.name), ())  # noqa: PTH119 - as text
+            given = _versions(one.path).given if wanted else None
+        except (OSError, ValueError):
+            continue
+        lost = () if given is None else tuple(version for version in wanted if version not in given)
+        if lost:
+            yield LibraryTooOld(str(one.path), via, _shown(one.by, prefix), lost)
+
+
+@functools.cache
+def _versions(path: Path) -> SymbolVersions:
+    return symbol_versions(path)
 
 
 def _imported(

@@ -350,6 +350,27 @@ CASES = {
          Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
         ("m.so",), ("m.so", "own/libx.so.1"), _OTHER,
     ),
+    "a link to itself ends the list of folders that it is in": Case(
+        (_TWO[0], Library("other/libx.so.1", link="libx.so.1"), Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so",), {"LD_LIBRARY_PATH": "{root}/other:{root}/own"}, fails=True,
+    ),
+    "so does one that leads through a file": Case(
+        (_TWO[0], Library("other/libx.so.1", link="../own/libx.so.1/x"), Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so",), {"LD_LIBRARY_PATH": "{root}/other:{root}/own"}, fails=True,
+    ),
+    "not one that leads nowhere": Case(
+        (_TWO[0], Library("other/libx.so.1", link="../none/x"), Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so", "own/libx.so.1"), {"LD_LIBRARY_PATH": "{root}/other:{root}/own"},
+    ),
+    "nor a folder of the list that is a file": Case(
+        (_TWO[0], Library("other", content=b""), Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so", "own/libx.so.1"), {"LD_LIBRARY_PATH": "{root}/other:{root}/own"},
+    ),
+    "nor a link to itself in a folder for this processor": Case(
+        (Library("own/libx.so.1", "libx.so.1"), Library("other/glibc-hwcaps/x86-64-v2/libx.so.1", link="libx.so.1"),
+         Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so", "own/libx.so.1"), {"LD_LIBRARY_PATH": "{root}/other:{root}/own"},
+    ),
 }  # fmt: skip
 
 

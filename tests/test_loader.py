@@ -876,7 +876,7 @@ class TestEnvironment:
         values = {name: value.format(root=root) for name, value in variables.items()}
         cache_file = root / "ld.so.cache"
         rules = search.system(values, cache_file=cache_file)
-        rows = environment.opened(prefix, root / self.SITE, program, rules, self.KNOWN)
+        rows = environment.inspect(prefix, root / self.SITE, program, rules, self.KNOWN).opened
         return {row.name: row for row in rows}
 
     def libraries(self) -> tuple[Library, ...]:
@@ -1153,7 +1153,7 @@ class TestSymbolVersions:
         variables = {variable: value} if variable else {}
         done = subprocess.run([root / "e/program", file], env=variables, capture_output=True, text=True, check=False)
         site = root / "e/lib/python3.12/site-packages"
-        found = environment.too_old(root / "e", site, root / "e/program", search.system(variables))
+        found = environment.inspect(root / "e", site, root / "e/program", search.system(variables), {}).too_old
         assert [one.versions for one in found] == ([lost] if lost else [])
         assert (done.returncode != 0) is bool(lost), done.stdout
         assert ("version `X_2.0' not found" in done.stdout) is bool(lost)

@@ -83,51 +83,44 @@ def stem_of(name: str) -> str | None:
     return None if match is None else match["stem"]
 
 
-def opened(
-    prefix: Path, site: Path, interpreter: Path, rules: System, known: Mapping[str, Carried]
-) -> tuple[OpenedLibrary, ...]:
-    """The libraries of an accelerator that an environment's frameworks would open, each once a framework.
+class Inspection(NamedTuple):
+    """What an environment's frameworks would open on this machine.
+
+    Attributes:
+        opened: the libraries of an accelerator, each once a framework.
+        too_old: the libraries that a variable puts in the place of others, and that lack what its files need.
+    """
+
+    opened: tuple[OpenedLibrary, ...] = ()
+    too_old: tuple[LibraryTooOld, ...] = ()
+
+
+def inspect(prefix: Path, site: Path, interpreter: Path, rules: System, known: Mapping[str, Carried]) -> Inspection:
+    """What an environment's frameworks would open.
 
     Args:
         prefix: the environment.
         site: its folder of packages.
         interpreter: its Python.
         rules: what the loader goes by here.
-        known: stem, as `cudnn` -> who carries it; its parts, as `cudnn_ops`, go with it.
+        known: stem, as `cudnn` -> who carries it; its parts, as `cudnn_ops`, go with it. None for one for the CPU.
     """
-    own = _own(prefix, site, known)
+    led = bool(rules.library_path or rules.preload or rules.preload_file)
+    own = _own(prefix, site, known) if known else {}
     found: dict[tuple[str, str | None], OpenedLibrary] = {}
-    for framework in rows()["framework"]:
+    lacking: dict[tuple[str, str], LibraryTooOld] = {}
+    for framework in rows()["framework"] if known or led else ():
         files = _matching(site, framework["files"])
         if files:
             process, by_name = _imported(framework, files, site, own, Process(rules, interpreter))
-            for number, opening in enumerate(process.openings):
+            for number, opening in enumerate(process.openings if known else ()):
                 stem = stem_of(opening.name)
                 if stem is not None and _carrier(stem, known) is not None and opening.via != LOADED:
                     row = _row(opening, stem, prefix, own, known, required=number < by_name)
                     found.setdefault((row.name, row.path), row)
-    return tuple(found.values())
-
-
-def too_old(prefix: Path, site: Path, interpreter: Path, rules: System) -> tuple[LibraryTooOld, ...]:
-    """The libraries that a variable puts in the place of others, and that lack what an environment's files need.
-
-    Args:
-        prefix: the environment.
-        site: its folder of packages.
-        interpreter: its Python.
-        rules: what the loader goes by here.
-    """
-    if not (rules.library_path or rules.preload or rules.preload_file):
-        return ()
-    found: dict[tuple[str, str], LibraryTooOld] = {}
-    for framework in rows()["framework"]:
-        files = _matching(site, framework["files"])
-        if files:
-            process, _ = _imported(framework, files, site, {}, Process(rules, interpreter))
-            for one in _lacking(process.openings, prefix):
-                found.setdefault((one.path, one.by), one)
-    return tuple(found.values())
+            for one in _lacking(process.openings, prefix) if led else ():
+                lacking.setdefault((one.path, one.by), one)
+    return Inspection(tuple(found.values()), tuple(lacking.values()))
 
 
 def _lacking(openings: Sequence[Opening], prefix: Path) -> Iterator[LibraryTooOld]:

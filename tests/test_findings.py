@@ -91,6 +91,12 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
     if "files" in data:
         pairs = [(name, version or "0") for name, _, version in (text.partition("==") for text in data["files"])]
         lock["files"] = tuple(LockedFile(name, version, name, None, "0" * 64, None) for name, version in pairs)
+    if "wheels_locked" in data:
+        lock["files"] = tuple(
+            LockedFile(name, version, f"{name}-{version}-py3-none-any.whl", None, "0" * 64, None)
+            for name, version in data["wheels_locked"].items()
+        )
+    changes["versions"] = data.get("versions", {})
     if "wheels" in data:
         named = [(name.partition("-")[0], name) for name in data["wheels"]]
         lock["files"] = tuple(LockedFile(of, "1", name, None, "0" * 64, None) for of, name in named)

@@ -220,6 +220,7 @@ def _examined(
             shared=owned.shared,
             missing=owned.missing,
             doubled=owned.doubled,
+            versions=owners.installed(site) if not whole and environments.is_altered(source) else {},
             rivals=plugins.rivals(site) if whole else (),
             too_old=inspected.too_old,
             unknown_flags=flags.unknown(site, host.variables()) if whole else (),

@@ -57,6 +57,22 @@ def test_a_bug_is_one_line_and_says_where_to_report_it(tmp_path: Path, fault: st
     )
 
 
+@pytest.mark.parametrize("name", ["random.py", "json.py", "typing.py", "queue/__init__.py"])
+def test_a_module_in_pythonpath_that_is_called_like_pythons_own(kgen: Kgen, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "mine" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("HERE = 1\n")
+    done = kgen("doctor", PYTHONPATH=f"/nowhere:{tmp_path / 'mine'}")
+    assert done.status != 0
+    if "PYTHONPATH" in done.stderr:  # what kgen does not import is for the doctor to tell
+        assert done.stderr.startswith("error: PYTHONPATH has a module called like Python's own: ")
+        assert done.stderr.endswith(f"/mine/{name.partition('/')[0]}\n\nhint: unset PYTHONPATH\n")
+        assert done.status == 4
+    else:
+        assert "Traceback" not in done.stderr + done.stdout
+        assert "a bug in kgen" not in done.stderr
+
+
 @pytest.mark.parametrize(
     "words", [("--debug", "solve", "jax"), ("solve", "--debug", "jax"), ("solve", "jax", "--debug")]
 )

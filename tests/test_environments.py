@@ -479,6 +479,19 @@ class TestSelection:
         words = [str(prefix(synced) / "bin/python"), "-I", "-c", SELECTED]
         assert subprocess.run(words, check=True, capture_output=True, text=True, env={}).stdout == "numpy\n"
 
+    def test_what_an_installer_changed_since_is_noted(self, synced: Kgen) -> None:
+        """Another build of the same release by its local label; what is only added is the user's."""
+        site = next(prefix(synced).glob("lib/python*/site-packages"))
+        (site / "mine-1.0.dist-info").mkdir()
+        assert "not what is locked" not in synced("doctor", "numpy").stdout
+        (info,) = site.glob("numpy-*.dist-info")
+        info.rename(site / info.name.replace(".dist-info", "+rocm6.4.dist-info"))
+        version = info.name.removeprefix("numpy-").removesuffix(".dist-info")
+        told = synced("doctor", "numpy")
+        assert told.status == 0, told.stdout
+        assert f"note: what is installed is not what is locked: numpy {version}+rocm6.4, not {version}" in told.stdout
+        assert "fix:   kgen sync numpy-cpu\n" in told.stdout
+
     def test_its_programs(self, synced: Kgen, healthy: Index) -> None:
         del healthy
         assert python(synced, "import sys; print(sys.prefix)") == str(prefix(synced))

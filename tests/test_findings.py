@@ -20,7 +20,7 @@ from kgen.cli import main, validate
 from kgen.errors import UsageError
 from kgen.findings import ExaminedEnvironment, Finding, manual, wording
 from kgen.loader import plugins
-from kgen.loader.environment import OpenedLibrary
+from kgen.loader.environment import LibraryTooOld, OpenedLibrary
 from kgen.loader.flags import UnknownFlags
 from kgen.loader.owners import DoubledProject, MissingFile, SharedFile
 from kgen.loader.plugins import RivalPlugins
@@ -91,6 +91,12 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
     if "files" in data:
         pairs = [(name, version or "0") for name, _, version in (text.partition("==") for text in data["files"])]
         lock["files"] = tuple(LockedFile(name, version, name, None, "0" * 64, None) for name, version in pairs)
+    if "wheels_locked" in data:
+        lock["files"] = tuple(
+            LockedFile(name, version, f"{name}-{version}-py3-none-any.whl", None, "0" * 64, None)
+            for name, version in data["wheels_locked"].items()
+        )
+    changes["versions"] = data.get("versions", {})
     if "wheels" in data:
         named = [(name.partition("-")[0], name) for name in data["wheels"]]
         lock["files"] = tuple(LockedFile(of, "1", name, None, "0" * 64, None) for of, name in named)
@@ -98,6 +104,7 @@ def _examined(data: Mapping[str, Any]) -> ExaminedEnvironment:
         lock=EXAMINED.lock._replace(**lock),
         opened=tuple(OpenedLibrary(**{**_LIBRARY, **row}) for row in data.get("opened", ())),
         missing=tuple(MissingFile(**row) for row in data.get("missing", ())),
+        too_old=tuple(LibraryTooOld(**{**row, "versions": tuple(row["versions"])}) for row in data.get("too_old", ())),
         unknown_flags=tuple(
             UnknownFlags(**{"source": "", **row, "flags": tuple(row["flags"])}) for row in data.get("unknown_flags", ())
         ),

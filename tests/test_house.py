@@ -239,7 +239,18 @@ _OF_COMMANDS = {
         "fields",
         "model",
     ),
-    *("host", "matrix.origin", "process", "project", "replay", "shells", "storage", "tables", "templates"),
+    *(
+        "host",
+        "matrix.origin",
+        "process",
+        "project",
+        "pythonpath",
+        "replay",
+        "shells",
+        "storage",
+        "tables",
+        "templates",
+    ),
 }
 # What else a command imports: values to print, and what is yet to move into an action. Nothing is to be added here
 # that does something.

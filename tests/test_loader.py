@@ -12,9 +12,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
+from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from packaging.version import Version
@@ -348,6 +349,27 @@ CASES = {
         (_TWO[0], Library("other/libx.so.1", link="libx.so.1"),
          Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
         ("m.so",), ("m.so", "own/libx.so.1"), _OTHER,
+    ),
+    "a link to itself ends the list of folders that it is in": Case(
+        (_TWO[0], Library("other/libx.so.1", link="libx.so.1"), Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so",), {"LD_LIBRARY_PATH": "{root}/other:{root}/own"}, fails=True,
+    ),
+    "so does one that leads through a file": Case(
+        (_TWO[0], Library("other/libx.so.1", link="../own/libx.so.1/x"), Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so",), {"LD_LIBRARY_PATH": "{root}/other:{root}/own"}, fails=True,
+    ),
+    "not one that leads nowhere": Case(
+        (_TWO[0], Library("other/libx.so.1", link="../none/x"), Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so", "own/libx.so.1"), {"LD_LIBRARY_PATH": "{root}/other:{root}/own"},
+    ),
+    "nor a folder of the list that is a file": Case(
+        (_TWO[0], Library("other", content=b""), Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so", "own/libx.so.1"), {"LD_LIBRARY_PATH": "{root}/other:{root}/own"},
+    ),
+    "nor a link to itself in a folder for this processor": Case(
+        (Library("own/libx.so.1", "libx.so.1"), Library("other/glibc-hwcaps/x86-64-v2/libx.so.1", link="libx.so.1"),
+         Library("m.so", needed=("own/libx.so.1",))),
+        ("m.so",), ("m.so", "own/libx.so.1"), {"LD_LIBRARY_PATH": "{root}/other:{root}/own"},
     ),
 }  # fmt: skip
 
@@ -854,7 +876,7 @@ class TestEnvironment:
         values = {name: value.format(root=root) for name, value in variables.items()}
         cache_file = root / "ld.so.cache"
         rules = search.system(values, cache_file=cache_file)
-        rows = environment.opened(prefix, root / self.SITE, program, rules, self.KNOWN)
+        rows = environment.inspect(prefix, root / self.SITE, program, rules, self.KNOWN).opened
         return {row.name: row for row in rows}
 
     def libraries(self) -> tuple[Library, ...]:
@@ -1084,3 +1106,78 @@ def _cached(root: Path) -> Path:
     assert program is not None
     subprocess.run([program, "-X", "-r", str(root), "-f", "/etc/ld.so.conf", "-C", "/etc/ld.so.cache"], check=True)
     return root / "etc/ld.so.cache"
+
+
+class TestSymbolVersions:
+    """What a library lacks is what the loader ends for."""
+
+    OLD, NEW = "X_1.0 { value; };", "X_1.0 { value; }; X_2.0 { newer; };"
+
+    def build(self, root: Path, *, script: str = NEW, weak: bool = False) -> Path:
+        """An environment whose file needs `X_2.0` of libx, and another libx beside it."""
+        site = root / "lib/python3.12/site-packages/jaxlib"
+        site.mkdir(parents=True)
+        for folder, text in (("lib", self.NEW), ("other", script)):
+            (root / folder).mkdir(exist_ok=True)
+            (root / f"{folder}.map").write_text(text)
+            words = ["-shared", "-fPIC", "-Wl,-soname,libx.so.1"]
+            words += [f"-Wl,--version-script={root / folder}.map"] if text else []
+            _compile(root / folder / "libx.so.1", "int value; int newer(void) { return 1; }", words)
+        declared = "__attribute__((weak)) " if weak else ""
+        code = f"{declared}int newer(void); int use(void) {{ return newer ? newer() : 0; }}"
+        words = ["-shared", "-fPIC", str(root / "lib/libx.so.1"), "-Wl,-rpath,$ORIGIN/../../../../lib"]
+        _compile(site / "_jax.so", code, [*words, "-Wl,--enable-new-dtags"])
+        _compile(root / "program", _HOST, ["-ldl"])
+        return site / "_jax.so"
+
+    @pytest.mark.parametrize(
+        ("script", "weak", "variable", "lost"),
+        [
+            (OLD, False, "LD_LIBRARY_PATH", ("X_2.0",)),
+            (OLD, False, "LD_PRELOAD", ("X_2.0",)),
+            (NEW, False, "LD_LIBRARY_PATH", ()),
+            (NEW, False, "LD_PRELOAD", ()),
+            (OLD, True, "LD_LIBRARY_PATH", ()),
+            # one that says nothing of versions is taken as it is
+            ("", False, "LD_LIBRARY_PATH", ()),
+            (OLD, False, "", ()),
+        ],
+    )
+    def test_what_is_lacking(
+        self, script: str, variable: str, lost: tuple[str, ...], tmp_path: Path, *, weak: bool
+    ) -> None:
+        root = tmp_path.resolve()
+        file = self.build(root / "e", script=script, weak=weak)
+        (root / "e/other").rename(root / "other")
+        value = {"LD_PRELOAD": str(root / "other/libx.so.1")}.get(variable, str(root / "other"))
+        variables = {variable: value} if variable else {}
+        done = subprocess.run([root / "e/program", file], env=variables, capture_output=True, text=True, check=False)
+        site = root / "e/lib/python3.12/site-packages"
+        found = environment.inspect(root / "e", site, root / "e/program", search.system(variables), {}).too_old
+        assert [one.versions for one in found] == ([lost] if lost else [])
+        assert (done.returncode != 0) is bool(lost), done.stdout
+        assert ("version `X_2.0' not found" in done.stdout) is bool(lost)
+        if lost:
+            told = (str(root / "other/libx.so.1"), variable, "lib/python3.12/site-packages/jaxlib/_jax.so")
+            assert found[0][:3] == told
+
+    def test_they_are_what_pyelftools_reads(self) -> None:
+        compared = 0
+        for path in _libraries_here()[:80]:
+            with path.open("rb") as stream:
+                try:
+                    read = ELFFile(stream)
+                except ELFError:
+                    continue
+                given: Any = read.get_section_by_name(".gnu.version_d")
+                wanted: Any = read.get_section_by_name(".gnu.version_r")
+                found = elf.symbol_versions(path)
+                names = {next(auxiliary).name for _, auxiliary in given.iter_versions()} if given else None
+                assert found.given == names
+                rows = {
+                    version.name: tuple(one.name for one in auxiliary if not one["vna_flags"] & 2)
+                    for version, auxiliary in (wanted.iter_versions() if wanted else ())
+                }
+                assert found.wanted == rows
+                compared += 1
+        assert compared

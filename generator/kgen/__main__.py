@@ -39,12 +39,18 @@ def main() -> int:
     gc.disable()
     try:
         from kgen.cli.main import run  # noqa: PLC0415
-    except ImportError as error:
+    except Exception as error:
+        from kgen import pythonpath  # noqa: PLC0415 - spares the others it
+
         home = os.environ.get("PYTHONHOME")  # noqa: TID251 - kgen.host may not be imported either
-        if not home:
+        hiding = pythonpath.hiding()
+        if hiding:
+            told, variable = f"PYTHONPATH has a module called like Python's own: {hiding}", "PYTHONPATH"
+        elif home and isinstance(error, ImportError):
+            told, variable = f"PYTHONHOME={home!a} leads Python to another standard library: {error}", "PYTHONHOME"
+        else:
             raise
-        told = f"error: PYTHONHOME={home!a} leads Python to another standard library: {error}"
-        os.write(2, f"{told}\n\nhint: unset PYTHONHOME\n".encode())
+        os.write(2, f"error: {told}\n\nhint: unset {variable}\n".encode("utf-8", "backslashreplace"))
         os._exit(_OUTSIDE)
 
     if interruptible:

@@ -207,6 +207,8 @@ def _examined(
         site = source.prefix / f"lib/python{lock.python}/site-packages"
         if not whole and not lock.form.brings_python and lock.python not in interpreters:
             interpreters[lock.python] = _has_interpreter(source, lock.python)
+        known = carried if lock.accelerated else {}
+        inspected = _inspected(source.prefix, site, rules, known) if whole else environment.Inspection()
         owned = owners.inspect(site, lock.allow_overlap, notes) if whole else owners.Ownership()
         yield ExaminedEnvironment(
             lock=lock,
@@ -214,11 +216,13 @@ def _examined(
             whole=whole,
             interpreter=None if lock.form.brings_python else interpreters.get(lock.python),
             free=surroundings.free_bytes(source.prefix),
-            opened=_opened(source.prefix, site, rules, carried) if whole and lock.accelerated else (),
+            opened=inspected.opened,
             shared=owned.shared,
             missing=owned.missing,
             doubled=owned.doubled,
+            versions=owners.installed(site) if not whole and environments.is_altered(source) else {},
             rivals=plugins.rivals(site) if whole else (),
+            too_old=inspected.too_old,
             unknown_flags=flags.unknown(site, host.variables()) if whole else (),
             free_threaded=_is_free_threaded(source.prefix, lock.python),
         )
@@ -240,7 +244,5 @@ def _is_free_threaded(prefix: Path, python: str) -> bool | None:
     return free if usual or free else None
 
 
-def _opened(
-    prefix: Path, site: Path, rules: System, carried: Mapping[str, Carried]
-) -> tuple[environment.OpenedLibrary, ...]:
-    return environment.opened(prefix, site, prefix / "bin/python", rules, carried)
+def _inspected(prefix: Path, site: Path, rules: System, carried: Mapping[str, Carried]) -> environment.Inspection:
+    return environment.inspect(prefix, site, prefix / "bin/python", rules, carried)

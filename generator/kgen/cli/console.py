@@ -117,15 +117,22 @@ def _lose(stream: TextIO, fault: OSError) -> None:
         os.close(nowhere)
 
 
-def bug(fault: BaseException, words: Sequence[str], *, debug: bool) -> None:
-    """Print an unforeseen fault, and where to report it."""
+def bug(fault: BaseException, words: Sequence[str], *, debug: bool) -> ExitStatus:
+    """Print an unforeseen fault, and where to report it; gives what kgen ends with."""
     import shlex  # noqa: PLC0415 - only a bug pays for it
     import traceback  # noqa: PLC0415
+
+    from kgen import pythonpath  # noqa: PLC0415
 
     if debug:
         for line in "".join(traceback.format_exception(fault)).splitlines():
             say(printable(line))
     what = printable(" ".join(str(fault).split())[:_SHOWN])
+    hiding = pythonpath.hiding()
+    if hiding and isinstance(fault, (ImportError, AttributeError)):
+        say(f"error: PYTHONPATH has a module called like Python's own: {printable(hiding)}")
+        hints(["unset PYTHONPATH"])
+        return ExitStatus.OUTSIDE
     say(f"error: a bug in kgen: {type(fault).__name__}{': ' if what else ''}{what}")
     again = printable(shlex.join(["kgen", *words[:1], "--debug", *words[1:]]))
     hints(
@@ -136,6 +143,7 @@ def bug(fault: BaseException, words: Sequence[str], *, debug: bool) -> None:
         ]
     )
     more(BUG_CODE)
+    return ExitStatus.BUG
 
 
 def error(fault: KgenError) -> None:

@@ -48,8 +48,7 @@ def run(argv: Sequence[str]) -> int:
         if _follows_interrupt(error):
             console.say(INTERRUPTED)
             return ExitStatus.INTERRUPTED
-        console.bug(error, words, debug=debug)
-        return ExitStatus.BUG
+        return console.bug(error, words, debug=debug)
     return status
 
 

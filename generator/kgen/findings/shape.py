@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from kgen.accelerators import Condition, Kind
 from kgen.host import Host
-from kgen.loader.environment import OpenedLibrary
+from kgen.loader.environment import LibraryTooOld, OpenedLibrary
 from kgen.loader.flags import UnknownFlags
 from kgen.loader.owners import DoubledProject, MissingFile, SharedFile
 from kgen.loader.plugins import RivalPlugins
@@ -55,6 +55,8 @@ class ExaminedEnvironment(NamedTuple):
         doubled: projects that it has the metadata of two releases of.
         free_threaded: whether its interpreter is the free-threaded one; None where it is not there.
         rivals: plugins of its frameworks that stand in each other's way.
+        versions: project -> the version that is installed, of one that was changed since it was made; else empty.
+        too_old: libraries that a variable puts in the place of others, and that lack what its files need.
         unknown_flags: flags in variables that its compilers do not know.
     """
 
@@ -69,6 +71,8 @@ class ExaminedEnvironment(NamedTuple):
     doubled: tuple[DoubledProject, ...] = ()
     free_threaded: bool | None = None
     rivals: tuple[RivalPlugins, ...] = ()
+    versions: Mapping[str, str] = MappingProxyType({})
+    too_old: tuple[LibraryTooOld, ...] = ()
     unknown_flags: tuple[UnknownFlags, ...] = ()
 
 

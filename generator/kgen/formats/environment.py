@@ -202,20 +202,29 @@ def is_whole(of: Source) -> bool:
 
     Files are looked at by name only; :mod:`kgen.formats.verify` looks into them.
     """
-    try:
-        has = files.read(of.prefix / SOURCE)
-        if has != of.state and not (
-            _tokenless(has) == _tokenless(of.state)
-            and (_token_of(has) in usertoken.tokens() or _is_of_another_user(of.prefix / SOURCE))
-        ):
-            return False
-    except OSError:
+    if not _is_made_of(of):
         return False
     record = read_record(of.prefix)
     if record is None or not of.python.exists():
         return False
     site = site_packages(of.prefix)
     return site is not None and _is_untouched(record, _metadata(site, of.form))
+
+
+def is_altered(of: Source) -> bool:
+    """Whether the environment was made of exactly this, and has lost or changed a package since."""
+    return _is_made_of(of) and not is_whole(of)
+
+
+def _is_made_of(of: Source) -> bool:
+    try:
+        has = files.read(of.prefix / SOURCE)
+        return has == of.state or (
+            _tokenless(has) == _tokenless(of.state)
+            and (_token_of(has) in usertoken.tokens() or _is_of_another_user(of.prefix / SOURCE))
+        )
+    except OSError:
+        return False
 
 
 def _is_of_another_user(path: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -28,6 +29,14 @@ _RPATH, _RUNPATH, _FLAGS_1 = 15, 29, 0x6FFFFFFB
 _NODEFLIB, _PIE = 0x800, 0x08000000
 _MOST_DYNAMIC, _MOST_STRING = 1 << 20, 1 << 16
 """More than any linker makes: a broken file must not make kgen read for long."""
+
+
+_VERDEF, _VERNEED = 0x6FFFFFFC, 0x6FFFFFFE
+_WEAK = 2
+_NEEDS, _NEEDED_VERSION = struct.Struct("<HHIII"), struct.Struct("<IHHII")
+_DEFINES, _NAME_OF_VERSION = struct.Struct("<HHHHIII"), struct.Struct("<II")
+_MOST_VERSIONS = 4096
+"""More than libstdc++ has: a broken file must not make kgen read for long."""
 
 
 class Elf(NamedTuple):
@@ -54,6 +63,18 @@ class Elf(NamedTuple):
     unfit: str | None = None
 
 
+class SymbolVersions(NamedTuple):
+    """The versions of symbols by which libraries fit each other, as `GLIBCXX_3.4.30`.
+
+    Attributes:
+        wanted: soname -> the versions that it must have.
+        given: the versions that the file has; None of one that says nothing of versions, and is taken for any.
+    """
+
+    wanted: Mapping[str, tuple[str, ...]] = {}
+    given: frozenset[str] | None = None
+
+
 class ForeignElfError(ValueError):
     """The file is for another word size or processor: the loader passes it over and searches on."""
 
@@ -77,6 +98,60 @@ def read(path: Path, machine: int | None = None) -> Elf:
             return _read(file, machine)
         except (struct.error, OverflowError) as error:
             raise ValueError(f"{path}: a broken ELF file: {error}") from error
+
+
+def symbol_versions(path: Path) -> SymbolVersions:
+    """The versions of symbols that a file needs, and those that it has (`elf/dl-version.c`).
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no ELF file, or a broken one.
+    """
+    with path.open("rb") as file:
+        try:
+            return _symbol_versions(file)
+        except (struct.error, OverflowError) as error:
+            raise ValueError(f"{path}: a broken ELF file: {error}") from error
+
+
+def _symbol_versions(file: BinaryIO) -> SymbolVersions:
+    header = file.read(elf.HEADER_SIZE)
+    if len(header) < elf.HEADER_SIZE:
+        raise ValueError("file too short")
+    _machine(header, None)
+    parts = elf.segments(header, lambda place, size: _at(file, place, size))
+    dynamic = next((part for part in parts if part.kind == elf.DYNAMIC), None)
+    if dynamic is None:
+        return SymbolVersions()
+    entries = dict(elf.tags(_at(file, dynamic.offset, min(dynamic.size, _MOST_DYNAMIC))))
+
+    def place_of(tag: int) -> int | None:
+        return elf.offset_of(entries[tag], parts) if tag in entries else None
+
+    strings = place_of(elf.STRINGS)
+    if strings is None:
+        return SymbolVersions()
+
+    def chain(place: int | None, row: struct.Struct, following: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Rows that each say how far behind them the next is."""
+        for _ in range(_MOST_VERSIONS if place is not None else 0):
+            assert place is not None  # noqa: S101 - there is one
+            values = row.unpack(_at(file, place, row.size))
+            yield place, values
+            if not values[following]:
+                return
+            place += values[following]
+
+    wanted: dict[str, tuple[str, ...]] = {}
+    for place, (_, _, name, first, _) in chain(place_of(_VERNEED), _NEEDS, 4):
+        rows = chain(place + first, _NEEDED_VERSION, 4)
+        names = [_string(file, strings + text) for _, (_, flags, _, text, _) in rows if not flags & _WEAK]
+        wanted[_string(file, strings + name)] = tuple(names)
+    given = [
+        _string(file, strings + next(iter(chain(place + first, _NAME_OF_VERSION, 1)))[1][0])
+        for place, (*_, first, _) in chain(place_of(_VERDEF), _DEFINES, 6)
+    ]
+    return SymbolVersions(wanted, frozenset(given) if _VERDEF in entries else None)
 
 
 def _read(file: BinaryIO, wanted: int | None) -> Elf:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import tomli
 
 from kgen.loader import versions
-from kgen.loader.search import GIVEN, LOADED, PRELOAD, PRELOAD_FILE, Opening, Process, System
+from kgen.loader.elf import SymbolVersions, symbol_versions
+from kgen.loader.search import GIVEN, LIBRARY_PATH, LOADED, PRELOAD, PRELOAD_FILE, Opening, Process, System
 
 _WILD = re.compile(r"[*?[]")
 _NAME = re.compile(r"lib(?P<stem>[A-Za-z0-9_+]+)\.so(?:\.(?P<number>[0-9.]+))?$")
@@ -60,36 +61,91 @@ class OpenedLibrary(NamedTuple):
     passed_over: bool = False
 
 
+class LibraryTooOld(NamedTuple):
+    """A library that lacks versions of symbols.
+
+    Attributes:
+        path: the file that is opened.
+        via: the rule that finds it: `LD_LIBRARY_PATH`, `LD_PRELOAD` or `/etc/ld.so.preload`.
+        by: the file that needs them, below the environment where it is there.
+        versions: the versions, as `GLIBCXX_3.4.30`.
+    """
+
+    path: str
+    via: str
+    by: str
+    versions: tuple[str, ...]
+
+
 def stem_of(name: str) -> str | None:
     """`cudnn` of `libcudnn.so.9`; None of what is no library's name."""
     match = _NAME.match(os.path.basename(name))  # noqa: PTH119 - asked of each name of each process
     return None if match is None else match["stem"]
 
 
-def opened(
-    prefix: Path, site: Path, interpreter: Path, rules: System, known: Mapping[str, Carried]
-) -> tuple[OpenedLibrary, ...]:
-    """The libraries of an accelerator that an environment's frameworks would open, each once a framework.
+class Inspection(NamedTuple):
+    """What an environment's frameworks would open on this machine.
+
+    Attributes:
+        opened: the libraries of an accelerator, each once a framework.
+        too_old: the libraries that a variable puts in the place of others, and that lack what its files need.
+    """
+
+    opened: tuple[OpenedLibrary, ...] = ()
+    too_old: tuple[LibraryTooOld, ...] = ()
+
+
+def inspect(prefix: Path, site: Path, interpreter: Path, rules: System, known: Mapping[str, Carried]) -> Inspection:
+    """What an environment's frameworks would open.
 
     Args:
         prefix: the environment.
         site: its folder of packages.
         interpreter: its Python.
         rules: what the loader goes by here.
-        known: stem, as `cudnn` -> who carries it; its parts, as `cudnn_ops`, go with it.
+        known: stem, as `cudnn` -> who carries it; its parts, as `cudnn_ops`, go with it. None for one for the CPU.
     """
-    own = _own(prefix, site, known)
+    led = bool(rules.library_path or rules.preload or rules.preload_file)
+    own = _own(prefix, site, known) if known else {}
     found: dict[tuple[str, str | None], OpenedLibrary] = {}
-    for framework in rows()["framework"]:
+    lacking: dict[tuple[str, str], LibraryTooOld] = {}
+    for framework in rows()["framework"] if known or led else ():
         files = _matching(site, framework["files"])
         if files:
             process, by_name = _imported(framework, files, site, own, Process(rules, interpreter))
-            for number, opening in enumerate(process.openings):
+            for number, opening in enumerate(process.openings if known else ()):
                 stem = stem_of(opening.name)
                 if stem is not None and _carrier(stem, known) is not None and opening.via != LOADED:
                     row = _row(opening, stem, prefix, own, known, required=number < by_name)
                     found.setdefault((row.name, row.path), row)
-    return tuple(found.values())
+            for one in _lacking(process.openings, prefix) if led else ():
+                lacking.setdefault((one.path, one.by), one)
+    return Inspection(tuple(found.values()), tuple(lacking.values()))
+
+
+def _lacking(openings: Sequence[Opening], prefix: Path) -> Iterator[LibraryTooOld]:
+    by_variable = {
+        one.path: one.via
+        for one in openings
+        if one.path is not None and one.fault is None and one.via in {LIBRARY_PATH, PRELOAD, PRELOAD_FILE}
+    }
+    for one in openings:
+        via = None if one.path is None else by_variable.get(one.path)
+        if via is None or one.path is None or one.by is None or _below(one.path, prefix):
+            continue
+        try:
+            wanted = _versions(one.by).wanted.get(os.path.basename(one.name), ())  # noqa: PTH119 - as text
+            given = _versions(one.path).given if wanted else None
+        except (OSError, ValueError):
+            continue
+        lost = () if given is None else tuple(version for version in wanted if version not in given)
+        if lost:
+            yield LibraryTooOld(str(one.path), via, _shown(one.by, prefix), lost)
+
+
+@functools.cache
+def _versions(path: Path) -> SymbolVersions:
+    return symbol_versions(path)
 
 
 def _imported(

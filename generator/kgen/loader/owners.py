@@ -174,6 +174,12 @@ def inspect(site: Path, allowed: Collection[tuple[str, str]] = (), notes: Record
     )
 
 
+def installed(site: Path) -> Mapping[str, str]:
+    """Project -> its version, as its metadata in a folder is called; of one that is there twice the last."""
+    names = (name.removesuffix(".dist-info") for name in _metadata(str(site)))
+    return {_project(name): name.rpartition("-")[2] for name in names}
+
+
 def _doubled(names: Iterable[str]) -> Iterator[DoubledProject]:
     """The projects that several of these folders of metadata are of."""
     projects: dict[str, list[str]] = {}

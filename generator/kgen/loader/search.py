@@ -105,7 +105,10 @@ class Folders:
         self._plain: dict[str, str] = {}
 
     def paths(self, folders: tuple[str, ...], name: str, processor: Processor) -> Iterator[str]:
-        """The files of this name in the order of the folders, and in each that for the best processor first."""
+        """The files of this name in the order of the folders, and in each that for the best processor first.
+
+        An error other than that there is no such file, or none for this user, ends it (`elf/dl-load.c: open_path`).
+        """
         if folders not in self._indexes:
             self._indexes[folders] = _index(folders, processor)
         index = self._indexes[folders]
@@ -116,9 +119,16 @@ class Folders:
             places = index.get(name, ())
         for place in places:
             path = os.path.join(place, name)  # noqa: PTH118 - paths are thousands, and objects are slow
-            # a link may lead nowhere
-            if os.path.exists(path):  # noqa: PTH110
-                yield path
+            try:
+                os.stat(path)  # noqa: PTH116 - as above
+            except (FileNotFoundError, PermissionError):  # a link may lead nowhere
+                continue
+            except (OSError, ValueError):
+                # one that leads in a circle, or through a file: what follows in this list is not looked into
+                if place in folders and os.path.isdir(place):  # noqa: PTH112 - as above
+                    return
+                continue
+            yield path
 
     def plain(self, path: str) -> Path:
         """A path without `..`, where that leads to the same file."""

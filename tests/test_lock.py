@@ -583,11 +583,11 @@ not locked: jax-cpu; existing locks are unchanged
         assert files(project) == []
 
     def test_no_release_is_tried_after_another_where_all_are_excluded(self, kgen_alone: Kgen, index: Index) -> None:
-        index.wheelhouse.put(Wheel(name="old-friend", version="1.0", requires=("jaxlib<=0.1.70",)))
+        index.wheelhouse.put(Wheel(name="old-friend", version="1.0", requires=("jax<=0.1.70",)))
         result = kgen_alone(*LOCK, "jax", "--dependency", "old-friend")
         assert result.status == 4
-        assert " depends on jaxlib<=0.1.70" in result.stderr
-        asked = {path.partition("-cp")[0] for path in index.behaviour.asked if path.startswith("/files/jaxlib")}
+        assert " depend on jax<=0.1.70" in result.stderr
+        asked = {path.partition("-cp")[0] for path in index.behaviour.asked if path.startswith("/files/jaxlib-")}
         assert len(asked) == 1, asked
 
     def test_only_a_target_that_has_wheels_is_tried(self, kgen_alone: Kgen, index: Index) -> None:

@@ -960,13 +960,27 @@ class TestCheckInstalled:
 
 class TestJupyter:
     def test_without_ipykernel(self, synced: Kgen) -> None:
-        assert synced("shell", "numpy", "--jupyter") == Result(
+        assert synced("shell", "--no-sync", "numpy", "--jupyter") == Result(
             4,
             "",
             "error: numpy-cpu has no ipykernel in it, which Jupyter talks to\n\n"
             "hint: kgen add ipykernel\n"
             "hint: kgen sync numpy-cpu\n",
         )
+
+    def test_without_settings(self, kgen: Kgen, tmp_path: Path, index: Index) -> None:
+        """It needs no second step: settings that ask for what is locked are written, as `kgen add` does."""
+        index.wheelhouse.put(Wheel(name="ipykernel", version="7.0"))
+        there = kgen.at(index.url)
+        assert there(*LOCK, "numpy", "--dependency", "six").status == 0
+        done = there("shell", "numpy", "--jupyter", JUPYTER_DATA_DIR=str(tmp_path / "jupyter"))
+        assert done.status == 0, done.stderr
+        assert done.stdout.endswith("[TEMP]/jupyter/kernels/kgen-project-numpy-cpu\n")
+        assert "there were no settings; kgen.toml has those that ask for what is locked\n" in done.stderr
+        text = (kgen.folder / "kgen.toml").read_text()
+        assert '\ndependencies = ["six"]\n' in text
+        assert text.endswith('\n[backend.numpy]\ndependencies = ["ipykernel"]\n')
+        assert python(kgen, "import ipykernel, six; print('there')") == "there"
 
     def test_the_kernel_spec(self, kgen: Kgen, wheelhouse: object, tmp_path: Path, index: Index) -> None:
         del wheelhouse

@@ -114,6 +114,20 @@ def parse_platform(text: str, matrix: CompatibilityMatrix) -> str:
     raise ValueError(f"unknown platform `{shown(text)}`; {guess}")
 
 
+def several(text: str, parse: Callable[[str], object]) -> tuple[str, ...]:
+    """The values that a text names where it should name one: of `a,b` and `a b`; none where these are none either.
+
+    Args:
+        text: what was typed, which is no value itself.
+        parse: reads one; raises ValueError.
+    """
+    parts = tuple(filter(None, re.split(r"[\s,;]+", text)))
+    try:
+        return parts if len(parts) > 1 and all(parse(part) is not None for part in parts) else ()
+    except ValueError:
+        return ()
+
+
 def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
     """A CPython minor that the matrix knows, as `3.12`.
 

@@ -184,6 +184,22 @@ class TestSync:
         assert "what was installed by hand is gone: six-" in done.stderr
         assert synced("check", "--installed").status == 0
 
+    def test_a_script_is_run_by_python(self, synced: Kgen) -> None:
+        (synced.folder / "train it.py").write_text("print('trained')\n")
+        typed = "kgen run numpy-cpu -- python 'train it.py' --fast"
+        for word in ("train it.py", "./train it.py"):
+            done = synced("run", "numpy", "--", word, "--fast")
+            assert done.status == (127 if word[0] == "t" else 2)
+            meant = typed if word[0] == "t" else typed.replace("train", "./train")
+            assert f"\nhint: {meant}\n" in done.stderr
+        first = synced("run", "train it.py", "--fast")
+        assert first.status == 2
+        assert first.stderr == (
+            f"error: `train it.py` is a file, and `kgen run` takes the environment first\n\nhint: {typed}\n"
+        )
+        assert synced(*shlex.split(typed)[1:]).stdout == "trained\n"
+        (synced.folder / "train it.py").unlink()
+
     def test_pip_of_another_python_installs_nothing(self, synced: Kgen) -> None:
         done = synced("run", "numpy", "--", "pip", "install", "-q", "six")
         interpreter = f"[TEMP]/project/{ENVS}/numpy-cpu/bin/python"

@@ -24,7 +24,6 @@ from kgen.cli.edit import BackendOf, EnvironmentOf, NoLock, apply
 from kgen.cli.options import ASKED, argument
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.matrix import origin
-from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.project import PYPROJECT, find_root, locate
 from kgen.storage import write_file
 
@@ -41,7 +40,7 @@ def run(
     Raises:
         UsageError: there are no settings, and none ask for what is locked.
     """
-    edit = edited(find_root(Path.cwd()), origin.current(), packages, Place(backend, environment))
+    edit = edited(find_root(Path.cwd()), packages, Place(backend, environment))
     return apply(edit, added, no_lock=no_lock)
 
 
@@ -50,12 +49,11 @@ def added(edit: Edit) -> str:
     return f"{edit.path.name} requires {', '.join(edit.changed)}"
 
 
-def edited(root: Path, matrix: CompatibilityMatrix, packages: Sequence[str], place: Place) -> Edit:
+def edited(root: Path, packages: Sequence[str], place: Place) -> Edit:
     """The settings with packages; where there are none, they are written as those that ask for what is locked.
 
     Args:
         root: the project's folder.
-        matrix: the facts.
         packages: the requirements.
         place: where they belong.
 
@@ -63,6 +61,7 @@ def edited(root: Path, matrix: CompatibilityMatrix, packages: Sequence[str], pla
         UsageError: there are no settings, and none ask for what is locked; or a requirement is none.
         SettingsError: the settings are wrong.
     """
+    matrix = origin.current()
     if locate(root) is not None:
         return add(root, matrix, packages, place)
     asked = as_locked.requests(root)

@@ -10,7 +10,6 @@ from kgen.cli.add import added, edited
 from kgen.cli.edit import apply
 from kgen.cli.environments import realised
 from kgen.errors import ExitStatus
-from kgen.matrix import origin
 from kgen.model.format import Format
 from kgen.project import find_root
 
@@ -25,7 +24,7 @@ def install(environment: str, envs: str | None, *, form: Format | None, no_sync:
         root = find_root(Path.cwd())
         place = without_ipykernel(root, environment, form)
         if place is not None:
-            status = apply(edited(root, origin.current(), [KERNEL], place), added, no_lock=False)
+            status = apply(edited(root, [KERNEL], place), added, no_lock=False)
             if status is not ExitStatus.DONE:
                 return status
     kernel = install_kernel(realised(environment, envs, form=form, no_sync=no_sync))

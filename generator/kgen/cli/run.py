@@ -18,14 +18,15 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from kgen import host, lockfiles, process
-from kgen.actions.choose import choose
+from kgen import host, process
+from kgen.actions.choose import choose, locked_here
 from kgen.actions.sync import entered, is_of_another_python, refuse_foreign_pip
 from kgen.cli import console
 from kgen.cli.environments import SHARE, realised
 from kgen.cli.formats import OneFormat, naming_formats
 from kgen.cli.options import Environment, Envs, NoSync, argument
 from kgen.errors import MissingProgramError, UsageError
+from kgen.model import format as formats
 from kgen.project import find_root
 
 _NOT_FOUND = 127
@@ -52,7 +53,7 @@ def run(
     command = words or []
     command = command[1:] if command[:1] == ["--"] else command
     if _is_script(environment):
-        locked = [one.name for one in lockfiles.environments(find_root(Path.cwd()))]
+        locked = [one.name for one in locked_here(find_root(Path.cwd()), formats.default())]
         raise UsageError(
             f"`{environment}` is a file, and `kgen run` takes the environment first",
             hints=[shlex.join(["kgen", "run", locked[0], "--", "python", environment, *command])]

@@ -787,6 +787,30 @@ class TestInterrupted:
         said = "" if ignored else "interrupted; nothing is half-written\n"
         assert (done.returncode, done.stderr) == (status, said)
 
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_where_python_lets_no_exception_out(self, number: signal.Signals) -> None:
+        """Each import ends with a callback in which an interrupt would be reported, and then forgotten."""
+        script = (
+            "import os, sys, time\n"
+            "class Dying:\n"
+            "    def __del__(self):\n"
+            f"        os.kill(os.getpid(), {number:d})\n"
+            "        sum(range(1000))\n"
+            "class Finder:\n"
+            "    def find_spec(self, name, path=None, target=None):\n"
+            "        if name == 'kgen.cli.completion':\n"
+            "            Dying()\n"
+            "            time.sleep(20)\n"
+            "sys.meta_path.insert(0, Finder())\n"
+            "sys.argv = ['kgen', 'completion', 'bash']\n"
+            "from kgen.__main__ import main\n"
+            "sys.exit(main())\n"
+        )
+        started = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (128 + number, "interrupted; nothing is half-written\n")
+        assert time.monotonic() - started < 15
+
     @pytest.mark.parametrize("home", ["/other/python", ""])
     def test_the_standard_library_of_another_python(self, home: str) -> None:
         """What PYTHONHOME leads to begins with modules that import, and fails at one that is compiled."""

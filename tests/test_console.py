@@ -238,7 +238,8 @@ def test_a_quoted_command_is_not_torn(capsys: pytest.CaptureFixture[str], monkey
     console.say("next: kgen run jax-cpu -- python …   # trains with it")
     console.say('next: `kgen run jax-cpu -- python …`, `kgen shell jax-cpu`, or `eval "$(kgen activate jax-cpu)"`')
     assert capsys.readouterr().err.splitlines() == [
-        "next: kgen run jax-cpu -- python …   # trains with it",
+        "next: kgen run jax-cpu -- python …",
+        "      # trains with it",
         "next: `kgen run jax-cpu -- python …`,",
         "  `kgen shell jax-cpu`, or",
         '  `eval "$(kgen activate jax-cpu)"`',
@@ -298,3 +299,18 @@ def test_one_module_shows_what_moves() -> None:
     """Names from elsewhere are escaped in one place; another counts bytes on their way."""
     movers = [path.name for path in Path(console.__file__).parent.glob("*.py") if "from rich." in path.read_text()]
     assert sorted(movers) == ["progress.py", "transfers.py"]
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_what_is_said_of_a_command_stands_below_it_where_it_is_too_long(kgen: Kgen, columns: int) -> None:
+    """The command itself can be pasted, and so can its comment, line by line."""
+    assert kgen(*LOCK, "numpy", "--cpu").status == 0
+    lines = on_a_terminal(kgen, columns=columns)
+    at = lines.index("next: kgen run numpy-cpu -- python …")
+    assert max(map(len, lines[at:])) <= columns
+    end = lines.index("      kgen help   # all commands")
+    comment = lines[at + 1 : end]
+    assert all(line.startswith("      # ") for line in comment)
+    assert " ".join(line.strip(" #") for line in comment) == (
+        "run a program in it; `kgen validate numpy-cpu` trains in it"
+    )

@@ -184,6 +184,22 @@ class TestSync:
         assert "what was installed by hand is gone: six-" in done.stderr
         assert synced("check", "--installed").status == 0
 
+    def test_a_script_is_run_by_python(self, synced: Kgen) -> None:
+        (synced.folder / "train it.py").write_text("print('trained')\n")
+        typed = "kgen run numpy-cpu -- python 'train it.py' --fast"
+        for word in ("train it.py", "./train it.py"):
+            done = synced("run", "numpy", "--", word, "--fast")
+            assert done.status == (127 if word[0] == "t" else 2)
+            meant = typed if word[0] == "t" else typed.replace("train", "./train")
+            assert f"\nhint: {meant}\n" in done.stderr
+        first = synced("run", "train it.py", "--fast")
+        assert first.status == 2
+        assert first.stderr == (
+            f"error: `train it.py` is a file, and `kgen run` takes the environment first\n\nhint: {typed}\n"
+        )
+        assert synced(*shlex.split(typed)[1:]).stdout == "trained\n"
+        (synced.folder / "train it.py").unlink()
+
     def test_pip_of_another_python_installs_nothing(self, synced: Kgen) -> None:
         done = synced("run", "numpy", "--", "pip", "install", "-q", "six")
         interpreter = f"[TEMP]/project/{ENVS}/numpy-cpu/bin/python"
@@ -1035,13 +1051,27 @@ class TestCheckInstalled:
 
 class TestJupyter:
     def test_without_ipykernel(self, synced: Kgen) -> None:
-        assert synced("shell", "numpy", "--jupyter") == Result(
+        assert synced("shell", "--no-sync", "numpy", "--jupyter") == Result(
             4,
             "",
             "error: numpy-cpu has no ipykernel in it, which Jupyter talks to\n\n"
             "hint: kgen add ipykernel\n"
             "hint: kgen sync numpy-cpu\n",
         )
+
+    def test_without_settings(self, kgen: Kgen, tmp_path: Path, index: Index) -> None:
+        """It needs no second step: settings that ask for what is locked are written, as `kgen add` does."""
+        index.wheelhouse.put(Wheel(name="ipykernel", version="7.0"))
+        there = kgen.at(index.url)
+        assert there(*LOCK, "numpy", "--dependency", "six").status == 0
+        done = there("shell", "numpy", "--jupyter", JUPYTER_DATA_DIR=str(tmp_path / "jupyter"))
+        assert done.status == 0, done.stderr
+        assert done.stdout.endswith("[TEMP]/jupyter/kernels/kgen-project-numpy-cpu\n")
+        assert "there were no settings; kgen.toml has those that ask for what is locked\n" in done.stderr
+        text = (kgen.folder / "kgen.toml").read_text()
+        assert '\ndependencies = ["six"]\n' in text
+        assert text.endswith('\n[backend.numpy]\ndependencies = ["ipykernel"]\n')
+        assert python(kgen, "import ipykernel, six; print('there')") == "there"
 
     def test_the_kernel_spec(self, kgen: Kgen, wheelhouse: object, tmp_path: Path, index: Index) -> None:
         del wheelhouse

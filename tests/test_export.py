@@ -137,8 +137,8 @@ class TestExport:
             (
                 ("modulefile",),
                 (
-                    "`modulefile` is no format that is exported\n\nhint: docs/how-to/slurm.md has what jobs on a"
-                    " cluster run; `kgen activate ENV` is what a shell evaluates\n"
+                    "`modulefile` is no format that is exported\n\nhint: docs/how-to/slurm.md has a modulefile to copy;"
+                    " `kgen activate ENV` is what a shell evaluates\n"
                 ),
             ),
             (("nixx",), "unknown format `nixx`\n\nhint: did you mean `nix`?\n"),

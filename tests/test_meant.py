@@ -132,6 +132,37 @@ def test_a_python_in_another_form(matrix: CompatibilityMatrix, typed: str, told:
 
 
 @pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--platform linux-64,osx-arm64", "--platform linux-64 --platform osx-arm64"),
+        ("--gpu A100,H100", "--gpu A100 --gpu H100"),
+        ("--extra plot,test", "--extra plot --extra test"),
+        ("--group 'a b'", "--group a --group b"),
+        ("--target laptop,server", "--target laptop --target server"),
+        ("--dependency 'rich>=13, attrs'", "--dependency 'rich>=13' --dependency attrs"),
+        ("--require jax==0.5.0,keras==3.9", "--require jax==0.5.0 --require keras==3.9"),
+    ],
+)
+def test_several_values_of_one_flag(kgen: Kgen, words: str, told: str) -> None:
+    """Each has a flag of its own, which is what is to be typed."""
+    done = kgen("solve", "jax", "--cuda", "12", *shlex.split(words))
+    assert done.status == 2
+    flag, text = shlex.split(words)
+    assert done.stderr == f"error: {flag}: `{text}` names several; `{told}` asks for each\n"
+
+
+def test_several_packages_in_one_word(kgen: Kgen) -> None:
+    done = kgen("add", "rich>=13,attrs")
+    assert done.status == 2
+    assert done.stderr == (
+        "error: `rich>=13,attrs` names several packages\n\nhint: give each by itself: 'rich>=13' attrs\n"
+    )
+    assert not (kgen.folder / "kgen.toml").exists()
+    # what is wrong in another way is said so
+    assert "`rich>=13,<<14` is not a requirement" in kgen("add", "rich>=13,<<14").stderr
+
+
+@pytest.mark.parametrize(
     ("typed", "command"), [("install", "sync"), ("why", "explain"), ("freeze", "export"), ("upgrade", "update")]
 )
 def test_what_other_tools_call_a_command(kgen: Kgen, typed: str, command: str) -> None:
@@ -254,6 +285,7 @@ def test_a_gpu_is_known_however_its_name_is_spaced(matrix: CompatibilityMatrix, 
         ("3090", "8.6"),
         ("1080 Ti", "6.1"),
         ("A6000", "8.6"),
+        ("6000 Ada", "8.9"),
         # what a virtual machine has of it, and an instance
         ("GRID T4-16Q", "7.5"),
         ("L40S-48C", "8.9"),

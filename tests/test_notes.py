@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from pathlib import Path
 
 from tests.command import LOCK, Kgen
 from tests.index import Index
@@ -60,3 +62,21 @@ def test_errors_of_locks(kgen: Kgen) -> None:
     (error,) = re.findall(r"^error: .*$", done.stderr, re.MULTILINE)
     assert error.startswith("error: numpy-cpu, jax-cpu: ")
     assert "\nnot locked: numpy-cpu, jax-cpu" in done.stderr
+
+
+def test_what_is_built_from_this_machine(kgen_alone: Kgen, index: Index, tmp_path: Path) -> None:
+    """It came from no folder that uv is configured for, and no portable lock has it for others."""
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "pyproject.toml").write_text('[project]\nname = "lib"\nversion = "1"\n', encoding="utf-8")
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(library))
+    for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "x")):
+        subprocess.run([*git, *words], check=True)
+    index.wheelhouse.put(Wheel(name="setuptools", version="80.0"), Wheel(name="wheel", version="0.45"))
+    done = kgen_alone(*LOCK, "numpy", "jax", "--dependency", f"lib @ git+file://{library}")
+    assert done.status == 0, done.stderr
+    (warning,) = re.findall(r"^warning: .*$", done.stderr, re.MULTILINE)
+    assert warning == (
+        "warning: numpy-cpu, jax-cpu: lib is built from a place of this machine, which others do not have; a repository"
+        " that they reach, or a folder in the project's own, is there for all"
+    )

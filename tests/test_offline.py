@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,8 @@ def test_what_a_lock_lacks_is_named(kgen_alone: Kgen, index: Index, project: Pat
     failed = kgen_alone("--offline", *LOCK, "numpy")
     assert failed.status == 4
     assert "is not in uv's cache, and `--offline` keeps uv from fetching it" in failed.stderr
+    # and no command that would lock something else
+    assert re.findall("^hint: .*$", failed.stderr, re.MULTILINE) == [f"hint: {uvtool.WITH_A_NETWORK}"]
     assert "look at `dependencies`" not in failed.stderr
     assert index.behaviour.asked == []
     assert not (project / "locks").exists()

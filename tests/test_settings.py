@@ -647,7 +647,7 @@ def test_what_people_have_is_known_by_name(text: str, capability: str, shipped_m
         "Voodoo5",
         "NVIDIA",
         "ti",
-        "6000 Ada",
+        "6000",
         "RTX",
     ],
 )

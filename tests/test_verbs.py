@@ -234,7 +234,7 @@ def test_what_is_refused_leaves_no_settings_behind(kgen: Kgen, words: tuple[str,
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("add", "a b"), "`a b` is not a requirement such as scikit-learn>=1.5"),
+        (("add", "a b"), "`a b` names several packages"),
         (("add", "lib @ https://x.example/lib"), "`https://x.example/lib` is neither a wheel nor"),
         (("add", "torch"), "`torch` is a backend, and kgen chooses its release for each environment"),
         (("add", "rich", "--env", "all"), "the settings have no joint environment `all`; they have none"),

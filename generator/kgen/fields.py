@@ -10,7 +10,7 @@ import datetime as dt
 import enum
 import functools
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from packaging.version import Version
@@ -127,7 +127,7 @@ class Field(NamedTuple):
         try:
             values = [self.parse(text, matrix) for text in texts]
         except ValueError as error:
-            raise UsageError(f"{self.flag}: {error}") from None
+            raise UsageError(f"{self.flag}: {self._several(texts, matrix) or error}") from None
         if self.shape is Shape.PAIRS:
             return self.pairs(values)
         if self.shape is Shape.MANY:
@@ -138,6 +138,15 @@ class Field(NamedTuple):
                 hints=[f"give one of them, such as {shlex.join([str(self.flag), texts[0]])}"],
             )
         return values[-1]
+
+    def _several(self, texts: Iterable[str], matrix: CompatibilityMatrix) -> str | None:
+        """That a text names several values, where each needs a flag of its own; None where none does."""
+        for text in texts if self.shape is Shape.MANY else ():
+            parts = parsers.several(text, lambda part: self.parse(part, matrix))
+            if parts:
+                words = shlex.join(word for part in parts for word in (str(self.flag), part))
+                return f"`{grammar.shown(text)}` names several; `{words}` asks for each"
+        return None
 
     def pairs(self, values: Sequence[Any]) -> tuple[object, ...]:
         """The pairs of a flag, one for each name.

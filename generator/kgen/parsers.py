@@ -115,6 +115,20 @@ def parse_platform(text: str, matrix: CompatibilityMatrix) -> str:
     raise ValueError(f"unknown platform `{shown(text)}`; {guess}")
 
 
+def several(text: str, parse: Callable[[str], object]) -> tuple[str, ...]:
+    """The values that a text names where it should name one: of `a,b` and `a b`; none where these are none either.
+
+    Args:
+        text: what was typed, which is no value itself.
+        parse: reads one; raises ValueError.
+    """
+    parts = tuple(filter(None, re.split(r"[\s,;]+", text)))
+    try:
+        return parts if len(parts) > 1 and all(parse(part) is not None for part in parts) else ()
+    except ValueError:
+        return ()
+
+
 def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
     """A CPython minor that the matrix knows, as `3.12`.
 
@@ -488,7 +502,7 @@ def parse_gpu(text: str, matrix: CompatibilityMatrix) -> str:
             known["".join(_words_of(name))] = architecture
             known.setdefault(_model_of(name, _SOLD_AS), architecture)
             known.setdefault(_model_of(name, _VARIANT), architecture)
-            if re.search("[0-9]", name):
+            if re.search("[0-9]", name) and not re.fullmatch(_AMBIGUOUS, _model_of(name, _SERIES)):
                 numbers.setdefault(_model_of(name, _SERIES), architecture)
     if not re.search("quadro|tesla", text, re.IGNORECASE):  # Quadro 4000 is no RTX 4000, but ten years older
         known = {**numbers, **known}
@@ -525,6 +539,9 @@ T4-16Q`, `A100-SXM4-40GB MIG 1g.5gb`.
 
 _SERIES = "rtx|gtx"
 """What people leave out who name a GPU by its number alone: `3090`, `A6000`."""
+
+_AMBIGUOUS = "[0-9]000"
+"""Numbers that several series have: `4000` may be a Quadro of Fermi, RTX of Turing or of Ada."""
 
 _VARIANT = "ti|super|laptop|mobile|max|q|d"
 """The same of a variant, which has the architecture of its model."""

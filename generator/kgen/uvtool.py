@@ -330,6 +330,9 @@ def not_cached(reason: str) -> tuple[str, ...]:
     return found or (("what is asked for",) if _CUT_OFF in reason.lower() else ())
 
 
+WITH_A_NETWORK = "run the same without --offline, and without UV_OFFLINE, where there is a network"
+"""What helps where nothing may be fetched. What was typed is not known here: a part of it would lock something else."""
+
 VARIANTS = "wheel variant"
 """What uv calls a variant where it takes none."""
 
@@ -357,7 +360,7 @@ def failure(reason: str, command: str) -> OutsideError:
     if missing:
         return OfflineError(
             f"{' and '.join(missing)} is not in uv's cache, and `--offline` keeps uv from fetching it",
-            hints=[f"kgen {command}   # without --offline, where there is a network"],
+            hints=[WITH_A_NETWORK],
         )
     if "failed to initialize cache" in lowered:
         kind = FileError

@@ -267,7 +267,7 @@ _IN_THE_DOCS = MappingProxyType(
         **dict.fromkeys(("nox", "tox", "pytest"), "docs/how-to/testing.md has a noxfile.py and a tox.ini to copy"),
         **dict.fromkeys(
             ("modulefile", "module", "modules", "lmod"),
-            "docs/how-to/slurm.md has what jobs on a cluster run; `kgen activate ENV` is what a shell evaluates",
+            "docs/how-to/slurm.md has a modulefile to copy; `kgen activate ENV` is what a shell evaluates",
         ),
     }
 )

@@ -78,7 +78,7 @@ def _refuse_absent(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, L
             f"{len(absent)} of {len(wanted)} files, {size_text(size)}, are not in a folder on this machine, and"
             f" `--offline` keeps kgen from fetching them: {named}{others}",
             hints=[
-                "run the same without --offline, where there is a network",
+                uvtool.WITH_A_NETWORK,
                 "name a folder of them in UV_FIND_LINKS",
             ],
         )

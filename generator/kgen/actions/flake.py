@@ -85,6 +85,13 @@ def is_missing(settings: Settings) -> bool:
     return _carries(settings) and _read(settings.root / LOCKS / CARRIED / _STAMP) != _stamp()
 
 
+def left_out(settings: Settings) -> str | None:
+    """Why a `flake.nix` that is missing is not written; None where none is, or where it can be."""
+    root = settings.root
+    refused = files.refusal(root) if is_missing(settings) else None
+    return None if refused is None else f"{NAME} is left out, as {root} cannot be written: {refused.strerror}"
+
+
 def emit(settings: Settings, backends: Sequence[str]) -> bool:
     """Write the project's `flake.nix` if it is wanted, of use and not there yet, and the library that it may import.
 

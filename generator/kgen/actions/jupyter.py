@@ -9,16 +9,14 @@ from typing import NamedTuple
 
 from kgen import accelerators, files, host, lockfiles, storage
 from kgen.actions.choose import choose
-from kgen.actions.requirement_settings import Edit, Place, add
+from kgen.actions.requirement_settings import Place
 from kgen.errors import OutsideError
 from kgen.formats import interface
 from kgen.formats.environment import Source, site_packages
-from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import SHARE
 from kgen.model.format import Format
-from kgen.project import locate
 
-_KERNEL = "ipykernel"
+KERNEL = "ipykernel"
 """What Jupyter talks to."""
 
 
@@ -29,28 +27,27 @@ class Kernel(NamedTuple):
     name: str
 
 
-def with_ipykernel(root: Path, matrix: CompatibilityMatrix, name: str, form: Format | None = None) -> Edit | None:
-    """The settings with ipykernel in the environments like this one.
+def without_ipykernel(root: Path, name: str, form: Format | None = None) -> Place | None:
+    """Where in the settings ipykernel is to be required for an environment.
 
-    None where its lock has it, or nothing can be edited: without settings, or in a form that names packages otherwise.
+    None where its lock has it, or the lock is of a form that names packages otherwise.
 
     Args:
         root: the project's folder.
-        matrix: the facts.
         name: the environment.
         form: the form of its lock; None where the name says it.
 
     Raises:
         UsageError: there is no such environment.
-        SettingsError: the settings or the lock are wrong.
+        SettingsError: the lock is wrong.
     """
     choice = choose(root, name, form)
     path = lockfiles.lock_path(choice.environment, choice.form, host.subdir() or "")
-    if path is None or not choice.form.is_default or locate(root) is None or _KERNEL in lockfiles.read(path).versions:
+    if path is None or not choice.form.is_default or KERNEL in lockfiles.read(path).versions:
         return None
     backends = lockfiles.read(path).backends
     joint = accelerators.without_ending(choice.environment.name) if len(backends) > 1 else None
-    return add(root, matrix, [_KERNEL], Place(None if joint else backends[0], joint))
+    return Place(None if joint else backends[0], joint)
 
 
 def install_kernel(source: Source) -> Kernel:
@@ -67,11 +64,11 @@ def install_kernel(source: Source) -> Kernel:
     # what packages have put into the folder of their scripts is run before the kernel is
     way = [] if source.form.scripts is None else ["/bin/sh", str(source.prefix / SHARE / "run.sh")]
     site = site_packages(source.prefix)
-    if site is None or not (site / _KERNEL).is_dir():
+    if site is None or not (site / KERNEL).is_dir():
         raise OutsideError(
             f"{name} has no ipykernel in it, which Jupyter talks to",
             hints=[
-                f"kgen add {_KERNEL}{source.form.words and '   # then: kgen lock' + source.form.words}",
+                f"kgen add {KERNEL}{source.form.words and '   # then: kgen lock' + source.form.words}",
                 f"kgen sync {name}",
             ],
         )

@@ -159,6 +159,11 @@ def _parsed(text: str, matrix: CompatibilityMatrix) -> Requirement:
     try:
         found = parsers.parse_dependency(text)
     except ValueError as error:
+        parts = parsers.several(text, parsers.parse_dependency)
+        if parts:
+            raise UsageError(
+                f"`{grammar.shown(text)}` names several packages", hints=[f"give each by itself: {shlex.join(parts)}"]
+            ) from None
         raise UsageError(
             str(error),
             hints=["give a package of the index, such as scikit-learn>=1.5, or the place of one: mylib @ ./libs/mylib"],

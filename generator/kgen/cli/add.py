@@ -11,6 +11,7 @@ __command__ = {
 }
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -39,35 +40,50 @@ def run(
     Raises:
         UsageError: there are no settings, and none ask for what is locked.
     """
-    root, matrix = find_root(Path.cwd()), origin.current()
-    place = Place(backend, environment)
+    edit = edited(find_root(Path.cwd()), packages, Place(backend, environment))
+    return apply(edit, added, no_lock=no_lock)
+
+
+def added(edit: Edit) -> str:
+    """What the settings require now."""
+    return f"{edit.path.name} requires {', '.join(edit.changed)}"
+
+
+def edited(root: Path, packages: Sequence[str], place: Place) -> Edit:
+    """The settings with packages; where there are none, they are written as those that ask for what is locked.
+
+    Args:
+        root: the project's folder.
+        packages: the requirements.
+        place: where they belong.
+
+    Raises:
+        UsageError: there are no settings, and none ask for what is locked; or a requirement is none.
+        SettingsError: the settings are wrong.
+    """
+    matrix = origin.current()
     if locate(root) is not None:
+        return add(root, matrix, packages, place)
+    asked = as_locked.requests(root)
+    if asked and not as_locked.settings(root, asked, matrix):
+        raise UsageError(
+            "no settings say what is to be locked, and what is locked was asked for in several ways",
+            hints=[
+                *as_locked.commands(asked, *(f"--dependency {shlex.quote(one)}" for one in packages)),
+                "kgen init   # writes settings",
+            ],
+        )
+    found = host.variable("UV_FIND_LINKS") is not None
+    before = {path: path.read_bytes() for path in (root / PYPROJECT,) if path.is_file()}
+    made, _ = write_settings(root, host.inspect(), matrix, find_links=found, installed=interpreter_here)
+    try:
         edit = add(root, matrix, packages, place)
-    else:
-        asked = as_locked.requests(root)
-        if asked and not as_locked.settings(root, asked, matrix):
-            raise UsageError(
-                "no settings say what is to be locked, and what is locked was asked for in several ways",
-                hints=[
-                    *as_locked.commands(asked, *(f"--dependency {shlex.quote(one)}" for one in packages)),
-                    "kgen init   # writes settings",
-                ],
-            )
-        found = host.variable("UV_FIND_LINKS") is not None
-        before = {path: path.read_bytes() for path in (root / PYPROJECT,) if path.is_file()}
-        made, _ = write_settings(root, host.inspect(), matrix, find_links=found, installed=interpreter_here)
-        try:
-            edit = add(root, matrix, packages, place)
-        except KgenError:  # what is refused leaves no settings behind
-            if made in before:
-                write_file(made, before[made])
-            else:
-                made.unlink()
-            raise
-        those = "ask for what is locked" if asked else "suit this machine"
-        console.say(f"there were no settings; {made.name} has those that {those}")
-
-    def said(edit: Edit) -> str:
-        return f"{edit.path.name} requires {', '.join(edit.changed)}"
-
-    return apply(edit, said, no_lock=no_lock)
+    except KgenError:  # what is refused leaves no settings behind
+        if made in before:
+            write_file(made, before[made])
+        else:
+            made.unlink()
+        raise
+    those = "ask for what is locked" if asked else "suit this machine"
+    console.say(f"there were no settings; {made.name} has those that {those}")
+    return edit

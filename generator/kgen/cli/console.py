@@ -217,8 +217,11 @@ def columns(stream: TextIO | None = None) -> int:
 _USUAL = 80
 """The width of a terminal that does not say how wide it is."""
 
-_TO_PASTE = re.compile(r"\s*(?:(?:hint|fix): |next: kgen )")
+_TO_PASTE = re.compile(r"\s*(?:(?:hint|fix): *|next: (?=kgen ))(?P<command>)")
 """What is before a command: folded, it could not be pasted."""
+
+_COMMENT = "   # "
+"""What is between a command and what it does."""
 
 _WORDS = re.compile(r"`[^`]*`\S*|\S+")
 """What stays on one line: a word, or a command that is quoted."""
@@ -228,9 +231,20 @@ def _fitted(text: str, room: int) -> str:
     """The text with lines that are wider than the room folded between words, each aligned with its last column."""
     if not room:
         return text
-    return "\n".join(
-        line if len(line) <= room or _TO_PASTE.match(line) else _hanging(line, room) for line in text.split("\n")
-    )
+    return "\n".join(line if len(line) <= room else _narrow(line, room) for line in text.split("\n"))
+
+
+def _narrow(line: str, room: int) -> str:
+    to_paste = _TO_PASTE.match(line)
+    if to_paste is None:
+        return _hanging(line, room)
+    command, mark, comment = line.partition(_COMMENT)
+    if not mark:
+        return line
+    # which a shell leaves out, wherever it stands
+    before = f"{' ' * to_paste.start('command')}# "
+    lines = filled(words_of(comment), room - len(before)).split("\n")
+    return "\n".join([command, *(f"{before}{one}" for one in lines)])
 
 
 def _hanging(line: str, room: int) -> str:

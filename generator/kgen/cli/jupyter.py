@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kgen.actions.jupyter import install_kernel, with_ipykernel
+from kgen.actions.jupyter import KERNEL, install_kernel, without_ipykernel
 from kgen.cli import console
+from kgen.cli.add import added, edited
 from kgen.cli.edit import apply
 from kgen.cli.environments import realised
 from kgen.errors import ExitStatus
-from kgen.matrix import origin
 from kgen.model.format import Format
 from kgen.project import find_root
 
@@ -21,9 +21,10 @@ def install(environment: str, envs: str | None, *, form: Format | None, no_sync:
         KgenError: there is no such environment, or one of these could not be done.
     """
     if not no_sync:
-        edit = with_ipykernel(find_root(Path.cwd()), origin.current(), environment, form)
-        if edit is not None:
-            status = apply(edit, lambda done: f"{done.path.name} requires {', '.join(done.changed)}", no_lock=False)
+        root = find_root(Path.cwd())
+        place = without_ipykernel(root, environment, form)
+        if place is not None:
+            status = apply(edited(root, [KERNEL], place), added, no_lock=False)
             if status is not ExitStatus.DONE:
                 return status
     kernel = install_kernel(realised(environment, envs, form=form, no_sync=no_sync))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from kgen import files, host, replay
+from kgen import host, replay
 from kgen.actions import flake, plan
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Draft, RequestFlags
@@ -129,10 +129,9 @@ def _tell_standing(there: Sequence[Outcome[Locked]], drafted: Draft, *, dry_run:
     console.result(outcomes.table(there, written))
     outcomes.tell(there, CommandForm(lock_command), standing=True, portable=drafted.settings.portable)
     if not dry_run:
-        root = drafted.settings.root
-        refused = files.refusal(root) if flake.is_missing(drafted.settings) else None
-        if refused is not None:
-            console.say(f"note: {flake.NAME} is left out, as {root} cannot be written: {refused.strerror}")
+        left_out = flake.left_out(drafted.settings)
+        if left_out is not None:
+            console.say(f"note: {left_out}")
         tell_next([one.request for one in there], new_flake=False, done=done)
     return ExitStatus.DONE
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -16,11 +17,17 @@ from kgen.cli.options import option
 from kgen.cli.registry import Declaration
 from kgen.errors import ExitStatus, KgenError
 
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
 OFFLINE = "--offline"
 """Read likewise: every command has it."""
 
 DEBUG = "--debug"
 """Read before the arguments are parsed: parsing may fail, and so may importing what does it."""
+
+_MOMENT = 0.01
+"""Seconds after which an interrupt that was lost comes again."""
 
 _CALLS = 3
 """So many calls are hints; the message lists all names."""
@@ -64,6 +71,7 @@ def _calls(argv: Sequence[str], fault: KgenError) -> tuple[str, ...]:
 def _run(argv: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    sys.unraisablehook = _interrupt_again
     try:
         # Not `main()`, which handles an interrupt and a stream without a reader in its own way.
         group = kgen()
@@ -92,6 +100,21 @@ def _follows_interrupt(error: BaseException) -> bool:
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     """End as orderly on other signals as on ctrl-C: no child process stays behind."""
     raise KeyboardInterrupt(number)
+
+
+def _interrupt_again(lost: UnraisableHookArgs) -> None:
+    """Raise an interrupt again that came up where Python lets no exception out: of the callbacks that each import has.
+
+    Any other exception of that kind is reported as ever. What is raised in here would be lost as well, so that it
+    comes a moment later.
+    """
+    error = lost.exc_value
+    if not isinstance(error, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    number = int(error.args[0]) if error.args else signal.SIGINT
+    signal.signal(signal.SIGALRM, lambda _number, frame: _interrupt(number, frame))
+    signal.setitimer(signal.ITIMER_REAL, _MOMENT)
 
 
 def kgen() -> command.Group:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kgen import accelerators
@@ -13,6 +14,7 @@ from kgen.explain.commands import SOLVE, CommandForm
 from kgen.explain.notes import folded
 from kgen.explain.sizes import size_text
 from kgen.formats.outcome import Locked, Outcome, Summary
+from kgen.model import grammar
 from kgen.model.request import EnvironmentRequest
 
 if TYPE_CHECKING:
@@ -151,18 +153,29 @@ def _tell_warnings(outcomes: Sequence[Outcome[Locked]], *, portable: bool) -> No
     said = ((request, f"{request.environment}: {one}") for request, summary in summaries for one in summary.warnings)
     for warning in folded(said):
         console.say(f"warning: {warning}")
-    for request, summary in summaries if not portable else ():
-        if summary.local:
-            _tell_local(request, summary.local)
+    found = ((request, one) for request, summary in summaries for one in _local(request, summary.local, portable))
+    for warning in folded(found):
+        console.say(f"warning: {warning}")
 
 
-def _tell_local(request: EnvironmentRequest, found: Sequence[str]) -> None:
-    """Warn of files that are locked from where this machine alone has them."""
-    others = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    console.say(
-        f"warning: {request.environment}: {found[0]}{others} came from a folder of this machine, as uv is configured"
-        " (`find-links`); others do not have it there; `portable = true` locks by name and hash"
-    )
+def _local(request: EnvironmentRequest, found: Sequence[str], portable: bool) -> Iterator[str]:  # noqa: FBT001 - as it is set
+    """What is locked from where this machine alone has it: files that uv found in a folder, and what is built."""
+    built = [name for name in found if re.fullmatch(f"{grammar.WHEEL}|{grammar.SOURCE}", name) is None]
+    fetched = [name for name in found if name not in built]
+    if fetched and not portable:
+        yield (
+            f"{request.environment}: {_and_more(fetched)} came from a folder of this machine, as uv is configured"
+            " (`find-links`); others do not have it there; `portable = true` locks by name and hash"
+        )
+    if built:
+        yield (
+            f"{request.environment}: {_and_more(built)} is built from a place of this machine, which others do not"
+            " have; a repository that they reach, or a folder in the project's own, is there for all"
+        )
+
+
+def _and_more(names: Sequence[str]) -> str:
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
 
 
 def _tell_failures(outcomes: Sequence[Outcome[Locked]], form: CommandForm) -> None:

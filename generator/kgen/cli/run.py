@@ -11,6 +11,7 @@ __command__ = {
     "elsewhere": ("exec", "x"),
 }
 
+import os
 import shlex
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -18,13 +19,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from kgen import host, process
-from kgen.actions.choose import choose
+from kgen.actions.choose import choose, locked_here
 from kgen.actions.sync import entered, is_of_another_python, refuse_foreign_pip
 from kgen.cli import console
 from kgen.cli.environments import SHARE, realised
 from kgen.cli.formats import OneFormat, naming_formats
 from kgen.cli.options import Environment, Envs, NoSync, argument
 from kgen.errors import MissingProgramError, UsageError
+from kgen.model import format as formats
 from kgen.project import find_root
 
 _NOT_FOUND = 127
@@ -50,6 +52,14 @@ def run(
     """
     command = words or []
     command = command[1:] if command[:1] == ["--"] else command
+    if _is_script(environment):
+        locked = [one.name for one in locked_here(find_root(Path.cwd()), formats.default())]
+        raise UsageError(
+            f"`{environment}` is a file, and `kgen run` takes the environment first",
+            hints=[shlex.join(["kgen", "run", locked[0], "--", "python", environment, *command])]
+            if locked
+            else ["kgen lock   # which makes one"],
+        )
     if not command:
         choose(find_root(Path.cwd()), environment, form)  # `kgen run -- pytest` lacks the environment, not the program
         raise UsageError(
@@ -71,14 +81,19 @@ def run(
     inside = entered(source)
     refuse_foreign_pip(source, command)
     found = command[0] if "/" in command[0] else host.program(command[0], inside["PATH"])
+    options = [*(() if envs is None else ("--envs", envs)), *(("--no-sync",) if no_sync else ())]
+    script = [shlex.join(["kgen", "run", *options, source.name, "--", "python", *command])]
+    script = script if _is_script(command[0]) else []
     if found is None:
         console.error(
             MissingProgramError(
                 f"there is no program `{command[0]}` in {source.environment.name} nor on PATH",
-                hints=["`dependencies` in the settings brings a package into every environment"],
+                hints=script or ["`dependencies` in the settings brings a package into every environment"],
             )
         )
         raise typer.Exit(_NOT_FOUND)
+    if script:
+        raise UsageError(f"{command[0]} is a file that the system does not run by itself", hints=script)
     if "/" not in command[0] and is_of_another_python(source, found):
         add = shlex.quote(command[0])
         console.say(
@@ -86,3 +101,9 @@ def run(
             f" what is locked; `kgen add {add}` locks one"
         )
     process.replace(["/bin/sh", str(source.prefix / SHARE / "run.sh"), *command], env=inside)
+
+
+def _is_script(word: str) -> bool:
+    """Whether a word is a script of Python's which the system does not run by itself under that word."""
+    path = Path(word)
+    return path.suffix == ".py" and path.is_file() and not ("/" in word and os.access(path, os.X_OK))

@@ -486,3 +486,26 @@ def test_a_framework_that_is_older_for_a_bound_on_what_it_needs_is_told(
     note = f"note: jax-cpu: jax is {taken} and not {newest}, as {told} is asked for"
     assert [line for line in done.stderr.splitlines() if "is asked for" in line] == ([note] if told else [])
     assert (taken != newest) == (told is not None)
+
+
+@pytest.mark.parametrize(("words", "wish"), [(("--glibc", "2.17"), "glibc 2.17"), ((), None)])
+def test_a_framework_that_is_older_for_the_machine_is_told(
+    kgen_alone: Kgen, words: tuple[str, ...], wish: str | None
+) -> None:
+    done = kgen_alone(*LOCK, "jax", "--cpu", *words, "--dry-run", "--json")
+    assert done.status == 0, done.stderr
+    version = json.loads(done.stdout)["environments"][0]["packages"]["jax"]
+    told = [line for line in done.stderr.splitlines() if "kept out" in line]
+    if wish is None:
+        assert told == []
+    else:
+        (line,) = told
+        assert line.startswith(f"note: jax-cpu: jax {version} is the newest that fits: ")
+        assert line.endswith(f" is kept out by {wish}")
+
+
+def test_a_framework_that_is_older_for_a_bound_on_keras_is_told(kgen_alone: Kgen) -> None:
+    done = kgen_alone(*LOCK, "tensorflow", "--cpu", "--dependency", "keras<3.12", "--dry-run", "--json")
+    assert done.status == 0, done.stderr
+    version = json.loads(done.stdout)["environments"][0]["packages"]["tensorflow"]
+    assert f"note: tensorflow-cpu: tensorflow is {version} and not 2.21.0, as keras<3.12 is asked for\n" in done.stderr

@@ -16,7 +16,7 @@ from kgen import accelerators
 from kgen.errors import OutsideError, UnavailableError
 from kgen.fields import lock_command
 from kgen.formats.outcome import Reporter, unreported
-from kgen.formats.wheels import company, refusal
+from kgen.formats.wheels import company, older, refusal
 from kgen.formats.wheels.asking import CLOSERS
 from kgen.formats.wheels.choice import choose
 from kgen.formats.wheels.closed import Closed
@@ -246,8 +246,7 @@ class Closer:
                     *learned.notes,
                     *brought,
                     *company.together_note(self._matrix, answer),
-                    *company.companions_note(self._matrix, answer),
-                    *company.bounds_note(self._matrix, answer),
+                    *older.notes(self._matrix, answer),
                 )
                 notes += [note for note in told if note not in notes]
                 answer = answer._replace(why=tuple(_with_refusal(reason, learned.aside) for reason in answer.why))

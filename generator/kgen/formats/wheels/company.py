@@ -156,47 +156,6 @@ def together_note(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterat
         )
 
 
-def companions_note(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterator[str]:
-    """That frameworks are older for the sake of dependencies that belong to a release of them, and do not say so."""
-    named = {wish.name for wish in matrix.applying(resolution.request)}
-    rows = [row for row in matrix.companions if row.project in named and row.framework in resolution.packages]
-    projects = list(dict.fromkeys(row.project for row in rows))
-    older = _older_with(matrix, resolution, projects)
-    if older:
-        go = "goes" if len(projects) == 1 else "go"
-        yield f"{resolution.request.environment}: {older}: {' and '.join(projects)} {go} with nothing newer"
-
-
-def bounds_note(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterator[str]:
-    """That frameworks are older for bounds that the user sets on what they need, as `numpy<2` does."""
-    bounds = [
-        wish for wish in matrix.applying(resolution.request) if wish.specifier and wish.name in resolution.libraries
-    ]
-    older = _older_with(matrix, resolution, [wish.name for wish in bounds])
-    if older:
-        alone = [wish for wish in bounds if _older_with(matrix, resolution, [wish.name])]
-        asked = " and ".join(dict.fromkeys(f"{wish.name}{wish.specifier}" for wish in alone or bounds))
-        yield f"{resolution.request.environment}: {older}, as {asked} is asked for"
-
-
-def _older_with(matrix: CompatibilityMatrix, resolution: Resolution, names: Collection[str]) -> str:
-    """The frameworks that are older than without these dependencies, and what they would be; empty for none."""
-    if not names:
-        return ""
-    request = resolution.request._replace(held=())
-    others = tuple(wish for wish in request.dependencies if wish.name not in names)
-    bound, free = solve(matrix, request), solve(matrix, request._replace(dependencies=others))
-    if not isinstance(bound, Resolution) or not isinstance(free, Resolution):
-        return ""
-    return ", ".join(
-        f"{name} is {version} and not {free.packages[name]}"
-        for name, version in resolution.packages.items()
-        # that it is not what it would be anew is an older lock's doing
-        if name in matrix.framework_names and version == bound.packages.get(name)
-        if version < free.packages.get(name, version)
-    )
-
-
 def _coming_along(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, names: Collection[str], decided: Collection[str]
 ) -> Iterator[tuple[Backend, bool]]:

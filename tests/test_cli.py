@@ -285,7 +285,7 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
     ),
     ("lock", "--channel", "conda-forge"): "`--channel` is for conda\n\nhint: give `--conda` with it",
     ("lock", "--conda", "--channel", "a b"): (
-        "--channel: `a b` is not a channel such as conda-forge or https://conda.example/main"
+        "--channel: `a b` names several; `--channel a --channel b` asks for each"
     ),
     ("lokc", "jax", "--cuda", "12"): (
         "unknown command `lokc`\n\nhint: did you mean `kgen lock jax --cuda 12`?\nhint: kgen --help"

@@ -134,12 +134,12 @@ class TestExport:
                 )
                 for name in ("nox", "tox")
             ),
-            (
-                ("modulefile",),
-                (
-                    "`modulefile` is no format that is exported\n\nhint: docs/how-to/slurm.md has a modulefile to copy;"
-                    " `kgen activate ENV` is what a shell evaluates\n"
-                ),
+            *(
+                ((name,), f"`{name}` is no format that is exported\n\nhint: {hint}\n")
+                for name, hint in (
+                    ("modules", "kgen export lmod ENV, or kgen export modulefile ENV"),
+                    ("singularity", "kgen export apptainer ENV"),
+                )
             ),
             (("nixx",), "unknown format `nixx`\n\nhint: did you mean `nix`?\n"),
             (("zip",), "unknown format `zip`\n\nhint: known are {}\n"),

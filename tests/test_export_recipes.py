@@ -18,12 +18,13 @@ import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from tests import slurm
-from tests.command import LOCK, Kgen, Result
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
 
 from kgen import lockfiles
-from kgen.emitters import cyclonedx, recipes
+from kgen.emitters import cyclonedx, recipes, uvproject
 from kgen.formats.wheels import FORMAT
 from kgen.model.lockfile import LockedFile, Lockfile
+from kgen.uvtool import find
 
 
 @pytest.fixture(name="locked")
@@ -86,10 +87,11 @@ class TestDockerfile:
         assert " g++ " in on_gpu
         assert "apt-get" not in on_cpu
 
-    def test_pip_installs_what_it_names_and_nothing_else(self, locked: Kgen, tmp_path: Path) -> None:
-        text = exported(locked, "dockerfile", "numpy")
+    @pytest.mark.parametrize("form", ["dockerfile", "apptainer"])
+    def test_pip_installs_what_it_names_and_nothing_else(self, locked: Kgen, tmp_path: Path, form: str) -> None:
+        text = exported(locked, form, "numpy")
         command = re.search(
-            r"^RUN (pip install .*) <<'REQUIREMENTS'\n(.*?)^REQUIREMENTS$", text, re.MULTILINE | re.DOTALL
+            r"^(?:RUN )?(pip install .*) <<'REQUIREMENTS'\n(.*?)^REQUIREMENTS$", text, re.MULTILINE | re.DOTALL
         )
         assert command is not None
         words, files = shlex.split(command[1]), command[2]
@@ -123,6 +125,84 @@ class TestDockerfile:
         assert 'ENV A="x\\"; RUN rm -rf / # \\$HOME \\\\"\n' in text
         with pytest.raises(ValueError, match="no `ENV` of a Dockerfile can hold"):
             recipes.render_dockerfile(lock(variables={"A": "x\nRUN id"}), requirements="x==1", programs=[])
+
+
+class TestApptainer:
+    @staticmethod
+    def sections(text: str) -> dict[str, str]:
+        """A line that begins with `%` begins a section, wherever it stands; before them stands the header."""
+        header, *rest = re.split(r"^%(\w+)\n", text, flags=re.MULTILINE)
+        return {"": header, **dict(zip(rest[::2], rest[1::2], strict=True))}
+
+    @pytest.mark.parametrize("environment", ["numpy", "torch"])
+    def test_its_sections_are_sound(self, locked: Kgen, environment: str) -> None:
+        page = (Path(__file__).parents[1] / "docs/how-to/slurm.md").read_text(encoding="utf-8")
+        assert "\nkgen export apptainer jax-cuda12 > jax-cuda12.def\n" in page
+        found = self.sections(exported(locked, "apptainer", environment))
+        assert list(found) == ["", "post", "environment", "runscript", "test"]
+        keys = [line.partition(":")[0] for line in found[""].splitlines() if line and not line.startswith("#")]
+        assert keys == ["Bootstrap", "From"]
+        for name in ("post", "environment", "runscript", "test"):
+            words = ["shellcheck", "--shell=sh", "--severity=info", "-"]
+            done = subprocess.run(words, input=found[name], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout
+
+    def test_of_the_host_only_the_driver_is_wanted(self, locked: Kgen) -> None:
+        on_gpu, on_cpu = exported(locked, "apptainer", "torch"), exported(locked, "apptainer", "numpy")
+        assert "#   apptainer exec --nv torch-cuda12.sif python train.py\n" in on_gpu
+        assert "of the host it takes the driver, 525.60.13 or newer" in on_gpu
+        assert "#   apptainer exec numpy-cpu.sif python train.py\n" in on_cpu
+        assert " g++" in self.sections(on_gpu)["post"]
+        assert "apt-get" not in on_cpu
+
+    def test_the_backend_is_selected(self, locked: Kgen) -> None:
+        script = self.sections(exported(locked, "apptainer", "torch"))["environment"]
+        said = subprocess.run(
+            ["sh", "-c", f"{script}\necho $KERAS_BACKEND"], capture_output=True, text=True, check=True, env={}
+        )
+        assert said.stdout == "torch\n"
+
+    @pytest.mark.parametrize("value", ["x\n%post\nid", "{{ argument }}"])
+    def test_a_hostile_value_is_refused(self, value: str) -> None:
+        with pytest.raises(ValueError, match="no `%environment` of Apptainer can hold"):
+            recipes.render_apptainer(lock(variables={"A": value}), requirements="x==1", programs=[])
+        quoted = recipes.render_apptainer(lock(variables={"A": "it's $(id)"}), requirements="x==1", programs=[])
+        assert "export A='it'\\''s $(id)'\n" in quoted
+
+
+class TestUv:
+    @pytest.mark.parametrize("environment", ["numpy", "torch"])
+    def test_uv_resolves_to_what_is_locked(self, locked: Kgen, tmp_path: Path, environment: str) -> None:
+        text = exported(locked, "uv", environment)
+        (roots,) = re.findall(r"^#   uv add (.*)$", text, re.MULTILINE)
+        project = f'[project]\nname = "x"\nversion = "1"\nrequires-python = "=={PYTHON}.*"\n'
+        (tmp_path / "pyproject.toml").write_text(f"{project}dependencies = {json.dumps(roots.split())}\n\n{text}")
+        words = [find(), "lock", "--quiet", "--exclude-newer", CUTOFF, "--python", sys.executable]
+        done = subprocess.run(words, cwd=tmp_path, env=locked.env(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found = tomli.loads((tmp_path / "uv.lock").read_text(encoding="utf-8"))["package"]
+        (path,) = (locked.folder / "locks").glob(f"{environment}-*/pylock.linux-64.toml")
+        wanted = {one["name"]: one["version"] for one in tomli.loads(path.read_text())["packages"]}
+        assert {one["name"]: one["version"] for one in found if one["name"] != "x"} == wanted
+
+    def test_the_own_index_of_a_framework_is_named(self) -> None:
+        file = LockedFile(name="torch", version="2.13.0+cpu", filename="t.whl", url=None, sha256="a" * 64, size=1)
+        made = lock(backends=("torch",), files=(file,), packages={"torch": "2.13.0"})
+        text = uvproject.render_uv({"a": made}, {"torch": "https://index.example/whl/cpu"}, roots=("torch",))
+        table = tomli.loads(text)["tool"]["uv"]
+        assert table["constraint-dependencies"] == ["torch==2.13.0+cpu"]
+        assert table["index"] == [{"name": "torch-own", "url": "https://index.example/whl/cpu", "explicit": True}]
+        assert table["sources"] == {"torch": {"index": "torch-own"}}
+
+    def test_platforms_that_differ(self) -> None:
+        one, other = (
+            LockedFile(name="x", version=version, filename="x.whl", url=None, sha256="a" * 64, size=1)
+            for version in ("1", "2")
+        )
+        text = uvproject.render_uv({"a == 'b'": lock(files=(one,)), "c == 'd'": lock(files=(other,))}, {}, roots=())
+        table = tomli.loads(text)["tool"]["uv"]
+        assert table["environments"] == ["a == 'b'", "c == 'd'"]
+        assert table["constraint-dependencies"] == ["x==1 ; (a == 'b')", "x==2 ; (c == 'd')"]
 
 
 def index_of(kgen: Kgen) -> str:

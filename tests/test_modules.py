@@ -1,9 +1,8 @@
-"""`docs/how-to/slurm.md`: the modulefile of the page, in Environment Modules where they are here."""
+"""`kgen export lmod` and `modulefile`, loaded and unloaded by Lmod and by Environment Modules where they are here."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,68 +10,128 @@ from pathlib import Path
 import pytest
 from tests.command import LOCK, Kgen
 from tests.index import Index
+from tests.test_export_recipes import lock
+
+from kgen.emitters import recipes
 
 PAGE = (Path(__file__).parents[1] / "docs/how-to/slurm.md").read_text(encoding="utf-8")
-PLACES = ("/usr/lib/*/modulecmd.tcl", "/usr/lib/modulecmd.tcl", "/usr/share/[Mm]odules/libexec/modulecmd.tcl")
+_TCL = ("/usr/lib/*/modulecmd.tcl", "/usr/lib/modulecmd.tcl", "/usr/share/[Mm]odules/libexec/modulecmd.tcl")
+_LUA = ("/usr/share/lmod/*/libexec/lmod", "/opt/apps/lmod/*/libexec/lmod")
 
 
-def modulecmd() -> Path | None:
-    """The program behind `module`, which sets MODULES_CMD in the shells that have it."""
-    named = [Path(os.environ["MODULES_CMD"])] if os.environ.get("MODULES_CMD") else []
-    found = [*named, *(path for place in PLACES for path in Path("/").glob(place[1:]))]
+def _first(places: tuple[str, ...], variable: str) -> Path | None:
+    """The program behind `module`: a variable names it in shells that have it, and where it lies elsewhere."""
+    named = [Path(os.environ[variable])] if os.environ.get(variable) else []
+    found = [*named, *(path for place in places for path in sorted(Path("/").glob(place[1:])))]
     return next((path for path in found if path.is_file()), None)
 
 
-def modulefile(environment: Path) -> str:
-    (text,) = re.findall(r"^```tcl\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    return str(text).replace("/shared/envs/jax-cuda12", str(environment))
+def _environment_modules() -> str | None:
+    program, tclsh = _first(_TCL, "MODULES_CMD"), shutil.which("tclsh")
+    return None if program is None or tclsh is None else f"'{tclsh}' '{program}' bash"
 
 
-def test_load_and_unload(healthy: Index, project: Path, kgen_alone: Kgen, tmp_path: Path) -> None:
-    program, tclsh = modulecmd(), shutil.which("tclsh")
-    if program is None or tclsh is None:
-        pytest.skip("no Environment Modules here, nor does MODULES_CMD name their modulecmd.tcl")
+def _lmod() -> str | None:
+    program = _first(_LUA, "LMOD_CMD")
+    return None if program is None else f"'{program}' bash"
+
+
+TOOLS = {"Environment Modules": _environment_modules, "Lmod": _lmod}
+
+
+def module(kgen: Kgen, form: str, name: str) -> str:
+    exported = kgen("export", form, name)
+    assert exported.status == 0, exported.stderr
+    return exported.stdout.replace("[TEMP]", str(kgen.temporary))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [("Environment Modules", "modulefile", ""), ("Lmod", "lmod", ".lua")],
+    ids=" ".join,
+)
+def test_load_and_unload(
+    healthy: Index, project: Path, kgen_alone: Kgen, tmp_path: Path, case: tuple[str, str, str]
+) -> None:
+    tool, form, ending = case
+    assert f"\nkgen export {form} jax-cuda12 > /shared/modules/keras/jax-cuda12{ending}\n" in PAGE
+    command = TOOLS[tool]()
+    if command is None:
+        pytest.skip(f"no {tool} here")
     kgen = kgen_alone.at(healthy.url)
     assert kgen(*LOCK, "numpy", "jax").status == 0
     assert kgen("sync", "--all").status == 0
     folder = tmp_path / "modules/keras"
     folder.mkdir(parents=True)
     for name in ("numpy-cpu", "jax-cpu"):
-        (folder / name).write_text(modulefile(project / ".kgen/envs" / name), encoding="utf-8")
+        (folder / f"{name}{ending}").write_text(module(kgen, form, name), encoding="utf-8")
     script = f"""
-        module() {{ eval "$('{tclsh}' '{program}' bash "$@")"; }}
-        before=$(env | sort)
+        module() {{ eval "$({command} "$@")"; }}
         module load keras/numpy-cpu
         echo "$KERAS_BACKEND $VIRTUAL_ENV $(command -v python)"
         module load keras/jax-cpu 2> refused
-        echo "$KERAS_BACKEND $(grep --quiet --ignore-case conflict refused && echo stays)"
-        module unload keras/numpy-cpu
+        echo "$KERAS_BACKEND"
+        module unload keras/numpy-cpu keras/jax-cpu
         echo "${{KERAS_BACKEND-gone}} ${{VIRTUAL_ENV-gone}}"
-        diff <(echo "$before") <(env | sort) && echo as before
         module load keras/jax-cpu
         echo "$KERAS_BACKEND"
     """
+    outside = {name: value for name, value in kgen.env().items() if not name.startswith(("LMOD", "MODULE", "LOADED"))}
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=tmp_path,
-        env={**kgen.env(), "MODULEPATH": str(folder.parent)},
+        env={**outside, "MODULEPATH": str(folder.parent)},
         capture_output=True,
         text=True,
         check=False,
     )
     place = project / ".kgen/envs/numpy-cpu"
+    # Lmod puts one of a family in the place of another, Environment Modules refuses the second
+    second = "jax" if tool == "Lmod" else "numpy"
     assert done.stdout.splitlines() == [
         f"numpy {place} {place}/bin/python",
-        "numpy stays",
+        second,
         "gone gone",
-        "as before",
         "jax",
     ], done.stderr
+    if second == "numpy":
+        assert "conflict" in (tmp_path / "refused").read_text(encoding="utf-8").lower()
 
 
-def test_what_it_sources_is_what_a_sync_writes(healthy: Index, project: Path, kgen_alone: Kgen) -> None:
+def test_what_it_sources_is_what_a_sync_writes(healthy: Index, kgen_alone: Kgen) -> None:
     kgen = kgen_alone.at(healthy.url)
     assert kgen(*LOCK, "numpy").status == 0
     assert kgen("sync", "numpy").status == 0
-    (sourced,) = re.findall(r"^source-sh bash (\S+)$", modulefile(project / ".kgen/envs/numpy-cpu"), re.MULTILINE)
-    assert Path(sourced).is_file()
+    for form in ("lmod", "modulefile"):
+        *_, last = module(kgen, form, "numpy").splitlines()
+        assert Path(last.split('"')[-2]).is_file()
+
+
+def test_a_hostile_path_stays_a_path(tmp_path: Path) -> None:
+    hostile = 'a"]] [exec touch x] $(touch x) {\\'
+    tcl = recipes.render_module(lock(), recipes.ENVIRONMENT_MODULES, script=hostile)
+    (line,) = [line for line in tcl.splitlines() if line.startswith("source-sh")]
+    if shutil.which("tclsh") is not None:
+        said = subprocess.run(
+            ["tclsh"],
+            input=f"proc source-sh {{shell path}} {{ puts -nonewline $path }}\n{line}\n",
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
+        )
+        assert said.stdout == hostile
+    lua = recipes.render_module(lock(), recipes.LMOD, script=hostile)
+    (line,) = [line for line in lua.splitlines() if line.startswith("source_sh")]
+    program = shutil.which("lua5.3") or shutil.which("lua")
+    if program is not None:
+        said = subprocess.run(
+            [program, "-"],
+            input=f"function source_sh(shell, path) io.write(path) end\n{line}\n",
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
+        )
+        assert said.stdout == hostile
+    assert list(tmp_path.iterdir()) == []

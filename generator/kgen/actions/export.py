@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from kgen import host, lockfiles, project, settings, uvtool
 from kgen.actions import flake
-from kgen.emitters import cyclonedx, kubernetes, recipes, requirements
+from kgen.emitters import cyclonedx, kubernetes, recipes, requirements, uvproject
 from kgen.errors import NotLockedError, OtherPlatformError, UsageError
 from kgen.fields import lock_command, request_of
 from kgen.formats import interface
@@ -19,6 +19,7 @@ from kgen.matrix.selection import require_known
 from kgen.model import format as formats
 from kgen.model.format import Format as LockFormat
 from kgen.model.lockfile import Lockfile
+from kgen.model.requirement import parse_requirement
 from kgen.settings import Settings
 from kgen.tables import nearest
 
@@ -30,6 +31,9 @@ _ALIKE = 0.75
 
 _HOUR = 3600.0
 """Seconds that an exported job may take, which people change as they like."""
+
+ACTIVATE = "share/kgen/activate.sh"
+"""The script of an environment on disk that a shell evaluates to enter it."""
 
 _RUNNERS = "linux-64"
 """What the usual runners of a workflow are."""
@@ -137,7 +141,7 @@ def _own_indexes(export: Export, lock: Lockfile) -> Iterator[str]:
         yield index
 
 
-def _dockerfile(export: Export) -> str:
+def _image(export: Export, render: Callable[..., str]) -> str:
     locks = _on_linux(export)
     lock = next(iter(locks.values()))
     local = [file.filename for file in lock.files if file.is_local]
@@ -154,7 +158,24 @@ def _dockerfile(export: Export) -> str:
             hints=["put them where a URL leads to, and name that in `dependencies`"],
         )
     programs = [program for backend in lock.backends for program in export.matrix.backends[backend].programs]
-    return recipes.render_dockerfile(lock, requirements=_pinned(export, locks), programs=list(dict.fromkeys(programs)))
+    return render(lock, requirements=_pinned(export, locks), programs=list(dict.fromkeys(programs)))
+
+
+def _module(export: Export, form: recipes.ModuleForm) -> str:
+    """The module of an environment, on disk or not yet."""
+    prefix = project.envs(export.settings.root) / str(export.environment)
+    return recipes.render_module(next(iter(_on_linux(export).values())), form, script=str(prefix / ACTIVATE))
+
+
+def _uv(export: Export) -> str:
+    locks = _locks(export)
+    first = next(iter(locks.values()))
+    names = list(first.indexes)
+    indexes = dict(zip(names, _own_indexes(export, first), strict=True))
+    roots = tuple(dict.fromkeys(name for lock in locks.values() for name in _roots(lock)))
+    return uvproject.render_uv(
+        {pylock.marker(export.matrix.platforms[name]): lock for name, lock in locks.items()}, indexes, roots=roots
+    )
 
 
 def _workflow(export: Export) -> str:
@@ -228,6 +249,15 @@ def _of(form: LockFormat, render: Callable[[Path, str], str]) -> Callable[[Expor
     return rendered
 
 
+def _roots(lock: Lockfile) -> Iterator[str]:
+    """What a project has to require to get all that is locked: what was decided, asked for, or needed unsaid."""
+    yield from (*lock.packages, *lock.libraries)
+    data = lockfiles.parse(lock.path, lockfiles.content_of(lock.path))[1]["tool"]["kgen"]
+    asked = (parse_requirement(text).name for text in data.get("dependencies", ()))
+    explained = (row["subject"].partition(" ")[0] for row in data.get("why", ()))
+    yield from (name for name in (*asked, *explained) if name in lock.versions)
+
+
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "nix": Format(
@@ -235,7 +265,9 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             of_one=False,
         ),
         "requirements": Format(render=lambda export: _pinned(export, _locks(export)), of_one=True),
-        "dockerfile": Format(render=_dockerfile, of_one=True),
+        "uv": Format(render=_uv, of_one=True),
+        "dockerfile": Format(render=lambda export: _image(export, recipes.render_dockerfile), of_one=True),
+        "apptainer": Format(render=lambda export: _image(export, recipes.render_apptainer), of_one=True),
         "devcontainer": Format(
             render=lambda export: recipes.render_devcontainer(next(iter(_on_linux(export).values()))), of_one=True
         ),
@@ -244,6 +276,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "slurm": Format(
             render=lambda export: recipes.render_slurm(next(iter(_on_linux(export).values()))), of_one=True
         ),
+        "lmod": Format(render=lambda export: _module(export, recipes.LMOD), of_one=True),
+        "modulefile": Format(render=lambda export: _module(export, recipes.ENVIRONMENT_MODULES), of_one=True),
         "kubernetes": Format(render=_kubernetes, of_one=True),
         "vscode": Format(render=_vscode, of_one=True),
         "envrc": Format(render=_envrc, of_one=True),
@@ -265,10 +299,8 @@ OF_PLATFORM = tuple(name for name, one in FORMATS.items() if one.of_platform)
 _IN_THE_DOCS = MappingProxyType(
     {
         **dict.fromkeys(("nox", "tox", "pytest"), "docs/how-to/testing.md has a noxfile.py and a tox.ini to copy"),
-        **dict.fromkeys(
-            ("modulefile", "module", "modules", "lmod"),
-            "docs/how-to/slurm.md has a modulefile to copy; `kgen activate ENV` is what a shell evaluates",
-        ),
+        **dict.fromkeys(("module", "modules"), "kgen export lmod ENV, or kgen export modulefile ENV"),
+        **dict.fromkeys(("singularity", "sif"), "kgen export apptainer ENV"),
     }
 )
 """What is asked for as if it were a format, and where it is shown: one file serves all environments."""

@@ -10,6 +10,7 @@ import re
 from kgen.model.grammar import printable
 
 _IN_DOCKER = re.compile(r'([\\"$])')
+_IN_TCL = re.compile(r'([\\"$\[\]{}])')
 _MARKUP = re.compile(r"([\\`*_\[\]<>|~#&!@:])")
 
 
@@ -34,6 +35,30 @@ def quote_docker(text: str) -> str:
     if not text.isprintable():
         raise ValueError(f"no `ENV` of a Dockerfile can hold {text!r}")
     escaped = _IN_DOCKER.sub(r"\\\1", text)
+    return f'"{escaped}"'
+
+
+def quote_apptainer(text: str) -> str:
+    """Quote text as a value in `%environment` of a definition file of Apptainer's.
+
+    Raises:
+        ValueError: `text` has a control character, as a line may begin a section, or `{{`, which begins an argument.
+    """
+    if not text.isprintable() or "{{" in text:
+        raise ValueError(f"no `%environment` of Apptainer can hold {text!r}")
+    return "'{}'".format(text.replace("'", "'\\''"))
+
+
+def quote_lua(text: str) -> str:
+    """Quote text as a string of Lua on one line."""
+    for special, written in {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\0": "\\0"}.items():
+        text = text.replace(special, written)
+    return f'"{text}"'
+
+
+def quote_tcl(text: str) -> str:
+    """Quote text as one word of Tcl on one line."""
+    escaped = _IN_TCL.sub(r"\\\1", text).replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from kgen import accelerators
-from kgen.emitters.quoting import quote_docker
+from kgen.emitters.quoting import quote_apptainer, quote_docker, quote_lua, quote_tcl
 from kgen.model.lockfile import Lockfile
 from kgen.shells.sh import SHELL as SH
 from kgen.templates import render
@@ -27,6 +27,22 @@ class Job(NamedTuple):
     python: str
     accelerated: bool
     tested: bool = False
+
+
+class ModuleForm(NamedTuple):
+    """A language of modules.
+
+    Attributes:
+        template: what is rendered.
+        quote: writes text as a string of the language.
+    """
+
+    template: str
+    quote: Callable[[str], str]
+
+
+LMOD = ModuleForm("exports/lmod.lua.j2", quote_lua)
+ENVIRONMENT_MODULES = ModuleForm("exports/modulefile.j2", quote_tcl)
 
 
 def render_dockerfile(lock: Lockfile, *, requirements: str, programs: Sequence[str]) -> str:
@@ -76,6 +92,57 @@ def render_devcontainer(lock: Lockfile) -> str:
     }
     text = json.dumps(content, indent=2, ensure_ascii=False)
     return render("exports/devcontainer.json.j2", label=lock.environment, content=text)
+
+
+def render_apptainer(lock: Lockfile, *, requirements: str, programs: Sequence[str]) -> str:
+    """The definition file of an image of Apptainer's with exactly what is locked.
+
+    Args:
+        lock: the lock, for any of the platforms that the image is for.
+        requirements: the files of all of those platforms, as pip takes them.
+        programs: the distribution's packages that compiling takes.
+
+    Raises:
+        ValueError: a value is none that a lock can have, or a variable one that no definition file can hold.
+    """
+    lock.require_grammar()
+    given = accelerators.kind(lock.computes_on.kind).driver_help.containers.get("apptainer", "")
+    return render(
+        "exports/apptainer.def.j2",
+        label=lock.environment,
+        python=lock.python,
+        **_accelerator(lock),
+        run=given.removesuffix("…").strip() or "apptainer exec",
+        requirements=requirements.rstrip("\n"),
+        programs=list(programs),
+        variables=[f"{name}={quote_apptainer(value)}" for name, value in sorted(lock.variables.items())],
+    )
+
+
+def render_module(lock: Lockfile, form: ModuleForm, *, script: str) -> str:
+    """A module with which `module load` enters an environment, and `module unload` leaves it.
+
+    Args:
+        lock: the lock.
+        form: in which language.
+        script: the path of the script that a shell evaluates to enter the environment.
+
+    Raises:
+        ValueError: a value is none that a lock can have.
+    """
+    lock.require_grammar()
+    says = _accelerator(lock)
+    on = says["accelerator"] or "the CPU"
+    return render(
+        form.template,
+        label=lock.environment,
+        title=form.quote(f"Keras {lock.packages['keras']} on {on}, as kgen has locked it")
+        if "keras" in lock.packages
+        else form.quote(f"{lock.environment}, as kgen has locked it"),
+        driver=lock.driver,
+        needs=form.quote(f"The driver of the node must be {lock.driver} or newer: kgen doctor {lock.environment}"),
+        script=form.quote(script),
+    )
 
 
 def render_workflow(jobs: Sequence[Job]) -> str:

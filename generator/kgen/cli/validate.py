@@ -283,7 +283,7 @@ _HINTS: Mapping[Fault, str] = {
     Fault.BACKEND: "unset KERAS_BACKEND",
     Fault.NO_DEVICE: "kgen doctor {environment}   # names what hides the device",
     Fault.FAILS: "`kgen validate {environment} --json` prints all that it reported; `--timeout S` allows more time",
-    Fault.MEMORY: "nvidia-smi shows who uses it; run again when it is free",
+    Fault.MEMORY: "end what else uses the memory of the device, and run again",
     Fault.NOT_COMPILED: "`env` shows what is set; unset what turns compilation off",
     Fault.ELSEWHERE: "kgen doctor {environment}   # names what hides the device",
     Fault.LIBRARIES: "kgen doctor {environment}   # names what leads the loader there",

@@ -113,11 +113,11 @@ def doctor(python: str, rounds: int, folder: Path) -> None:
     above_nothing(f"{locked} installed environments", "doctor", rounds, folder)
 
 
-def bundle(backend: str, python: str, rounds: int, folder: Path) -> None:
+def bundle(backends: Sequence[str], python: str, rounds: int, folder: Path) -> None:
     """`kgen bundle` whose files are on this machine, against copying what it wrote."""
-    timed([KGEN, "lock", backend, "--cpu", "--python", python], cwd=folder)
+    timed([KGEN, "lock", *backends, "--cpu", "--python", python], cwd=folder)
     written, copy, anew = folder / "bundle.tar", folder / "copy.tar", folder / "anew.tar"
-    command = [KGEN, "bundle", backend, "-o"]
+    command = [KGEN, "bundle", *(f"{backend}-cpu" for backend in backends), "-o"]
     timed([*command, str(written)], cwd=folder)
     timed([KGEN, "unbundle", str(written)], cwd=folder)  # its files lie in the project then
     time.sleep(3)  # what was written just now is compared once more
@@ -146,7 +146,7 @@ def bundle(backend: str, python: str, rounds: int, folder: Path) -> None:
             timed([*command, str(output)], cwd=folder)
     row(f"cp of {written.stat().st_size >> 20} MB", by_cp[1:], 1, "s", 2)
     for text, ours in taken.items():
-        row(f"kgen bundle {backend}, {text}", ours[1:], 1, "s", 2)
+        row(f"kgen bundle {' '.join(backends)}, {text}", ours[1:], 1, "s", 2)
         ratio("kgen / cp", ours, by_cp)
 
 
@@ -154,7 +154,7 @@ def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="+", choices=("sync", "status", "doctor", "bundle"))
-    parser.add_argument("--backend", default="jax")
+    parser.add_argument("--backend", nargs="+", default=["jax"], help="several for `bundle`, the first for `sync`")
     parser.add_argument("--python", default="3.12")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
@@ -163,8 +163,10 @@ def main() -> None:
             folder = Path(place)
             if what in {"status", "doctor"}:
                 (status if what == "status" else doctor)(asked.python, asked.rounds, folder)
+            elif what == "sync":
+                sync(asked.backend[0], asked.python, asked.rounds, folder)
             else:
-                (sync if what == "sync" else bundle)(asked.backend, asked.python, asked.rounds, folder)
+                bundle(asked.backend, asked.python, asked.rounds, folder)
 
 
 if __name__ == "__main__":

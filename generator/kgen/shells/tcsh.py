@@ -30,7 +30,7 @@ class Tcsh(Shell):
         backslash means there. So what may be a sign stands outside, behind a backslash, where that means the same in
         any case; the end of a line alone stands inside.
 
-        What is quoted may stand in no branch and no loop: looking for the end of what it skips, tcsh heeds no quotes.
+        What is quoted may stand in no branch and no loop: looking for the end of what it skips, tcsh sees no quotes.
         """
         return "'" + _APART.sub(_apart, without_nul(text)) + "'"
 

@@ -256,7 +256,7 @@ class Rattler:
         for channel in channels:
             base = f"{self._rattler.Channel(channel).base_url.rstrip('/')}/"
             mirrors = [mirror + base.removeprefix(own) for own, mirror in self._mirrors if base.startswith(own)]
-            # what else is configured says how channels are reached, which rattler alone heeds
+            # what else is configured says how channels are reached, which rattler alone follows
             asked = (mirrors or [base])[0] if configured <= {"mirrors"} and len(mirrors) <= 1 else None
             found += [
                 shards.Place(f"{base}{subdir}/{shards.NAME}", asked and f"{asked}{subdir}/{shards.NAME}")

@@ -107,31 +107,29 @@ def test_what_it_sources_is_what_a_sync_writes(healthy: Index, kgen_alone: Kgen)
         assert Path(last.split('"')[-2]).is_file()
 
 
-def test_a_hostile_path_stays_a_path(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("form", "command", "programs", "told"),
+    [
+        (
+            recipes.ENVIRONMENT_MODULES,
+            "source-sh",
+            ("tclsh",),
+            "proc source-sh {shell path} { puts -nonewline $path }",
+        ),
+        (recipes.LMOD, "source_sh", ("lua5.3", "lua"), "function source_sh(shell, path) io.write(path) end"),
+    ],
+    ids=["Tcl", "Lua"],
+)
+def test_a_hostile_path_stays_a_path(
+    tmp_path: Path, form: recipes.ModuleForm, command: str, programs: tuple[str, ...], told: str
+) -> None:
     hostile = 'a"]] [exec touch x] $(touch x) {\\'
-    tcl = recipes.render_module(lock(), recipes.ENVIRONMENT_MODULES, script=hostile)
-    (line,) = [line for line in tcl.splitlines() if line.startswith("source-sh")]
-    if shutil.which("tclsh") is not None:
-        said = subprocess.run(
-            ["tclsh"],
-            input=f"proc source-sh {{shell path}} {{ puts -nonewline $path }}\n{line}\n",
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=tmp_path,
-        )
-        assert said.stdout == hostile
-    lua = recipes.render_module(lock(), recipes.LMOD, script=hostile)
-    (line,) = [line for line in lua.splitlines() if line.startswith("source_sh")]
-    program = shutil.which("lua5.3") or shutil.which("lua")
-    if program is not None:
-        said = subprocess.run(
-            [program, "-"],
-            input=f"function source_sh(shell, path) io.write(path) end\n{line}\n",
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=tmp_path,
-        )
-        assert said.stdout == hostile
-    assert list(tmp_path.iterdir()) == []
+    text = recipes.render_module(lock(), form, script=hostile)
+    (line,) = [line for line in text.splitlines() if line.startswith(command)]
+    program = next(filter(None, map(shutil.which, programs)), None)
+    if program is None:
+        pytest.skip(f"no {programs[0]} here")
+    (tmp_path / "program").write_text(f"{told}\n{line}\n", encoding="utf-8")
+    said = subprocess.run([program, "program"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert said.stdout == hostile
+    assert [path.name for path in tmp_path.iterdir()] == ["program"]

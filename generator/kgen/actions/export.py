@@ -15,12 +15,13 @@ from kgen.fields import lock_command, request_of
 from kgen.formats import interface
 from kgen.formats.wheels import pylock
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.selection import require_known
+from kgen.matrix.selection import SHARE, require_known
 from kgen.model import format as formats
 from kgen.model.format import Format as LockFormat
 from kgen.model.lockfile import Lockfile
 from kgen.model.requirement import parse_requirement
 from kgen.settings import Settings
+from kgen.shells.sh import SHELL as SH
 from kgen.tables import nearest
 
 _TESTS = "pytest"
@@ -31,9 +32,6 @@ _ALIKE = 0.75
 
 _HOUR = 3600.0
 """Seconds that an exported job may take, which people change as they like."""
-
-ACTIVATE = "share/kgen/activate.sh"
-"""The script of an environment on disk that a shell evaluates to enter it."""
 
 _RUNNERS = "linux-64"
 """What the usual runners of a workflow are."""
@@ -164,14 +162,16 @@ def _image(export: Export, render: Callable[..., str]) -> str:
 def _module(export: Export, form: recipes.ModuleForm) -> str:
     """The module of an environment, on disk or not yet."""
     prefix = project.envs(export.settings.root) / str(export.environment)
-    return recipes.render_module(next(iter(_on_linux(export).values())), form, script=str(prefix / ACTIVATE))
+    return recipes.render_module(
+        next(iter(_on_linux(export).values())), form, script=str(prefix / SHARE / f"activate.{SH.suffix}")
+    )
 
 
 def _uv(export: Export) -> str:
     locks = _locks(export)
-    first = next(iter(locks.values()))
-    names = list(first.indexes)
-    indexes = dict(zip(names, _own_indexes(export, first), strict=True))
+    indexes = {
+        name: url for lock in locks.values() for name, url in zip(lock.indexes, _own_indexes(export, lock), strict=True)
+    }
     roots = tuple(dict.fromkeys(name for lock in locks.values() for name in _roots(lock)))
     return uvproject.render_uv(
         {pylock.marker(export.matrix.platforms[name]): lock for name, lock in locks.items()}, indexes, roots=roots
@@ -296,14 +296,14 @@ OF_PLATFORM = tuple(name for name, one in FORMATS.items() if one.of_platform)
 """The formats that are of one platform."""
 
 
-_IN_THE_DOCS = MappingProxyType(
+_INSTEAD = MappingProxyType(
     {
         **dict.fromkeys(("nox", "tox", "pytest"), "docs/how-to/testing.md has a noxfile.py and a tox.ini to copy"),
         **dict.fromkeys(("module", "modules"), "kgen export lmod ENV, or kgen export modulefile ENV"),
         **dict.fromkeys(("singularity", "sif"), "kgen export apptainer ENV"),
     }
 )
-"""What is asked for as if it were a format, and where it is shown: one file serves all environments."""
+"""What is asked for as if it were a format -> what there is instead."""
 
 
 def export(
@@ -330,9 +330,9 @@ def export(
     chosen = FORMATS.get(format_name)
     if chosen is None:
         near = nearest(format_name, FORMATS, _ALIKE)
-        recipe = _IN_THE_DOCS.get(format_name.lower())
-        if recipe is not None:
-            raise UsageError(f"`{format_name}` is no format that is exported", hints=[recipe])
+        instead = _INSTEAD.get(format_name.lower())
+        if instead is not None:
+            raise UsageError(f"`{format_name}` is no format that is exported", hints=[instead])
         raise UsageError(
             f"unknown format `{format_name}`",
             hints=[f"did you mean `{near}`?"] if near else [f"known are {', '.join(FORMATS)}"],

@@ -56,16 +56,7 @@ def render_dockerfile(lock: Lockfile, *, requirements: str, programs: Sequence[s
     Raises:
         ValueError: a value is none that a lock can have, or a variable one that no `ENV` can hold.
     """
-    lock.require_grammar()
-    return render(
-        "exports/Dockerfile.j2",
-        label=lock.environment,
-        python=lock.python,
-        **_accelerator(lock),
-        requirements=requirements.rstrip("\n"),
-        programs=list(programs),
-        variables=[f"{name}={quote_docker(value)}" for name, value in sorted(lock.variables.items())],
-    )
+    return _image("exports/Dockerfile.j2", lock, quote_docker, requirements=requirements, programs=list(programs))
 
 
 def render_devcontainer(lock: Lockfile) -> str:
@@ -105,17 +96,28 @@ def render_apptainer(lock: Lockfile, *, requirements: str, programs: Sequence[st
     Raises:
         ValueError: a value is none that a lock can have, or a variable one that no definition file can hold.
     """
-    lock.require_grammar()
     given = accelerators.kind(lock.computes_on.kind).driver_help.containers.get("apptainer", "")
-    return render(
+    return _image(
         "exports/apptainer.def.j2",
+        lock,
+        quote_apptainer,
+        requirements=requirements,
+        programs=list(programs),
+        run=given.removesuffix("…").strip() or "apptainer exec",
+    )
+
+
+def _image(template: str, lock: Lockfile, quote: Callable[[str], str], *, requirements: str, **more: object) -> str:
+    """What an image is built from: pinned files on Python's own image, and the variables that select the backend."""
+    lock.require_grammar()
+    return render(
+        template,
         label=lock.environment,
         python=lock.python,
         **_accelerator(lock),
-        run=given.removesuffix("…").strip() or "apptainer exec",
         requirements=requirements.rstrip("\n"),
-        programs=list(programs),
-        variables=[f"{name}={quote_apptainer(value)}" for name, value in sorted(lock.variables.items())],
+        variables=[f"{name}={quote(value)}" for name, value in sorted(lock.variables.items())],
+        **more,
     )
 
 
@@ -131,14 +133,12 @@ def render_module(lock: Lockfile, form: ModuleForm, *, script: str) -> str:
         ValueError: a value is none that a lock can have.
     """
     lock.require_grammar()
-    says = _accelerator(lock)
-    on = says["accelerator"] or "the CPU"
+    keras = lock.packages.get("keras")
+    what = lock.environment if keras is None else f"Keras {keras} on {accelerators.title(lock.computes_on)}"
     return render(
         form.template,
         label=lock.environment,
-        title=form.quote(f"Keras {lock.packages['keras']} on {on}, as kgen has locked it")
-        if "keras" in lock.packages
-        else form.quote(f"{lock.environment}, as kgen has locked it"),
+        title=form.quote(f"{what}, as kgen has locked it"),
         driver=lock.driver,
         needs=form.quote(f"The driver of the node must be {lock.driver} or newer: kgen doctor {lock.environment}"),
         script=form.quote(script),

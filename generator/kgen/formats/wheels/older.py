@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator
 
 from kgen.explain.reasons import reason_rule, reason_subject
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.causes import Newer, TermKind, Wish
-from kgen.model.resolution import Resolution
+from kgen.model.resolution import Conflict, Resolution
 from kgen.solver.resolve import solve
 
 _OF_MACHINES = frozenset({TermKind.DRIVER, TermKind.GLIBC, TermKind.GPU})
@@ -20,32 +21,62 @@ def notes(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterator[str]:
         matrix: the facts.
         resolution: what was decided.
     """
-    yield from _for_companions(matrix, resolution)
-    yield from _for_bounds(matrix, resolution)
+    beside = _Beside(matrix, resolution)
+    yield from beside.companions()
+    yield from beside.bounds()
     yield from _for_machine(resolution)
 
 
-def _for_companions(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterator[str]:
-    """That frameworks are older for the sake of dependencies that belong to a release of them, and do not say so."""
-    named = {wish.name for wish in matrix.applying(resolution.request)}
-    rows = [row for row in matrix.companions if row.project in named and row.framework in resolution.packages]
-    projects = list(dict.fromkeys(row.project for row in rows))
-    older = _older_with(matrix, resolution, projects)
-    if older:
-        go = "goes" if len(projects) == 1 else "go"
-        yield f"{resolution.request.environment}: {older}: {' and '.join(projects)} {go} with nothing newer"
+class _Beside:
+    """Compares a resolution with what it would be without some of the dependencies."""
 
+    def __init__(self, matrix: CompatibilityMatrix, resolution: Resolution) -> None:
+        self._matrix = matrix
+        self._resolution = resolution
+        self._request = resolution.request._replace(held=())
+        self._wishes = matrix.applying(resolution.request)
 
-def _for_bounds(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterator[str]:
-    """That frameworks are older for bounds that the user sets on what they need, as `numpy<2` and `keras<3.12` do."""
-    own = {matrix.backends[backend].framework for backend in resolution.request.backends}
-    needed = {*resolution.libraries, *resolution.packages} - own
-    bounds = [wish for wish in matrix.applying(resolution.request) if wish.specifier and wish.name in needed]
-    older = _older_with(matrix, resolution, [wish.name for wish in bounds])
-    if older:
-        alone = [wish for wish in bounds if _older_with(matrix, resolution, [wish.name])]
-        asked = " and ".join(dict.fromkeys(f"{wish.name}{wish.specifier}" for wish in alone or bounds))
-        yield f"{resolution.request.environment}: {older}, as {asked} is asked for"
+    @functools.cached_property
+    def _anew(self) -> Resolution | Conflict:
+        """With all of them: that something is not what it would be anew is an older lock's doing."""
+        return solve(self._matrix, self._request)
+
+    def companions(self) -> Iterator[str]:
+        """That frameworks are older for dependencies that belong to a release of them, and do not say so."""
+        named = {wish.name for wish in self._wishes}
+        packages = self._resolution.packages
+        rows = [row for row in self._matrix.companions if row.project in named and row.framework in packages]
+        projects = list(dict.fromkeys(row.project for row in rows))
+        older = self._older_with(projects)
+        if older:
+            go = "goes" if len(projects) == 1 else "go"
+            yield f"{self._request.environment}: {older}: {' and '.join(projects)} {go} with nothing newer"
+
+    def bounds(self) -> Iterator[str]:
+        """That frameworks are older for bounds that the user sets on what they need: `numpy<2`, `keras<3.12`."""
+        own = {self._matrix.backends[backend].framework for backend in self._request.backends}
+        needed = {*self._resolution.libraries, *self._resolution.packages} - own
+        bounds = [wish for wish in self._wishes if wish.specifier and wish.name in needed]
+        older = self._older_with([wish.name for wish in bounds])
+        if older:
+            alone = [wish for wish in bounds if self._older_with([wish.name])] if len(bounds) > 1 else []
+            asked = " and ".join(dict.fromkeys(f"{wish.name}{wish.specifier}" for wish in alone or bounds))
+            yield f"{self._request.environment}: {older}, as {asked} is asked for"
+
+    def _older_with(self, names: Collection[str]) -> str:
+        """The frameworks that are older than without these dependencies, and what they would be; empty for none."""
+        if not names:
+            return ""
+        others = tuple(wish for wish in self._request.dependencies if wish.name not in names)
+        bound, free = self._anew, solve(self._matrix, self._request._replace(dependencies=others))
+        if not isinstance(bound, Resolution) or not isinstance(free, Resolution):
+            return ""
+        return ", ".join(
+            f"{name} is {version} and not {free.packages[name]}"
+            for name, version in self._resolution.packages.items()
+            if name in self._matrix.framework_names and name not in names and version == bound.packages.get(name)
+            if version < free.packages.get(name, version)
+        )
 
 
 def _for_machine(resolution: Resolution) -> Iterator[str]:
@@ -55,21 +86,3 @@ def _for_machine(resolution: Resolution) -> Iterator[str]:
         hindrance = reason.ground.hindrance if isinstance(reason.ground, Newer) else None
         if hindrance is not None and isinstance(hindrance.fact, Wish) and hindrance.fact.kind in _OF_MACHINES:
             yield f"{request.environment}: {reason_subject(reason)} is the {reason_rule(reason, request.cutoff_flag)}"
-
-
-def _older_with(matrix: CompatibilityMatrix, resolution: Resolution, names: Collection[str]) -> str:
-    """The frameworks that are older than without these dependencies, and what they would be; empty for none."""
-    if not names:
-        return ""
-    request = resolution.request._replace(held=())
-    others = tuple(wish for wish in request.dependencies if wish.name not in names)
-    bound, free = solve(matrix, request), solve(matrix, request._replace(dependencies=others))
-    if not isinstance(bound, Resolution) or not isinstance(free, Resolution):
-        return ""
-    return ", ".join(
-        f"{name} is {version} and not {free.packages[name]}"
-        for name, version in resolution.packages.items()
-        # that it is not what it would be anew is an older lock's doing
-        if name in matrix.framework_names and name not in names and version == bound.packages.get(name)
-        if version < free.packages.get(name, version)
-    )

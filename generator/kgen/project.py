@@ -22,6 +22,9 @@ LOCKS = "locks"
 ENVS = Path(".kgen/envs")
 """The folder of the environments on disk, unless the settings name another."""
 
+SHARE = "share/kgen"
+"""The folder in an environment that holds what kgen put there."""
+
 ENVS_MARK = ".kgen-envs"
 """What is in a folder outside of the project that a user has named with `--envs`."""
 

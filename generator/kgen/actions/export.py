@@ -15,7 +15,7 @@ from kgen.fields import lock_command, request_of
 from kgen.formats import interface
 from kgen.formats.wheels import pylock
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.matrix.selection import SHARE, require_known
+from kgen.matrix.selection import require_known
 from kgen.model import format as formats
 from kgen.model.format import Format as LockFormat
 from kgen.model.lockfile import Lockfile
@@ -163,7 +163,7 @@ def _module(export: Export, form: recipes.ModuleForm) -> str:
     """The module of an environment, on disk or not yet."""
     prefix = project.envs(export.settings.root) / str(export.environment)
     return recipes.render_module(
-        next(iter(_on_linux(export).values())), form, script=str(prefix / SHARE / f"activate.{SH.suffix}")
+        next(iter(_on_linux(export).values())), form, script=str(prefix / project.SHARE / f"activate.{SH.suffix}")
     )
 
 

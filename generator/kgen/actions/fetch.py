@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kgen import files, host, index, project, uvsettings, uvtool, wheels
 from kgen.errors import HashMismatchError, KgenError, OfflineError, OutsideError, UnavailableError
+from kgen.explain.names import few
 from kgen.explain.sizes import size_text
 from kgen.formats import interface, vendored
 from kgen.formats.archive import Progress, Report, digest
@@ -18,8 +19,6 @@ from kgen.model.format import Format
 from kgen.model.lockfile import LockedFile, Lockfile
 
 _AT_ONCE = 4
-_NAMED = 5
-"""So many files are named that are not there."""
 
 
 def fetch(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, Lockfile]], report: Report) -> int:
@@ -71,12 +70,11 @@ def _refuse_absent(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, L
         if not (store / file.sha256 / file.filename).is_file() and next(vendored.here(root, file, lock), None) is None
     ]
     if absent:
-        named = ", ".join(f"{file.filename} ({size_text(file.size)})" for file in absent[:_NAMED])
-        others = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
+        named = few([f"{file.filename} ({size_text(file.size)})" for file in absent])
         size = sum(file.size or 0 for file in absent)
         raise OfflineError(
             f"{len(absent)} of {len(wanted)} files, {size_text(size)}, are not in a folder on this machine, and"
-            f" `--offline` keeps kgen from fetching them: {named}{others}",
+            f" `--offline` keeps kgen from fetching them: {named}",
             hints=[
                 uvtool.WITH_A_NETWORK,
                 "name a folder of them in UV_FIND_LINKS",

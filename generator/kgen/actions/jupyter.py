@@ -13,8 +13,8 @@ from kgen.actions.requirement_settings import Place
 from kgen.errors import OutsideError
 from kgen.formats import interface
 from kgen.formats.environment import Source, site_packages
-from kgen.matrix.selection import SHARE
 from kgen.model.format import Format
+from kgen.project import SHARE
 
 KERNEL = "ipykernel"
 """What Jupyter talks to."""

@@ -199,10 +199,8 @@ def entered(source: Source) -> dict[str, str | None]:
 
 def way_in(source: Source) -> tuple[tuple[str, ...], dict[str, str]]:
     """The words that run a program in this environment, hooks included, and the variables to start them with."""
-    from kgen.matrix.selection import SHARE  # noqa: PLC0415 - `kgen run` needs none of it
-
     inside = {name: value for name, value in entered(source).items() if value is not None}
-    return ("/bin/sh", str(source.prefix / SHARE / "run.sh")), inside
+    return ("/bin/sh", str(source.prefix / project.SHARE / "run.sh")), inside
 
 
 def refuse_foreign_pip(source: Source, command: Sequence[str]) -> None:

@@ -15,9 +15,6 @@ from kgen.errors import NotSyncedError
 from kgen.formats.environment import Source
 from kgen.model.format import Format
 
-SHARE = "share/kgen"
-"""The folder in an environment that holds what kgen put there."""
-
 
 def realised(name: str, envs: str | None, *, form: Format | None, no_sync: bool) -> Source:
     """The environment of this name, on disk as locked; it is made if it is not.

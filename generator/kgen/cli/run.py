@@ -22,12 +22,12 @@ from kgen import host, process
 from kgen.actions.choose import choose, locked_here
 from kgen.actions.sync import entered, is_of_another_python, refuse_foreign_pip
 from kgen.cli import console
-from kgen.cli.environments import SHARE, realised
+from kgen.cli.environments import realised
 from kgen.cli.formats import OneFormat, naming_formats
 from kgen.cli.options import Environment, Envs, NoSync, argument
 from kgen.errors import MissingProgramError, UsageError
 from kgen.model import format as formats
-from kgen.project import find_root
+from kgen.project import SHARE, find_root
 
 _NOT_FOUND = 127
 """The exit status that shells give for a program that is not there."""

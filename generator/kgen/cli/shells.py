@@ -10,9 +10,10 @@ import shellingham
 
 from kgen import host, shells
 from kgen.cli import candidates
-from kgen.cli.environments import SHARE, sync
+from kgen.cli.environments import sync
 from kgen.cli.options import option
 from kgen.formats.environment import Source
+from kgen.project import SHARE
 from kgen.shells import Shell
 
 _NAMES = tuple(shell.name for shell in shells.known())

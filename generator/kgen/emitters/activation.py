@@ -13,8 +13,9 @@ from pathlib import PurePath
 from types import MappingProxyType
 
 from kgen import shells
-from kgen.matrix.selection import OWN_KERAS, SHARE
+from kgen.matrix.selection import OWN_KERAS
 from kgen.model.format import PackageScripts
+from kgen.project import SHARE
 from kgen.shells.sh import SHELL as SH
 from kgen.templates import render
 

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from kgen.explain.names import few
+
 _WIDTH = 80
 _INDENT = " " * 10
 _NAMED = 2
@@ -55,13 +57,7 @@ def gpus_text(gpus: Sequence[tuple[str, str]]) -> str:
     by_architecture: dict[str, list[str]] = {}
     for name, architecture in gpus:
         by_architecture.setdefault(architecture, []).append(name)
-    return "; ".join(f"{_few(names)} ({architecture})" for architecture, names in by_architecture.items())
-
-
-def _few(names: Sequence[str]) -> str:
-    """The first of several names; one more than are named stands in the place of how many."""
-    left = len(names) - _NAMED
-    return ", ".join(names) if left <= 1 else f"{', '.join(names[:_NAMED])} and {left} more"
+    return "; ".join(f"{few(names, _NAMED)} ({architecture})" for architecture, names in by_architecture.items())
 
 
 def moves_text(moves: Sequence[tuple[str, str | None, str]]) -> str:

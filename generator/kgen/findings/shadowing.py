@@ -18,8 +18,6 @@ _UNUSED = frozenset(
 )
 """Modules of Python's own that no framework imports, or that setuptools brings in the place of."""
 
-_SHOWN = 5
-
 
 def shadowed(one: ExaminedEnvironment, folder: str) -> list[str]:
     """The locked packages, and what else is installed, that a folder has modules of, sorted.
@@ -42,12 +40,6 @@ def shadowed_of_python(one: ExaminedEnvironment, folder: str) -> list[str]:
     """The modules of Python's own that a folder has others of, sorted; nothing goes before what is built in."""
     found = _modules(folder, one.lock.python) & sys.stdlib_module_names - _UNUSED
     return sorted(name for name in found - {*sys.builtin_module_names} if FrozenImporter.find_spec(name) is None)
-
-
-def few(names: list[str]) -> str:
-    """The first of the names, and how many more there are."""
-    more = len(names) - _SHOWN
-    return ", ".join(names) if more <= 1 else f"{', '.join(names[:_SHOWN])} and {more} more"
 
 
 def _same(folder: str, other: Path) -> bool:

@@ -16,9 +16,7 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
 from kgen.model.lockfile import Lockfile
 from kgen.model.requirement import canonical_name
-
-SHARE = "share/kgen"
-"""The folder of kgen's own files in an environment."""
+from kgen.project import SHARE
 
 OWN_KERAS = f"{SHARE}/keras"
 """Keras's folder in an environment that has one of its own."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from packaging.version import InvalidVersion, Version
 
-from kgen.findings.shadowing import few
+from kgen.explain.names import few
 from kgen.findings.shape import ExaminedEnvironment, Facts, Finding, Rule
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kgen.findings.shadowing import few, shadowed, shadowed_of_python
+from kgen.explain.names import few
+from kgen.findings.shadowing import shadowed, shadowed_of_python
 from kgen.findings.shape import Facts, Finding, Rule
 from kgen.findings.wording import less
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from kgen.findings.shadowing import few, shadowed
+from kgen.explain.names import few
+from kgen.findings.shadowing import shadowed
 from kgen.findings.shape import Facts, Finding, Rule
 
 _OFF, _BASE = "PYTHONNOUSERSITE", "PYTHONUSERBASE"

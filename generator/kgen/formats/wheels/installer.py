@@ -22,6 +22,7 @@ from kgen.errors import (
     OutsideError,
     UnavailableError,
 )
+from kgen.explain.names import few
 from kgen.explain.sizes import size_text
 from kgen.formats import vendored
 from kgen.formats.environment import (
@@ -46,9 +47,6 @@ if TYPE_CHECKING:  # slow to import, and seldom asked for
     from kgen.formats.verify import Difference
 
 T = TypeVar("T")
-
-_NAMED = 5
-"""So many files are named that are not there."""
 
 
 def prepare(of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool) -> Installation:
@@ -198,12 +196,11 @@ class Uv:
                 if self._run(*words, "--reinstall", "--requirements", *_by_hash([file], lock, folder)).status != 0:
                     missing.append(file)
         if missing:
-            named = ", ".join(f"{file.name} {file.version} ({size_text(file.size)})" for file in missing[:_NAMED])
-            others = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+            named = few([f"{file.name} {file.version} ({size_text(file.size)})" for file in missing])
             size = sum(file.size or 0 for file in missing)
             raise OfflineError(
                 f"{lock.environment}: {len(missing)} of {len(lock.files)} files, {size_text(size)}, are not on this"
-                f" machine, and `--offline` keeps uv from fetching them: {named}{others}",
+                f" machine, and `--offline` keeps uv from fetching them: {named}",
                 hints=[
                     f"kgen sync {lock.environment}   # without --offline, where there is a network",
                     f"kgen bundle {lock.environment} -o {lock.environment}.tar   # there, then `kgen unbundle` here",

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from packaging.version import Version
 
 from kgen.errors import OutsideError
+from kgen.explain.names import few
 from kgen.formats.outcome import Outcome, Reporter
 from kgen.formats.wheels.asking import results
 from kgen.formats.wheels.closed import Closed
@@ -175,7 +176,7 @@ def _told(
     """The packages that differ between the same environments, in one sentence."""
     what = f"{names[0]} differs" if len(names) == 1 else f"{len(names)} packages differ"
     if len(names) > _TOLD:
-        listed = f"{', '.join(names[:_TOLD])} and {len(names) - _TOLD} more; `kgen list` shows their versions"
+        listed = f"{few(names, _TOLD)}; `kgen list` shows their versions"
         between = " and ".join(environment for side in sides for environment in side)
         return f"{what} between {between}, no version serves all: {listed}"
     parts = []

@@ -498,7 +498,7 @@ def test_the_real_matrix(tmp_path: Path) -> None:
 DRIVERS = ("390.48", "450.80.02", "470.223", "525.60.13", "535.183", "550.54.14", "570.124", "580.65.06", None)
 GPUS = ("3.5", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0", "12.1")
 SETS = ((), ("jax",), ("torch",), ("tensorflow",), ("jax", "torch"))
-_TURNS = 3
+_TURNS = 6
 
 
 @pytest.mark.parametrize("backends", SETS, ids=lambda names: "+".join(names) or "default")

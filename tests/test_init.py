@@ -536,21 +536,25 @@ class TestOwnIndex:
     @pytest.mark.parametrize(
         ("backends", "find_links", "expected"),
         [
-            ((), False, parsers.OWN_INDEX),
-            (("torch",), False, parsers.OWN_INDEX),
-            (("torch",), True, None),
-            (("jax", "numpy"), False, None),
+            ((), (), parsers.OWN_INDEX),
+            (("torch",), (), parsers.OWN_INDEX),
+            (("torch",), ("torch-2.13.0+cpu-cp312-cp312-manylinux_2_28_x86_64.whl", "no-wheel.whl"), None),
+            (("torch",), ("torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl",), parsers.OWN_INDEX),
+            (("torch",), ("torch-2.13.0+cpu-cp312-cp312-win_amd64.whl",), parsers.OWN_INDEX),
+            (("torch",), ("torch_geometric-2.13.0-py3-none-any.whl",), parsers.OWN_INDEX),
+            (("torch",), None, None),
+            (("jax", "numpy"), (), None),
         ],
     )
     def test_where_a_build_for_the_cpu_is_there_only(
         self,
         tmp_path: Path,
         backends: tuple[str, ...],
-        find_links: bool,  # noqa: FBT001 - a parameter of pytest's
+        find_links: tuple[str, ...] | None,
         expected: str | None,
     ) -> None:
         matrix = load(folder("matrix"))
-        path, text = write_settings(tmp_path, PLAIN, matrix, backends=backends, find_links=find_links)
+        path, text = write_settings(tmp_path, PLAIN, matrix, backends=backends, find_links=find_links, python="3.12")
         assert settings.read(tmp_path, matrix).torch_index == expected
         assert ("those of PyTorch for the CPU are there" in " ".join(text.split("\n# "))) == (expected is not None)
         assert path.name == "kgen.toml"

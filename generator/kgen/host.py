@@ -52,6 +52,11 @@ def variable(name: str) -> str | None:
     return os.environ.get(name)
 
 
+def find_links() -> tuple[str, ...]:
+    """The folders and pages that UV_FIND_LINKS names, as uv takes it apart."""
+    return tuple((variable("UV_FIND_LINKS") or "").replace(",", " ").split())
+
+
 def cache(name: str) -> Path:
     """A folder in kgen's own cache, which KGEN_CACHE_DIR moves; it may not be there yet.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,9 @@ from kgen.actions.pythons import required
 from kgen.actions.requirements import with_project
 from kgen.actions.takeover import Takeover
 from kgen.errors import KgenError, SettingsError, UsageError
+from kgen.formats.wheels.lock import has_wheel, supported_tags
 from kgen.host import Host, python_version_file
+from kgen.host import find_links as host_find_links
 from kgen.matrix.candidates import usable_majors
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Backend
@@ -83,7 +85,7 @@ def write_settings(
     backends: Sequence[str] = (),
     python: str | None = None,
     nix: bool = False,
-    find_links: bool = False,
+    find_links: Collection[str] | None = (),
     installed: Callable[[str], bool] | None = None,
     taken: Takeover | None = None,
 ) -> tuple[Path, str]:
@@ -101,8 +103,8 @@ def write_settings(
         backends: the backends; none for those that the matrix has as the default.
         python: the CPython minor; None for what the project says by itself, if it does.
         nix: whether Nix is installed here, so that its setting is worth a line.
-        find_links: whether uv finds builds in a folder besides its indexes, so that a framework's own index is not
-            needed for them.
+        find_links: the names of the wheels that uv finds in folders besides its indexes, for which no index of a
+            framework's own is needed; None if these cannot be listed, and may have any.
         installed: whether this machine has a CPython of a minor; None where that does not matter.
         taken: what is taken over from another tool's files; what was asked for wins.
 
@@ -146,6 +148,17 @@ def write_settings(
 def interpreter_here(minor: str) -> bool:
     """Whether this machine has a CPython of this minor, as far as can be told."""
     return uvtool.has_interpreter(minor) is not False
+
+
+def wheels_here() -> tuple[str, ...] | None:
+    """The names of the wheels in the folders of UV_FIND_LINKS; None where one of its places is no folder to be read."""
+    names: list[str] = []
+    for place in host_find_links():
+        try:
+            names += [path.name for path in Path(place).iterdir() if path.suffix == ".whl"]
+        except OSError:
+            return None
+    return tuple(names)
 
 
 def _appended(before: bytes, table: str) -> bytes:
@@ -220,13 +233,13 @@ class _Chooser:
         self.project = self._read_project(root)
         self._version_file = python_version_file(root) if python is None else None
 
-    def entries(self, *, find_links: bool) -> Iterator[_Entry]:
+    def entries(self, *, find_links: Collection[str] | None) -> Iterator[_Entry]:
         """The settings, in the order of the documentation.
 
         Args:
-            find_links: whether builds that only a framework's own index has are found in a folder.
+            find_links: the wheels in folders; see :func:`write_settings`.
         """
-        self._may_use_own_index = not find_links
+        self._may_use_own_index = find_links is not None
         entry, accelerator = self._accelerator()
         known = f"All there are: {', '.join(self._matrix.backends)}."
         comment = "The backends; each gets an environment of its own. "
@@ -240,7 +253,8 @@ class _Chooser:
             comment,
         )
         yield entry
-        yield from self._python_entries(accelerator)
+        pythons = list(self._python_entries(accelerator))
+        yield from pythons
         asked = () if self.taken is None else self.taken.platforms
         whose = "This is the machine's." if self._platform_known else "The machine's is none that kgen knows."
         yield _Entry(
@@ -248,18 +262,22 @@ class _Chooser:
             _array(asked or [self._platform]),
             f"The platforms to lock for, by conda's names. {'They were asked for before.' if asked else whose}",
         )
-        if not find_links:
-            yield from self._own_index(accelerator)
+        if find_links is not None:
+            python = self._given_python or next((tomli.loads("\n".join(one.lines))[one.key] for one in pythons), None)
+            yield from self._own_index(accelerator, python, find_links)
 
-    def _own_index(self, accelerator: Accelerator) -> Iterator[_Entry]:
+    def _own_index(self, accelerator: Accelerator, python: str | None, wheels: Collection[str]) -> Iterator[_Entry]:
         """That a framework's own index is used, where nothing else has the build that `kgen lock` would choose."""
         names: dict[str, None] = {}
         for backend in self._backends:
             request = self._request(backend, accelerator, Machine())
-            python = self._given_python or best_python(self._matrix, [request])
-            found = solve(self._matrix, request._replace(python=python))
+            request = request._replace(python=python or best_python(self._matrix, [request]))
+            found = solve(self._matrix, request)
             if isinstance(found, Resolution):
-                names |= dict.fromkeys(found.local)
+                target = found.request
+                platform = self._matrix.platforms[target.platform]
+                supported = supported_tags(platform, target.python, target.glibc, target.macos)
+                names |= dict.fromkeys(name for name in found.local if not has_wheel(wheels, name, supported))
         if names:
             titles = " and ".join(self._matrix.framework(name).title for name in names)
             where = "for the CPU" if accelerator == CPU else f"for {accelerators.title(accelerator)}"

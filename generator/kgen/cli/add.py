@@ -17,7 +17,7 @@ from typing import Annotated
 
 from kgen import host
 from kgen.actions import as_locked
-from kgen.actions.init import interpreter_here, write_settings
+from kgen.actions.init import interpreter_here, wheels_here, write_settings
 from kgen.actions.requirement_settings import Edit, Place, add
 from kgen.cli import console
 from kgen.cli.edit import BackendOf, EnvironmentOf, NoLock, apply
@@ -73,9 +73,8 @@ def edited(root: Path, packages: Sequence[str], place: Place) -> Edit:
                 "kgen init   # writes settings",
             ],
         )
-    found = host.variable("UV_FIND_LINKS") is not None
     before = {path: path.read_bytes() for path in (root / PYPROJECT,) if path.is_file()}
-    made, _ = write_settings(root, host.inspect(), matrix, find_links=found, installed=interpreter_here)
+    made, _ = write_settings(root, host.inspect(), matrix, find_links=wheels_here(), installed=interpreter_here)
     try:
         edit = add(root, matrix, packages, place)
     except KgenError:  # what is refused leaves no settings behind

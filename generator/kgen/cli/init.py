@@ -17,7 +17,7 @@ from typing import Annotated, NamedTuple
 
 from kgen import gittool, host
 from kgen.actions.gitattributes import ATTRIBUTES, merge_locks_with_git
-from kgen.actions.init import interpreter_here, write_settings
+from kgen.actions.init import interpreter_here, wheels_here, write_settings
 from kgen.actions.plan import accelerator_of
 from kgen.actions.takeover import TOOLS, take_over
 from kgen.cli import candidates, console
@@ -101,7 +101,7 @@ def _write_settings(options: InitOptions, root: Path) -> None:
         backends=options.backends,
         python=options.python,
         nix=host.has_program("nix"),
-        find_links=host.variable("UV_FIND_LINKS") is not None,
+        find_links=wheels_here(),
         installed=interpreter_here,
         taken=taken,
     )

@@ -61,8 +61,7 @@ def here(root: Path, file: LockedFile, lock: Lockfile) -> Iterator[Path]:
         file: the file.
         lock: its lock.
     """
-    folders = (host.variable("UV_FIND_LINKS") or "").replace(",", " ").split()
-    local = [Path(folder) / file.filename for folder in folders if "://" not in folder]
+    local = [Path(folder) / file.filename for folder in host.find_links() if "://" not in folder]
     yield from (path for path in (path_of(root, file), *local) if path.is_file())
     location = file.location(lock.path)
     if location is not None and location.startswith("file:"):

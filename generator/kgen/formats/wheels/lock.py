@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from packaging import tags
@@ -148,6 +148,18 @@ def _platform_tags(platform: Platform, glibc: Version | None, macos: Version | N
     if oldest is not None:
         return list(tags.mac_platforms((oldest.major, oldest.minor), machine))
     return [f"win_{machine}"]
+
+
+def has_wheel(filenames: Iterable[str], project: str, supported: Mapping[tags.Tag, int]) -> bool:
+    """Whether one of these wheels is of a project, by its normalised name, and an installer on the target takes it."""
+    for filename in filenames:
+        try:
+            name, _, _, wheel_tags = parse_wheel_filename(filename)
+        except InvalidWheelFilename:
+            continue
+        if name == project and not wheel_tags.isdisjoint(supported):
+            return True
+    return False
 
 
 def best_wheel(package: Package, supported: Mapping[tags.Tag, int]) -> PackageWheel | None:

@@ -530,6 +530,27 @@ def test_init_and_cuda_auto_choose_the_same(tmp_path: Path, backends: tuple[str,
             assert plan.newest_accelerator(asked, kept, shipped, "cuda") is not None, (driver, gpu)
 
 
+@pytest.mark.parametrize(
+    ("requires", "named", "expected"),
+    [
+        ('["keras", "torch"]', (), ("torch",)),
+        ('["tensorflow-cpu", "jax[cuda12]"]', (), ("tensorflow", "jax")),
+        ("[\"tensorflow-macos; sys_platform == 'darwin'\"]", (), ("tensorflow",)),
+        ('["keras", "numpy"]', (), None),
+        ('["torch"]', ("jax",), ("jax",)),
+    ],
+)
+def test_the_frameworks_that_the_project_requires(
+    tmp_path: Path, requires: str, named: tuple[str, ...], expected: tuple[str, ...] | None
+) -> None:
+    """As `kgen lock` takes them where there are no settings."""
+    shipped = load(folder("matrix"))
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "x"\nversion = "0"\ndependencies = {requires}\n')
+    _, text = write_settings(tmp_path, PLAIN, shipped, backends=named)
+    assert settings.read(tmp_path, shipped).backends == (expected or shipped.default_backends(None))
+    assert ("The project requires them." in text) == (expected is not None and not named)
+
+
 class TestOwnIndex:
     """PyTorch's builds for the CPU are on its own index: the settings that kgen writes say so."""
 
@@ -558,6 +579,25 @@ class TestOwnIndex:
         assert settings.read(tmp_path, matrix).torch_index == expected
         assert ("those of PyTorch for the CPU are there" in " ".join(text.split("\n# "))) == (expected is not None)
         assert path.name == "kgen.toml"
+
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            ("https://mirror.example/whl/cpu", "https://mirror.example/whl"),
+            ("https://mirror.example/whl/cu126/", "https://mirror.example/whl"),
+            ("https://mirror.example/simple", parsers.OWN_INDEX),
+        ],
+    )
+    def test_where_uv_has_it_from(self, tmp_path: Path, url: str, expected: str) -> None:
+        """The index that uv's `sources` name is a mirror where its last folder is the label of a build."""
+        matrix = load(folder("matrix"))
+        (tmp_path / "pyproject.toml").write_text(
+            f'[project]\nname = "x"\n[[tool.uv.index]]\nname = "own"\nurl = "{url}"\nexplicit = true\n'
+            '[tool.uv.sources]\ntorch = [{ index = "own" }]\n'
+        )
+        _, text = write_settings(tmp_path, PLAIN, matrix, backends=("torch",), python="3.12")
+        assert settings.read(tmp_path, matrix).torch_index == expected
+        assert ("uv's `sources` have it from" in text.replace("\n# ", " ")) == (expected != parsers.OWN_INDEX)
 
     def test_not_for_a_gpu(self, tmp_path: Path) -> None:
         matrix = load(folder("matrix"))

@@ -393,6 +393,8 @@ ALONE = (
         ('dependencies = ["numpy", "torch", "JAX[cuda12]>=0.4"]', (), ["jax-cpu", "torch-cpu"], "jax and torch"),
         ('dependencies = ["numpy", "keras", "rich"]', (), ["tensorflow-cpu", "jax-cpu", "torch-cpu", "numpy-cpu"], ""),
         ('optional-dependencies = {gpu = ["jax"]}', ("--extra", "gpu"), ["jax-cpu"], "jax"),
+        ('dependencies = ["tensorflow-cpu"]', (), ["tensorflow-cpu"], "tensorflow"),
+        ('dependencies = ["jaxlib", "flax"]', (), ["jax-cpu"], "jax"),
         ('dependencies = ["tensorflow"]', ("torch",), ["torch-cpu"], ""),
         ('dependencies = ["torch"]\n[tool.kgen]\ncpu = true', (), ["torch-cpu"], "torch"),
         ('dependencies = ["torch"]\n[tool.kgen]\nbackends = ["jax"]', (), ["jax-cpu"], ""),

@@ -172,6 +172,24 @@ class TestSources:
         assert done.status == 0, done.stderr
         assert "note: uv's `sources` of numpy are not followed: the matrix decides on its builds" in done.stderr
 
+    @pytest.mark.parametrize(
+        ("place", "words", "said"),
+        [
+            ("whl/cpu", (), "; `--torch-index https://mirror.example/whl` takes them from there\n"),
+            ("simple", (), "; see `torch-index`\n"),
+            ("whl/cpu", ("--torch-index", "https://mirror.example/whl"), ""),
+        ],
+    )
+    def test_of_pytorch_from_an_index_of_its_own(
+        self, kgen_alone: Kgen, project: Path, place: str, words: tuple[str, ...], said: str
+    ) -> None:
+        """uv's guide to PyTorch has it so; a note names what takes the builds from there."""
+        index = f'[[tool.uv.index]]\nname = "own"\nurl = "https://mirror.example/{place}"\nexplicit = true\n'
+        configure(project, f'{index}[tool.uv.sources]\ntorch = {{ index = "own" }}\n', "pyproject.toml")
+        done = kgen_alone("lock", "torch", "--cpu", "--python", "3.12", "--dry-run", *words)
+        note = "note: uv's `sources` of torch are not followed: the matrix decides on its builds"
+        assert (f"{note}{said}" in done.stderr) if said else (note not in done.stderr)
+
 
 class TestEnvironments:
     def test_another_target(self, kgen_alone: Kgen, project: Path) -> None:

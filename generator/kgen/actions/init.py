@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import tomli
 
-from kgen import accelerators, files, settings, uvtool
+from kgen import accelerators, files, settings, uvsettings, uvtool
 from kgen.actions import as_locked
-from kgen.actions.plan import request_for
+from kgen.actions.plan import mirror_in_sources, request_for, required_backends
 from kgen.actions.pythons import required
 from kgen.actions.requirements import with_project
 from kgen.actions.takeover import Takeover
@@ -127,6 +127,8 @@ def write_settings(
     chooser.installed = installed
     chooser.taken = taken
     chooser.named = named
+    if not backends:
+        chooser.take_required()
     more = [_Entry(one.key, _array(one.values), one.comment) for one in (taken.entries if taken is not None else ())]
     kept = [_Entry(key, value, "") for key, value in as_locked.settings(root, locked, matrix)]
     kept[:1] = [replace(one, comment="What the locks were asked to be that are there.") for one in kept[:1]]
@@ -233,6 +235,13 @@ class _Chooser:
         self.project = self._read_project(root)
         self._version_file = python_version_file(root) if python is None else None
 
+    def take_required(self) -> None:
+        """Leave only the backends whose frameworks the project requires, if it requires any."""
+        names = required_backends(self._required, self._matrix)
+        if names:
+            self._named = True
+            self._backends = [self._matrix.backends[name] for name in names]
+
     def entries(self, *, find_links: Collection[str] | None) -> Iterator[_Entry]:
         """The settings, in the order of the documentation.
 
@@ -282,7 +291,12 @@ class _Chooser:
             titles = " and ".join(self._matrix.framework(name).title for name in names)
             where = "for the CPU" if accelerator == CPU else f"for {accelerators.title(accelerator)}"
             what = f"Whether builds are used that only PyTorch's own index has: those of {titles} {where} are there."
-            yield _Entry("torch-index", "true", f"{what} A mirror of it may stand here, by its URL.")
+            mirrors = [mirror_in_sources(uvsettings.shape(self._root), name, self._matrix) for name in names]
+            mirror = next((one for one in mirrors if one is not None), None)
+            if mirror is None:
+                yield _Entry("torch-index", "true", f"{what} A mirror of it may stand here, by its URL.")
+            else:
+                yield _Entry("torch-index", f'"{mirror}"', f"{what} This is where uv's `sources` have it from.")
 
     def _read_project(self, root: Path) -> Mapping[str, Any] | None:
         # `locate` has read it, and found it to be TOML.

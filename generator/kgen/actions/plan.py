@@ -192,19 +192,20 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
     if asked.command == "lock":
         _require_lockable(shaped, settings)
     settings = settings._replace(uv=shaped.recorded, exclude_newer=settings.exclude_newer or shaped.day)
-    required_backends = _required_backends(asked, settings, matrix)
-    environments = _environments(asked, settings, matrix, required_backends)
+    named = asked.names or asked.together is not None
+    by_project = () if named else required_backends(settings, matrix)
+    environments = _environments(asked, settings, matrix, by_project)
     _require_accelerator_for(asked, settings, matrix)
     notes = [*likeness, *settings.required.notes, *_generation_of_day(written, settings, asked, matrix)]
-    if required_backends:
-        named = " and ".join(matrix.backends[name].short for name in required_backends)
+    if by_project:
+        alone = " and ".join(matrix.backends[name].short for name in by_project)
         notes.append(
-            f"for {named} alone, as the project requires no other framework; `backends` in the settings chooses others,"
+            f"for {alone} alone, as the project requires no other framework; `backends` in the settings chooses others,"
             f" and so do names behind `kgen {asked.command}`"
         )
     requests = tuple(from_sources(one, shaped, matrix) for one in _drafts(environments, settings, matrix, notes))
     if asked.command == "lock":
-        notes += _shaped(requests, shaped, matrix)
+        notes += _shaped(requests, settings, shaped, matrix)
     notes += folded((one, note) for one in requests for note in _built_into_others(one, matrix))
     python = settings.python or (None if settings.pythons else host.python_version_file(root))
     allowed = required(root, matrix) if settings.project else None
@@ -263,7 +264,7 @@ def from_sources(
 
 
 def _shaped(
-    requests: Sequence[EnvironmentRequest], shaped: uvsettings.Shape, matrix: CompatibilityMatrix
+    requests: Sequence[EnvironmentRequest], settings: Settings, shaped: uvsettings.Shape, matrix: CompatibilityMatrix
 ) -> Iterator[str]:
     """What uv is configured with that a lock does not follow.
 
@@ -287,9 +288,29 @@ def _shaped(
                 raise SettingsError(f"{request.environment}: {what}", hints=[mend])
     followed = {name for request in requests for name in (matrix.backends[b].framework for b in request.backends)}
     for name in sorted(followed & {*shaped.sources, *shaped.elsewhere}):
-        yield f"uv's `sources` of {name} are not followed: the matrix decides on its builds; see `torch-index`"
+        mirror = mirror_in_sources(shaped, name, matrix)
+        if mirror is None:
+            yield f"uv's `sources` of {name} are not followed: the matrix decides on its builds; see `torch-index`"
+        elif settings.torch_index is None:
+            yield (
+                f"uv's `sources` of {name} are not followed: the matrix decides on its builds;"
+                f" `--torch-index {mirror}` takes them from there"
+            )
     if shaped.day is not None and any(request.cutoff == shaped.day for request in requests):
         yield f"nothing published after {shaped.day} counts, as uv's `exclude-newer` says"
+
+
+def mirror_in_sources(shaped: uvsettings.Shape, framework: str, matrix: CompatibilityMatrix) -> str | None:
+    """The folder of the index that uv's `sources` name for a framework, as `torch-index` takes it.
+
+    Returns:
+        `https://mirror.example/whl` where the index is `https://mirror.example/whl/cu126`; None where no index is
+        named, or its last folder is not the label of a build.
+    """
+    _, url = shaped.sources.get(framework, ("", ""))
+    base, _, label = url.rstrip("/").rpartition("/")
+    labels = {build.local for release in matrix.framework(framework).releases for build in release.builds}
+    return base if base and label in labels else None
 
 
 def _holds(text: str, request: EnvironmentRequest, matrix: CompatibilityMatrix) -> bool:
@@ -426,17 +447,21 @@ def _generation_of_day(
 # -- which environments ------------------------------------------------------------------------------------------------
 
 
-def _required_backends(asked: RequestFlags, settings: Settings, matrix: CompatibilityMatrix) -> tuple[str, ...]:
-    """The backends whose frameworks the project requires by itself, where nothing names backends; none where it does.
+def required_backends(settings: Settings, matrix: CompatibilityMatrix) -> tuple[str, ...]:
+    """The backends whose frameworks the project requires by itself; none where the settings name backends.
 
     What every backend needs for its own sake, as NumPy, says nothing.
     """
-    if asked.names or asked.together is not None or settings.backends is not None:
+    if settings.backends is not None:
         return ()
     required = {one.name for one in settings.required.dependencies}
     default = matrix.default_backends(settings_module.generation_asked(settings, matrix))
     rows = [matrix.backends[name] for name in default]
-    return tuple(row.name for row in rows if row.accelerated and row.framework in required)
+    return tuple(
+        row.name
+        for row in rows
+        if row.accelerated and required and not required.isdisjoint(matrix.distributions_of(row.framework))
+    )
 
 
 def _environments(

@@ -442,6 +442,15 @@ class CompatibilityMatrix:
         start, end = match.span("major")
         return f"{package[:start]}{accelerator.major}{package[end:]}"
 
+    def distributions_of(self, framework: str) -> frozenset[str]:
+        """What a framework is installed as on some platform, or in part: tensorflow-cpu, tensorflow-macos, and so on.
+
+        What else is installed along with a build, as setuptools, is none of the framework.
+        """
+        builds = (build for release in self.framework(framework).releases for build in release.builds)
+        names = {required_name(text) for build in builds for text in build.install}
+        return frozenset(one for one in names if one.startswith(framework))
+
     def plugins_of(self, framework: str) -> Mapping[str, frozenset[Accelerator]]:
         """Projects that a framework loads by itself where they are installed -> the majors that they are for.
 

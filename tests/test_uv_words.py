@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kgen import uvtool
 from kgen.formats.wheels.refusal import absent, bounds, depended_on, without_wheels, yanked
 
 
@@ -41,6 +42,13 @@ from kgen.formats.wheels.refusal import absent, bounds, depended_on, without_whe
 )
 def test_who_depends_on_what(name: str, reason: str, found: list[tuple[str, str]]) -> None:
     assert [(who, str(bound)) for who, bound in depended_on(name, reason)] == found
+
+
+def test_how_long_uv_tried_is_no_part_of_a_failure() -> None:
+    """So that several environments that fail alike fail with one text."""
+    stderr = "error: Request failed after 3 retries in {}\n  Caused by: Failed to fetch: `https://x.example/torch/`\n"
+    said = {uvtool.words(stderr.format(seconds)) for seconds in ("11.4s", "8s")}
+    assert said == {"Request failed after 3 retries Failed to fetch: `https://x.example/torch/`"}
 
 
 def test_what_an_index_lacks() -> None:

@@ -301,8 +301,10 @@ def words(stderr: str) -> str:
         for lead in ("error:", "cause:", "×", "╰─▶", "├─▶", "Caused by:"):
             text = text.removeprefix(lead).strip()
         kept.append(text)
+    # how long it tried differs between environments, and would keep the same failure from being said once
+    text = re.sub(r"( retries) in \d+(?:\.\d+)?s\b", r"\1", " ".join(kept))
     # what an index has written may hold what steers a terminal
-    return "".join(character if character.isprintable() else " " for character in " ".join(kept))
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 # the answers of a server that wants to know who asks

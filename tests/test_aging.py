@@ -139,8 +139,8 @@ class TestOpenPython:
         result = kgen_alone(*OPEN, "numpy", "--dependency", "hub")
         assert result.status == 0, result.stderr
         assert versions(project, "numpy-cpu")["hub"] == "0.32"
-        assert f"numpy-cpu: for Python {NEXT} and not " in result.stderr
-        assert ", which has hub 0.32 and not 0.19\n" in result.stderr
+        assert f"numpy-cpu: for Python {NEXT} in place of " in result.stderr
+        assert ": that gives hub 0.32 in place of 0.19\n" in result.stderr
         assert kgen_alone("check").status == 0
 
     def test_why_it_is_one_that_is_not_here(self, kgen_alone: Kgen, tmp_path: Path) -> None:
@@ -200,8 +200,8 @@ def test_a_python_that_is_open_is_one_for_which_it_can_be_closed(kgen_alone: Kge
     result = kgen_alone(*OPEN, "numpy", "--dependency", "solo")
     assert result.status == 0, result.stderr
     assert versions(project, "numpy-cpu")["solo"] == "1.0"
-    (moved,) = [line for line in result.stderr.splitlines() if "for Python" in line and "and not" in line]
-    assert moved.startswith(f"note: numpy-cpu: for Python {NEXT} and not 3.")
+    (moved,) = [line for line in result.stderr.splitlines() if "for Python" in line and "in place of" in line]
+    assert moved.startswith(f"note: numpy-cpu: for Python {NEXT} in place of 3.")
     assert moved.endswith(", for which solo, as asked for, has no wheel")
     named = kgen_alone(*LOCK, "numpy", "--dependency", "solo")
     assert (named.status, f"--python {NEXT} " in named.stderr.partition("hint: ")[2]) == (4, True)
@@ -328,7 +328,8 @@ def test_python_is_one_for_what_comes_along(kgen_alone: Kgen, project: Path) -> 
     chosen = python_of(project, "jax-cuda12")
     assert chosen != newest
     assert (
-        f"for Python {chosen} and not {newest}, for which the matrix has no versions that go together" in result.stderr
+        f"for Python {chosen} in place of {newest}, for which the matrix has no versions that go together"
+        in result.stderr
     )
 
 
@@ -347,9 +348,9 @@ def test_a_release_that_only_an_old_python_has_takes_the_frameworks_along(
     assert older != jax
     (locked,) = json.loads(result.stdout)["environments"]
     (note,) = [one for one in locked["notes"] if "for Python 3.10" in one]
-    start = f"jax-cpu: for Python 3.10 and not {newest}, for which named, as asked for, has no wheel; so "
+    start = f"jax-cpu: for Python 3.10 in place of {newest}, for which named, as asked for, has no wheel; so "
     assert note.startswith(start)
-    assert f"jax is {older} and not {jax}" in note
+    assert f"jax is {older} in place of {jax}" in note
     assert locked["seconds"] > 0.1  # uv was started for both
 
 

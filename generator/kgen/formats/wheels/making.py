@@ -151,18 +151,18 @@ def _is_better(matrix: CompatibilityMatrix, before: Sequence[WheelOutcome], afte
     for old, new in zip(before, after, strict=True):
         if new.request.python == old.request.python or new.lock is None:
             continue
-        moved = f"{new.request.environment}: for Python {new.request.python} and not {old.request.python}"
+        moved = f"{new.request.environment}: for Python {new.request.python} in place of {old.request.python}"
         if old.lock is None:
             new.notes.append(f"{moved}, {_lacking(matrix, old, new.lock)}")
         else:
             was, now = old.lock.versions, new.lock.versions
             newer = [
-                f"{wish.name} {now[wish.name]} and not {was[wish.name]}"
+                f"{wish.name} {now[wish.name]} in place of {was[wish.name]}"
                 for wish in new.request.dependencies
                 if wish.name in was and wish.name in now and now[wish.name] > was[wish.name]
             ]
             if newer:
-                new.notes.append(f"{moved}, which has {', '.join(newer)}")
+                new.notes.append(f"{moved}: that gives {', '.join(newer)}")
     return True
 
 
@@ -178,7 +178,7 @@ def _lacking(matrix: CompatibilityMatrix, old: WheelOutcome, new: Lock) -> str:
     answer = solve(matrix, old.request)
     wished = answer.packages if isinstance(answer, Resolution) else {}
     older = [
-        f"{name} is {has} and not {wished[name]}"
+        f"{name} is {has} in place of {wished[name]}"
         for name, has in new.summary.frameworks.items()
         if name in wished and Version(has) < wished[name]
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import shlex
@@ -186,6 +187,26 @@ def test_one_that_is_years_older_has_a_way_to_a_nearer_one(kgen_alone: Kgen, pro
     assert versions(project, "numpy-cpu")["named"] == "2.0"
 
 
+def test_an_open_python_gives_one_that_is_nearer(kgen_alone: Kgen, project: Path, index: Index) -> None:
+    """No Python has the newest release; one has a release of today, where the others have an ancient one."""
+    day = dt.date.fromisoformat(CUTOFF)
+    for wheel, years in (
+        (Wheel(name="named", version="1.0"), 6),
+        (only_for(NEXT, "named", "2.0"), 1),
+        (Wheel(name="named", version="3.0", tag="cp312-cp312-win_amd64"), 0),
+    ):
+        uploaded = day - dt.timedelta(days=365 * years + 1)
+        index.wheelhouse.put(dataclasses.replace(wheel, uploaded=uploaded))
+    result = kgen_alone(*OPEN, "numpy", "--dependency", "named")
+    assert result.status == 0, result.stderr
+    assert versions(project, "numpy-cpu")["named"] == "2.0"
+    assert ": that gives named 2.0 in place of 1.0\n" in result.stderr
+    assert "named 2.0 is taken, and 3.0 is the newest: 3.0 has no wheel for linux-64" in result.stderr
+    older = kgen_alone(*OPEN, "numpy", "--dependency", "named", "--python", "3.13", "--upgrade")
+    assert older.status == 0, older.stderr
+    assert versions(project, "numpy-cpu")["named"] == "1.0"
+
+
 def test_one_that_is_a_year_older_has_none(kgen_alone: Kgen, index: Index) -> None:
     day = dt.date.fromisoformat(CUTOFF)
     for version, days, requires in (("1.0", 400, ()), ("2.0", 300, ("keras<3.13",)), ("3.0", 1, ("keras<3",))):
@@ -202,7 +223,7 @@ def test_a_python_that_is_open_is_one_for_which_it_can_be_closed(kgen_alone: Kge
     assert versions(project, "numpy-cpu")["solo"] == "1.0"
     (moved,) = [line for line in result.stderr.splitlines() if "for Python" in line and "in place of" in line]
     assert moved.startswith(f"note: numpy-cpu: for Python {NEXT} in place of 3.")
-    assert moved.endswith(", for which solo, as asked for, has no wheel")
+    assert moved.endswith("for which no fitting release of solo has a wheel")
     named = kgen_alone(*LOCK, "numpy", "--dependency", "solo")
     assert (named.status, f"--python {NEXT} " in named.stderr.partition("hint: ")[2]) == (4, True)
 
@@ -348,7 +369,7 @@ def test_a_release_that_only_an_old_python_has_takes_the_frameworks_along(
     assert older != jax
     (locked,) = json.loads(result.stdout)["environments"]
     (note,) = [one for one in locked["notes"] if "for Python 3.10" in one]
-    start = f"jax-cpu: for Python 3.10 in place of {newest}, for which named, as asked for, has no wheel; so "
+    start = f"jax-cpu: for Python 3.10 in place of {newest}, for which no fitting release of named has a wheel; so "
     assert note.startswith(start)
     assert f"jax is {older} in place of {jax}" in note
     assert locked["seconds"] > 0.1  # uv was started for both

@@ -597,6 +597,33 @@ not locked: jax-cpu; existing locks are unchanged
         assert result.status == 4
         assert index.behaviour.asked.count("/simple/keras/") == 1
 
+    def test_a_glibc_on_which_nothing_more_fits_is_not_tried(self, kgen_alone: Kgen, index: Index) -> None:
+        """Nor another Python: other releases have wheels, of those that are asked for or needed none."""
+        index.wheelhouse.put(
+            Wheel(name="named", version="1.0", tag="py3-none-win_amd64"),
+            Wheel(name="named", version="2.0"),
+        )
+        result = kgen_alone(*LOCK, "numpy", "--dependency", "named<2")
+        assert result.status == 4
+        assert index.behaviour.asked.count("/simple/keras/") == 1
+        assert "hint: name a folder with a wheel of named for linux-64 in UV_FIND_LINKS" in result.stderr
+
+    def test_a_glibc_for_what_somebody_needs(self, kgen_alone: Kgen, index: Index) -> None:
+        """The bound is that of another package, which kgen does not see: only where more fits it is asked again."""
+        index.wheelhouse.put(
+            Wheel(name="named", version="1.0", requires=("needed<2",)),
+            Wheel(name="needed", version="1.0", tag="cp312-cp312-manylinux_2_17_x86_64"),
+            Wheel(name="needed", version="2.0"),
+            Wheel(name="needed", version="3.0", tag="py3-none-manylinux_2_34_x86_64"),
+        )
+        result = kgen_alone(*LOCK, "numpy", "--dependency", "named")
+        assert result.status == 4
+        asked = index.behaviour.asked.count("/simple/keras/")
+        index.behaviour.asked.clear()
+        index.wheelhouse.remove("needed", "3.0")
+        assert kgen_alone(*LOCK, "numpy", "--dependency", "named").status == 4
+        assert index.behaviour.asked.count("/simple/keras/") == asked - 1
+
     def test_a_framework_that_the_index_does_not_have(self, kgen_alone: Kgen, index: Index) -> None:
         for wheel in list(index.wheelhouse.wheels("keras")):
             index.wheelhouse.remove("keras", wheel.version)

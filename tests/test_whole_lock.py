@@ -339,9 +339,10 @@ class TestOverlaps:
             ("a/b/__init__.py", (b'"""Text."""\n', b"__import__('pkg_resources').declare_namespace(__name__)\n")),
             ("build_backend.py", (b"one = 1", b"two = 2")),
             ("LICENSE.txt", (b"one", b"two")),
+            ("docs/conf.py", (b"one = 1", b"two = 2")),
             ("shared/native.so", (b"equal", b"equal")),
         ],
-        ids=["empty and extending", "three", "other forms", "leftover", "no code", "equal"],
+        ids=["empty and extending", "three", "other forms", "leftover", "no code", "documentation", "equal"],
     )
     def test_harmless(self, kgen_alone: Kgen, index: Index, path: str, contents: tuple[bytes, ...]) -> None:
         status, said = self.locked(kgen_alone, index, path, *contents)
@@ -357,6 +358,7 @@ class TestOverlaps:
             ("module.py", (b"one = 1", b"two = 2")),
             ("starts.pth", (b"one", b"two")),
             ("shared/build_backend.py", (b"one = 1", b"two = 2")),
+            ("shared/docs/conf.py", (b"one = 1", b"two = 2")),
         ],
     )
     def test_harmful(self, kgen_alone: Kgen, index: Index, path: str, contents: tuple[bytes, ...]) -> None:

@@ -56,6 +56,7 @@ _GLIMPSE = 8 * 1024 * 1024
 _LEFTOVERS = frozenset(
     {"build_backend.py", "conftest.py", "noxfile.py", "setup.py", "COPYING", "LICENCE", "LICENSE", "NOTICE", "README"}
 )
+_SURROUNDINGS = frozenset({"doc", "docs", "example", "examples"})
 _PROSE = (".cfg", ".md", ".rst", ".toml", ".txt")
 """What stands in a source tree and some projects put beside their packages by mistake: no program imports any of it."""
 
@@ -102,7 +103,7 @@ def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:
     """The pairs of wheels that own the same installed path with different content, sorted.
 
     Content differs if its CRC-32 or its size does. What stands beside the packages by mistake (`build_backend.py`,
-    `LICENSE`) is no module, and left out. What goes into `*.dist-info/` is every wheel's own, and
+    `LICENSE`, `docs/conf.py`) is no module, and left out. What goes into `*.dist-info/` is every wheel's own, and
     what goes elsewhere than site-packages (scripts, headers, data) is left out. A listing that is not
     complete overlaps with
     nothing: whether that is good enough is the caller's to say.
@@ -128,7 +129,7 @@ def _is_own(path: str) -> bool:
     """Whether two wheels may have the same installed path: metadata, and files that are there by mistake."""
     head, _, rest = path.partition("/")
     if rest:
-        return head.endswith(".dist-info")
+        return head.endswith(".dist-info") or head in _SURROUNDINGS
     return path in _LEFTOVERS or path.endswith(_PROSE)
 
 

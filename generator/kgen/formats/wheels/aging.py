@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -260,8 +261,13 @@ def _of_target(
 
 
 def _takes_python(file: IndexFile, python: str) -> bool:
+    return _holds(file.requires_python, python)
+
+
+@functools.lru_cache(maxsize=1024)
+def _holds(requires_python: str, python: str) -> bool:
     try:
-        return Version(f"{python}.99") in SpecifierSet(file.requires_python)
+        return Version(f"{python}.99") in SpecifierSet(requires_python)
     except InvalidSpecifier:
         return True
 
@@ -273,11 +279,13 @@ def _fits(matrix: CompatibilityMatrix, request: EnvironmentRequest, files: Seque
 def fits_on(matrix: CompatibilityMatrix, request: EnvironmentRequest, files: Sequence[IndexFile], python: str) -> bool:
     """Whether a wheel among files can be installed on a Python, on the platform of a request."""
     supported = supported_tags(matrix.platforms[request.platform], python, request.glibc)
-    return any(_has_tag(file, supported) for file in files if _takes_python(file, python))
+    return any(not supported.keys().isdisjoint(_tags(file.filename)) for file in files if _takes_python(file, python))
 
 
-def _has_tag(file: IndexFile, supported: Mapping[Tag, int]) -> bool:
+@functools.lru_cache(maxsize=20_000)
+def _tags(filename: str) -> frozenset[Tag]:
+    """The tags of a wheel, none of another file; read once, as a project of thousands is asked for many targets."""
     try:
-        return not parse_wheel_filename(file.filename)[3].isdisjoint(supported)
+        return parse_wheel_filename(filename)[3]
     except InvalidWheelFilename:
-        return False
+        return frozenset()

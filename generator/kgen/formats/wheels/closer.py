@@ -158,6 +158,16 @@ class Closer:
 
         True also where no index tells, as of what comes from a folder: then only uv knows.
         """
+        fitting = self.fitting_releases(request, names)
+        return all(fitting[name] != frozenset() for name in names)
+
+    def fitting_releases(
+        self, request: EnvironmentRequest, names: Sequence[str]
+    ) -> Mapping[str, frozenset[Version] | None]:
+        """The releases of each of these projects that a request allows and that have a wheel for it.
+
+        None where no index tells.
+        """
         from kgen.formats.wheels.aging import fits_on  # noqa: PLC0415 - as there
 
         unknown = [name for name in names if name not in self._listed]
@@ -166,11 +176,19 @@ class Closer:
                 releases = self._open_releases(reader)
                 releases.ask(unknown)
                 self._listed.update((name, releases.of(name)) for name in unknown)
-        return all(
-            not (of_name := self._listed.get(name))
-            or any(fits_on(self._matrix, request, files, request.python) for files in of_name.values())
-            for name in names
-        )
+        found: dict[str, frozenset[Version] | None] = dict.fromkeys(names)
+        for name in names:
+            listed = self._listed.get(name)
+            if listed:
+                wishes = (*request.dependencies, *request.requirements, *request.constraints)
+                bounds = [wish.specifier for wish in wishes if wish.name == name]
+                found[name] = frozenset(
+                    version
+                    for version, files in listed.items()
+                    if all(version in bound for bound in bounds)
+                    and fits_on(self._matrix, request, files, request.python)
+                )
+        return found
 
     def prefer(self, requests: Sequence[EnvironmentRequest]) -> None:
         """Solve all requests once ahead, to learn which CUDA libraries their environments can have in common."""

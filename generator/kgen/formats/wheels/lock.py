@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from packaging import tags
 from packaging.pylock import Package, PackageWheel
@@ -116,7 +118,7 @@ class Lock:
 
 def supported_tags(
     platform: Platform, python: str, glibc: Version | None, macos: Version | None = None
-) -> dict[tags.Tag, int]:
+) -> Mapping[tags.Tag, int]:
     """The wheel tags that a target can install, each with its rank; the best has rank 0.
 
     Args:
@@ -125,13 +127,17 @@ def supported_tags(
         glibc: the oldest glibc of the target; None for that of the platform.
         macos: the oldest macOS, the same.
     """
+    return _ranked(python, tuple(_platform_tags(platform, glibc, macos)))
+
+
+@functools.lru_cache(maxsize=64)
+def _ranked(python: str, platforms: tuple[str, ...]) -> Mapping[tags.Tag, int]:
     major, minor = (int(part) for part in python.split("."))
-    names = list(_platform_tags(platform, glibc, macos))
     ordered = [
-        *tags.cpython_tags((major, minor), platforms=names),
-        *tags.compatible_tags((major, minor), interpreter=f"cp{major}{minor}", platforms=names),
+        *tags.cpython_tags((major, minor), platforms=platforms),
+        *tags.compatible_tags((major, minor), interpreter=f"cp{major}{minor}", platforms=platforms),
     ]
-    return {tag: rank for rank, tag in reversed(list(enumerate(ordered)))}
+    return MappingProxyType({tag: rank for rank, tag in reversed(list(enumerate(ordered)))})
 
 
 def _platform_tags(platform: Platform, glibc: Version | None, macos: Version | None) -> Sequence[str]:

@@ -172,7 +172,8 @@ def _lacking(matrix: CompatibilityMatrix, old: WheelOutcome, new: Lock) -> str:
     if old.conflict is not None:
         reason = "for which the matrix has no versions that go together"
     elif without:
-        reason = f"for which {' and '.join(without)}, as asked for, {'have' if without[1:] else 'has'} no wheel"
+        fitting = "fitting releases" if without[1:] else "fitting release"
+        reason = f"for which no {fitting} of {' and '.join(without)} {'have wheels' if without[1:] else 'has a wheel'}"
     else:
         reason = "for which uv finds no solution" + (f": {old.tree}" if old.tree else "")
     answer = solve(matrix, old.request)

@@ -120,7 +120,7 @@ class Newest:
                 # what is being locked now would be kept
                 remedy = f"; it is in {command} --upgrade-package {one.name}"
             else:
-                remedy = self._on_newer_glibc(asked, one) or self._nearer(asked, one)
+                remedy = self._on_newer_glibc(asked, one) or self._nearer(asked, found, one)
             yield (
                 f"{request.environment}: {one.name} {one.locked} is taken, and {one.newest} is the newest:"
                 f" {reason}{remedy}"
@@ -152,8 +152,11 @@ class Newest:
         again = f"{lock_command(moved)} --upgrade-package {one.name}"
         return f"; {again} gives {self._remedies.given(found, one.name)}"
 
-    def _nearer(self, request: EnvironmentRequest, one: Aged) -> str:
-        """The command for a release that is not years old, at the cost of older frameworks; empty where none locks."""
+    def _nearer(self, request: EnvironmentRequest, had: Closed, one: Aged) -> str:
+        """The command for a release that is not years old, at the cost of older frameworks; empty where none locks.
+
+        A Python that gives it at no such cost is taken where the user leaves the Python open.
+        """
         bound = floor_of_recent(request, one, self._releases)
         if bound is None or self._cancel.is_set():
             return ""
@@ -170,6 +173,8 @@ class Newest:
                 continue
             found = self._remedies.closed(moved := changed._replace(python=python))
             if found is not None and one.name in found.versions:
+                if request.python_open and python != request.python and self._keeps_frameworks(request, had, found):
+                    self._closer.suggest_python(python)
                 return f"; {lock_command(moved)} gives {self._remedies.given(found, one.name)}"
         return ""
 
@@ -193,8 +198,12 @@ class Newest:
         """
         exact = tuple(Requirement(f"{one.name}=={one.newest}") for one in wanted)
         locked = self._remedies.closed(request._replace(constraints=(*request.constraints, *exact)))
+        return locked is not None and self._keeps_frameworks(request, found, locked)
+
+    def _keeps_frameworks(self, request: EnvironmentRequest, before: Closed, after: Closed) -> bool:
+        """Whether a resolution has no older framework of the backends that are asked for."""
         own = {self._matrix.backends[backend].framework for backend in request.backends}
-        return locked is not None and all(locked.versions[name] >= found.versions[name] for name in own)
+        return all(after.versions[name] >= before.versions[name] for name in own)
 
     def _trial(self, request: EnvironmentRequest, found: Closed, wanted: Sequence[Aged]) -> str | None:
         """Why these packages cannot have their newest versions; None if they can."""

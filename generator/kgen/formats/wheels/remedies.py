@@ -232,12 +232,16 @@ class Remedies:
         """The command for machines with the newer glibc that wheels of these packages need, if it locks."""
         platform = self._matrix.platforms[request.platform]
         floor = request.glibc or platform.glibc
+        tried = self._closer.fitting_releases(request, names)
         for glibc in platform.uv_glibc:
             if floor is None or glibc <= floor or self._closer.cancelled:
                 continue
             newer = request._replace(glibc=glibc)
-            if not self._closer.may_have_wheels(newer, names):
+            fitting = self._closer.fitting_releases(newer, names)
+            # for the same releases uv would find no solution once more
+            if frozenset() in fitting.values() or (fitting == tried and None not in fitting.values()):
                 continue
+            tried = fitting
             found = list(self._tried(newer, *names))
             yield from found
             if found:

@@ -187,7 +187,8 @@ def test_one_that_is_years_older_has_a_way_to_a_nearer_one(kgen_alone: Kgen, pro
     assert versions(project, "numpy-cpu")["named"] == "2.0"
 
 
-def test_an_open_python_gives_one_that_is_nearer(kgen_alone: Kgen, project: Path, index: Index) -> None:
+@pytest.mark.parametrize("backend", ["numpy", "tensorflow"])  # whose package for the CPU has a name of its own
+def test_an_open_python_gives_one_that_is_nearer(kgen_alone: Kgen, project: Path, index: Index, backend: str) -> None:
     """No Python has the newest release; one has a release of today, where the others have an ancient one."""
     day = dt.date.fromisoformat(CUTOFF)
     for wheel, years in (
@@ -197,14 +198,14 @@ def test_an_open_python_gives_one_that_is_nearer(kgen_alone: Kgen, project: Path
     ):
         uploaded = day - dt.timedelta(days=365 * years + 1)
         index.wheelhouse.put(dataclasses.replace(wheel, uploaded=uploaded))
-    result = kgen_alone(*OPEN, "numpy", "--dependency", "named")
+    result = kgen_alone(*OPEN, backend, "--dependency", "named")
     assert result.status == 0, result.stderr
-    assert versions(project, "numpy-cpu")["named"] == "2.0"
+    assert versions(project, f"{backend}-cpu")["named"] == "2.0"
     assert ": that gives named 2.0 in place of 1.0\n" in result.stderr
     assert "named 2.0 is taken, and 3.0 is the newest: 3.0 has no wheel for linux-64" in result.stderr
-    older = kgen_alone(*OPEN, "numpy", "--dependency", "named", "--python", "3.13", "--upgrade")
+    older = kgen_alone(*OPEN, backend, "--dependency", "named", "--python", "3.13", "--upgrade")
     assert older.status == 0, older.stderr
-    assert versions(project, "numpy-cpu")["named"] == "1.0"
+    assert versions(project, f"{backend}-cpu")["named"] == "1.0"
 
 
 def test_one_that_is_a_year_older_has_none(kgen_alone: Kgen, index: Index) -> None:

@@ -203,7 +203,8 @@ class Newest:
     def _keeps_frameworks(self, request: EnvironmentRequest, before: Closed, after: Closed) -> bool:
         """Whether a resolution has no older framework of the backends that are asked for."""
         own = {self._matrix.backends[backend].framework for backend in request.backends}
-        return all(after.versions[name] >= before.versions[name] for name in own)
+        was, now = before.resolution.packages, after.resolution.packages
+        return all(now[name] >= was[name] for name in own)
 
     def _trial(self, request: EnvironmentRequest, found: Closed, wanted: Sequence[Aged]) -> str | None:
         """Why these packages cannot have their newest versions; None if they can."""

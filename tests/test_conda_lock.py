@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import tomli
 import yaml
+from hypothesis import given
+from hypothesis import strategies as some
 from tests.channel import ChannelServer
 from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, TAG, Channel
@@ -20,7 +22,7 @@ from kgen.actions.lock import lock as lock_planned
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Plan
 from kgen.errors import UsageError
-from kgen.formats.conda import RECORDS, condafiles, rattlertool, standing
+from kgen.formats.conda import RECORDS, condafiles, rattlertool, standing, text
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.settings import Settings
 
@@ -596,6 +598,20 @@ write_conda_lock_file(parse_conda_lock_file(pathlib.Path(sys.argv[1])), pathlib.
         lines = [line for line in rendered.read_text().splitlines() if line.startswith("http")]
         assert len(lines) == len(lock(folder.parent.parent, folder.name)["package"])
         assert all(line.startswith(served.url) and "#" in line for line in lines)
+
+    @given(
+        some.recursive(
+            some.sampled_from(["", "1.10", "1e3", "yes", "~", "2026-11-29", " a", "a: b", "- c", ">=1,<2", "*"])
+            | some.text()
+            | some.booleans()
+            | some.integers(),
+            lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner),
+            max_leaves=20,
+        )
+    )
+    def test_its_text_is_what_pyyaml_writes(self, value: object) -> None:
+        data = {"of the lock": value}
+        assert text.yaml_text(data) == yaml.dump(data, sort_keys=False, Dumper=yaml.CSafeDumper)
 
     def test_its_hash_is_conda_locks(self, folder: Path) -> None:
         script = """

@@ -98,6 +98,7 @@ class Query(NamedTuple):
         locked: packages that are kept where they can be: others are preferred to them only where they fit nothing. One
             without a URL is taken from whatever channel has its version and build.
         constraints: match specs that hold for what comes in, and bring nothing in.
+        undated: whether packages are used in spite of `cutoff` whose channel does not say when they were published.
     """
 
     platform: str
@@ -107,6 +108,7 @@ class Query(NamedTuple):
     cutoff: datetime.date | None
     locked: tuple[CondaRecord, ...] = ()
     constraints: tuple[str, ...] = ()
+    undated: bool = False
 
 
 class Unsolvable(NamedTuple):
@@ -343,6 +345,7 @@ class Rattler:
                 locked_packages=locked,
                 constraints=[library.MatchSpec(text) for text in query.constraints],
                 exclude_newer=None if query.cutoff is None else _midnight(query.cutoff),
+                timestamp_policy="allow-missing" if query.undated else "require-timestamp",
                 timeout=_SOLVE,
             )
         except SolverError as error:

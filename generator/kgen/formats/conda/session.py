@@ -241,6 +241,7 @@ class CondaSession:
         else:
             outcome.notes += [f"{environment}: {one}" for one in self._aged_by_wishes(asked, found)]
             outcome.notes += [f"{environment}: {one}" for one in self._kept(asked, found)]
+            outcome.notes += [f"{environment}: {one}" for one in self._undated(asked, found)]
             records = self._with_taken(outcome, asked, found)
             others = no_modules(asked, records)
             if others:
@@ -292,6 +293,24 @@ class CondaSession:
         kept = [f"{name} {versions[name]} ({new} is there)" for name, new in newer.items() if name in has]
         if kept:
             yield f"conda keeps {', '.join(kept)}; `kgen lock --upgrade` takes the newest"
+
+    def _undated(self, asked: Target, found: Sequence[CondaRecord]) -> Iterator[str]:
+        """What was asked for and is older as its channel does not say when the newer was published, in a sentence."""
+        # conda's main channel says it of every package
+        if asked.cutoff is None or asked.channels == (self._matrix.conda.channel,):
+            return
+        free = self._solve(asked._replace(undated=True).query())
+        if not isinstance(free, list):
+            return
+        versions = {one["name"]: one["version"] for one in found}
+        wanted = {wish.package for wish in asked.specs}
+        instead = [
+            f"{one['name']} {versions[one['name']]} instead of {one['version']}"
+            for one in free
+            if one["name"] in wanted and rattlertool.is_older(versions[one["name"]], one["version"])
+        ]
+        if instead:
+            yield (f"conda has {', '.join(instead)} for `exclude-newer`: channels do not say when these were published")
 
     def _newer_without(
         self, asked: Target, wishes: Sequence[MatchSpec], found: Sequence[CondaRecord]

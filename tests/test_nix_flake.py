@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.parse
 import zipfile
 from pathlib import Path
 
@@ -738,6 +739,22 @@ class TestEditableProjectElsewhere:
         assert done.stdout.startswith(f"{nix.folder}/store/")
         assert "kgen: this is not the project's folder: its code is that of" in done.stderr
         assert nix.run(*words, *run, cwd=own).stdout == f"{own}/made.py\n"
+
+    @pytest.mark.parametrize("folder", ["my.sub_project", 'a/it\'s "one" $HOME'])
+    def test_in_the_repository_of_a_flake_in_a_folder(self, nix: Nix, own: Path, tmp_path: Path, folder: str) -> None:
+        """It is the folder's code, wherever in the repository the shell is entered."""
+        self.shell(nix, own, tmp_path, '[build-system]\nrequires = ["maker"]\nbuild-backend = "maker"\n')
+        (own / "made.py").write_text("WHERE = __file__\n")
+        repository = tmp_path / "monorepo"
+        (repository / "docs/deep").mkdir(parents=True)
+        own = own.rename((repository / folder).parent.mkdir(parents=True, exist_ok=True) or repository / folder)
+        subprocess.run(["git", "init", "--quiet", repository], check=True)
+        subprocess.run(["git", "-C", repository, "add", "."], check=True)
+        flake = f"git+file://{repository}?dir={urllib.parse.quote(folder)}"
+        words = ("develop", f"{flake}#jax", "-c", "python", "-c", "import made; print(made.WHERE)")
+        # in a folder with an apostrophe in its name this Nix fails by itself
+        for place in (repository, repository / "docs/deep", *([own] if "'" not in folder else [])):
+            assert nix.flake(*words, cwd=place) == f"{own}/made.py\n"
 
     def test_what_cannot_be_moved(self, nix: Nix, own: Path, tmp_path: Path) -> None:
         self.shell(nix, own, tmp_path, '[build-system]\nrequires = ["maker"]\nbuild-backend = "maker"\n')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ import pytest
 from tests.command import Kgen
 from tests.conda_packages import MINOR, TAG, Channel
 
+from kgen.cli import outcomes
 from kgen.explain.facts import cause_text
+from kgen.formats.conda import FORMAT
 from kgen.formats.conda.rattlertool import Rattler
 from kgen.formats.conda.session import CondaOutcome, CondaSession
+from kgen.formats.outcome import Outcome, Summary
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import format as formats
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
@@ -216,3 +221,21 @@ def test_a_newer_package_without_a_date(conda: Kgen, built: Channel, tmp_path: P
         " these were published\n"
     ) in result.stderr
     assert "instead of" not in conda(*words, *where).stderr
+
+
+@dataclass
+class _Lock:
+    summary: Summary = Summary(frameworks={}, runtime=None, cudnn=None, versions={})  # noqa: RUF009 - nothing changes it
+    size: int | None = None
+
+
+def test_what_was_written_of_several_platforms() -> None:
+    """Where one has no lock for conda, no file of it is written, and no other is said to be because the wheels are."""
+    one, other = ask("torch"), ask("torch")._replace(platform="osx-arm64")
+    wheels = [Outcome(request=request, form=formats.default(), lock=_Lock()) for request in (one, other)]
+    conda = [Outcome(request=one, form=FORMAT, lock=_Lock()), Outcome[_Lock](request=other, form=FORMAT)]
+    written = {"torch-cuda12": True}
+    table = outcomes.table([*wheels, *conda], written)
+    assert [line.split("  ")[-1].strip() for line in table.splitlines()[1:]] == ["written", "written", "not written"]
+    rows: Any = outcomes.data([*wheels, *conda], written)["environments"]
+    assert [row.get("changed") for row in rows] == [True, True, None, None]

@@ -747,7 +747,8 @@ class TestEditableProjectElsewhere:
         (own / "made.py").write_text("WHERE = __file__\n")
         repository = tmp_path / "monorepo"
         (repository / "docs/deep").mkdir(parents=True)
-        own = own.rename((repository / folder).parent.mkdir(parents=True, exist_ok=True) or repository / folder)
+        (repository / folder).parent.mkdir(exist_ok=True)
+        own = own.rename(repository / folder)
         subprocess.run(["git", "init", "--quiet", repository], check=True)
         subprocess.run(["git", "-C", repository, "add", "."], check=True)
         flake = f"git+file://{repository}?dir={urllib.parse.quote(folder)}"

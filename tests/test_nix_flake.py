@@ -52,6 +52,11 @@ OWN_WORK = """
         env.MINE = "a $(touch pwned) ' \\" b";
         shellHook = "echo hooked on $KERAS_BACKEND";
       };
+      around = pkgs.mkShellNoCC {
+        inputsFrom = [ (kgen.lib.mkKerasShell { inherit pkgs; lock = ./locks/torch-cpu; }) ];
+        packages = [ pkgs.ffmpeg ];
+        shellHook = "echo around $KERAS_BACKEND";
+      };
     };
   };
 }
@@ -313,6 +318,10 @@ class TestShell:
         assert "-ffmpeg/bin:" in lines[2]
         assert lines[3] == "torch"
         assert self.develop(nix, own, "plain", 'echo "${KERAS_BACKEND-none}"') == ["none"]
+        # a shell of theirs that has one of kgen's in it
+        lines = self.develop(nix, own, "around", f'echo "$PATH"; python -c "{SAY}"')
+        assert (lines[0], lines[2]) == ("around torch", "torch")
+        assert "-ffmpeg/bin:" in lines[1]
 
     def test_an_environment_without_its_hook(self, nix: Nix, own: Path) -> None:
         shutil.rmtree(own / "locks" / "jax-cpu" / "activate.d")

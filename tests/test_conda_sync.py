@@ -136,6 +136,16 @@ class TestSync:
         assert f"error: {NAME}-conda: a package " in result.stderr
         assert not prefix.exists()
 
+    def test_a_package_that_the_channel_has_no_longer(self, locked: Kgen, served: ChannelServer, prefix: Path) -> None:
+        served.misbehave("404", at=r"pytorch.*\.conda")
+        result = locked("sync", NAME, "--conda")
+        assert result.status == 4
+        assert (
+            f"error: {NAME}-conda: a package could not be installed, as its channel has it no longer: " in result.stderr
+        )
+        assert result.stderr.endswith("\nhint: kgen lock --conda --upgrade   # locks what the channels have now\n")
+        assert not prefix.exists()
+
     def test_a_lock_that_was_edited(self, locked: Kgen, project: Path) -> None:
         path = project / "locks" / NAME / "conda-records.json"
         path.write_text(path.read_text().replace('"sha256": "', '"sha256": "x'))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 from tests.command import Kgen
 from tests.conda_packages import MINOR, TAG, Channel
 
@@ -221,6 +222,22 @@ def test_a_newer_package_without_a_date(conda: Kgen, built: Channel, tmp_path: P
         " these were published\n"
     ) in result.stderr
     assert "instead of" not in conda(*words, *where).stderr
+
+
+def test_what_an_old_glibc_costs(built: Channel, shipped_matrix: CompatibilityMatrix, tmp_path: Path) -> None:
+    channel = built.copy(tmp_path / "newer")
+    channel.add("pytorch", "2.13.0", f"cpu_{TAG}_0", depends=["python", "numpy", "__glibc >=2.28,<3.0.a0"])
+    channel.index()
+    session = CondaSession(shipped_matrix, [channel.folder.as_uri()], lambda: Rattler(tmp_path / "cache"))
+    old = session.full(ask("torch", cuda=None)._replace(glibc=Version("2.17")))
+    assert records(old)["pytorch"]["version"] == "2.12.0"
+    assert old.notes == [
+        "torch-cpu: conda has pytorch 2.12.0 instead of 2.13.0 for glibc 2.17; `--glibc 2.28` gives these"
+    ]
+    for glibc in (None, Version("2.28"), Version("2.35")):
+        usual = session.full(ask("torch", cuda=None)._replace(glibc=glibc))
+        assert records(usual)["pytorch"]["version"] == "2.13.0"
+        assert usual.notes == []
 
 
 @dataclass

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -177,6 +179,18 @@ class TestLocks:
         brought = f"pytorch 9.9.0, which other packages bring along, is build cpu_{TAG}_0, not one for CUDA 12"
         assert f"note: jax-cuda12: {brought}\n" in said
         assert "bring along" not in good(conda(*ASK, "jax", "--cpu", "--channel", channel.folder.as_uri())).stderr
+
+    def test_a_hint_about_the_wheels_asks_for_conda_too(self, conda: Kgen, served: ChannelServer) -> None:
+        """Without `--conda` a channel would be refused, and the lock for conda would be left out."""
+        refused = conda(*ASK, "jax", "--cuda", "12", "--channel", served.url, "--require", "keras>=99")
+        (hint, *_) = re.findall(r"^hint: (kgen lock .*?)   #", refused.stderr, re.MULTILINE)
+        assert hint.endswith(" --channel http://[INDEX] --conda")
+        words = [word.replace("http://[INDEX]", served.url) for word in shlex.split(hint)[1:]]
+        # it was solved for the wheels; this channel has none of that version
+        again = conda(*words)
+        assert again.status == 3
+        assert re.search(r"^jax-cuda12 .* written$", again.stdout, re.MULTILINE)
+        assert "error: jax-cuda12: http://[INDEX] has no packages for this" in again.stderr
 
     def test_a_name_that_is_another_for_conda(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
         (project / "kgen.toml").write_text(

@@ -148,6 +148,11 @@ class TestValidate:
         listed = json.loads(validate("list", NAME, "--json").stdout)["environments"]
         assert list(listed) == [NAME]
         assert listed[NAME]["keras"] == "3.15.0"
+        # its backend names it where that is locked once, as it does without the ending
+        assert json.loads(validate("list", "numpy-conda", "--json").stdout)["environments"] == listed
+        assert good(validate("sync", "numpy-conda")).stderr == good(validate("sync", NAME)).stderr
+        good(validate("validate", "numpy-conda"))
+        assert validate("sync", "jax-conda").status == 2
         both = json.loads(validate("list", "--json").stdout)["environments"]
         assert list(both) == ["numpy-cpu", NAME]
         assert "python" not in both["numpy-cpu"]

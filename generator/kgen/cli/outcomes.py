@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kgen import accelerators
@@ -15,6 +15,7 @@ from kgen.explain.notes import folded
 from kgen.explain.sizes import size_text
 from kgen.formats.outcome import Locked, Outcome, Summary
 from kgen.model import grammar
+from kgen.model.format import Format
 from kgen.model.request import EnvironmentRequest
 
 if TYPE_CHECKING:
@@ -230,8 +231,10 @@ def _conflict_text(conflict: Conflict) -> str:
 
 
 def _asking_for(outcome: Outcome[Locked], form: CommandForm) -> CommandForm:
-    """The same form of hints, where they ask for locks of the outcome's form."""
-    return form._replace(values={**form.values, "installers": (outcome.form,)})
+    """The same form of hints, where they ask for locks of the outcome's form beside those that were asked for."""
+    asked: Iterable[Format] = form.values.get("installers", ())  # type: ignore[assignment]
+    others = (one for one in asked if one.name != outcome.form.name)
+    return form._replace(values={**form.values, "installers": (outcome.form, *others)})
 
 
 def tell_conflict(conflict: Conflict, form: CommandForm = SOLVE, *, before: str = "", tree: str = "") -> None:

@@ -658,7 +658,8 @@ def channel_failure(reason: str, channels: Sequence[str]) -> OutsideError:
 def download_failure(reason: str, url: str) -> OutsideError:
     """Why a package could not be fetched; one that its channel has no longer is told apart from a channel."""
     folder, _, name = url.rpartition("/")
-    if _GONE.search(logins.without_urls(reason)) is None:
+    # a file that is in a folder of this machine was found before rattler was asked
+    if not url.startswith("file:") and _GONE.search(logins.without_urls(reason)) is None:
         return channel_failure(reason, (folder,))
     return UnreachableError(
         f"the conda channel {grammar.without_credentials(folder)} has {name} no longer:"
@@ -667,7 +668,7 @@ def download_failure(reason: str, url: str) -> OutsideError:
     )
 
 
-_GONE = re.compile(r"\b(?:404|410)\b")
+_GONE = re.compile(r"\b(?:404|410)\b|failed to fetch .*No such file or directory")
 _LOCK_AGAIN = "kgen lock --conda --upgrade   # locks what the channels have now"
 
 _FAILURES: Sequence[tuple[str, tuple[str, str]]] = (

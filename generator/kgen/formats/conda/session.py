@@ -292,7 +292,8 @@ class CondaSession:
         usual = self._matrix.platforms[request.platform].glibc
         if request.glibc is None or usual is None or request.glibc >= usual:
             return
-        newer = self._newer_in(self.target(request._replace(glibc=None)), asked, found)
+        virtuals = tuple(sorted({**dict(asked.virtuals), "__glibc": str(usual)}.items()))
+        newer = self._newer_in(asked._replace(virtuals=virtuals), asked, found)
         if newer:
             versions = {one["name"]: one["version"] for one in found}
             instead = ", ".join(f"{name} {versions[name]} instead of {version}" for name, version in newer.items())

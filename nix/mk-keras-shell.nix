@@ -47,11 +47,23 @@ let
       builtins.match "locks|flake\\.(nix|lock)|result.*|\\.git|\\.kgen|\\.venv|__pycache__" (baseNameOf path) == null;
   };
   editable = venv.editable sources;
-  # The folder somebody works in is where pyproject.toml and the locks are, here or above. Elsewhere the store's copy is
-  # shown, and that is said.
+  # where the project is in the repository whose flake it is of; empty where that is its root
+  within =
+    let
+      found = builtins.match "${builtins.storeDir}/[^/]+(/.+)" (toString project);
+      name = if found == null then "" else builtins.head found;
+    in
+    "'${builtins.replaceStrings [ "'" ] [ "'\\''" ] name}'";
+  isProject = folder: ''[ -e ${folder}/pyproject.toml -a -d ${folder}/locks/${locked.environment} ]'';
+  # The folder somebody works in is where pyproject.toml and the locks are, here or above, or where the repository has them
+  # of which this is a folder. Elsewhere the store's copy is shown, and that is said.
   showProject = ''
     KGEN_PROJECT=$PWD
-    while [ -n "$KGEN_PROJECT" ] && ! [ -e "$KGEN_PROJECT/pyproject.toml" -a -d "$KGEN_PROJECT/locks/${locked.environment}" ]; do
+    while [ -n "$KGEN_PROJECT" ] && ! ${isProject ''"$KGEN_PROJECT"''}; do
+      if ${isProject ''"$KGEN_PROJECT"${within}''}; then
+        KGEN_PROJECT=$KGEN_PROJECT${within}
+        break
+      fi
       KGEN_PROJECT=''${KGEN_PROJECT%/*}
     done
     if [ -z "$KGEN_PROJECT" ]; then

@@ -92,7 +92,15 @@ class TestThereAndBack:
 
 class TestFailures:
     @pytest.mark.parametrize(
-        ("fault", "said"), [("500", "is out of order"), ("other bytes", "is not the file of the lock: sha256 ")]
+        ("fault", "said"),
+        [
+            ("500", "is out of order"),
+            # the channel is there, and has this package no longer
+            ("404", "/linux-64 has numpy-2.3.0-"),
+            ("404", " no longer: "),
+            ("404", "\nhint: kgen lock --conda --upgrade   # locks what the channels have now\n"),
+            ("other bytes", "is not the file of the lock: sha256 "),
+        ],
     )
     def test_a_channel_that_fails(
         self, locked: Kgen, project: Path, served: ChannelServer, fault: Fault, said: str

@@ -25,7 +25,7 @@ from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, Channel
 from tests.loopback import Handler, Server, running
 
-from kgen.errors import OutsideError, UsageError
+from kgen.errors import OutsideError, SettingsError, UsageError
 from kgen.formats.conda import condarc, rattlertool
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -200,6 +200,24 @@ class TestWhereTheChannelIs:
         assert second.startswith("kgen ignores `offline` of conda's configuration, and ")
         (home / ".condarc").write_text("channel_priority: strict\noffline: false\n")
         assert condarc.read().remarks == ()
+        monkeypatch.setenv("CONDA_CHANNEL_PRIORITY", "disabled")
+        monkeypatch.setenv("CONDA_OFFLINE", "1")
+        said = " ".join(condarc.read().remarks)
+        assert "`channel_priority: disabled`" in said
+        assert "`offline`" in said
+        monkeypatch.delenv("CONDA_CHANNEL_PRIORITY")
+        monkeypatch.delenv("CONDA_OFFLINE")
+        # what would choose or forbid packages
+        (home / ".condarc").write_text(
+            "disallowed_packages: [keras]\npinned_packages: numpy=1.26\ntrack_features: []\nuse_only_tar_bz2: false\n"
+        )
+        disallowed, pinned = condarc.read().remarks
+        assert disallowed.startswith("kgen ignores `disallowed_packages` of conda's configuration: a lock may hold ")
+        assert pinned.startswith("kgen ignores `pinned_packages` of conda's configuration: `--require` ")
+        (home / ".condarc").write_text("pinned_packages: { a: b }\n")
+        with pytest.raises(SettingsError, match="conda's configuration cannot be used"):
+            condarc.read()
+        (home / ".condarc").unlink()
         monkeypatch.setenv("CONDA_OVERRIDE_GLIBC", "2.17")
         monkeypatch.setenv("CONDA_OVERRIDE_CUDA", "")
         assert condarc.overridden() == (

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
+from tests.command import Kgen
 from tests.conda_packages import MINOR, TAG, Channel
 
+from kgen.cli import outcomes
+from kgen.explain.facts import cause_text
+from kgen.formats.conda import FORMAT
 from kgen.formats.conda.rattlertool import Rattler
 from kgen.formats.conda.session import CondaOutcome, CondaSession
+from kgen.formats.outcome import Outcome, Summary
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import format as formats
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
+from kgen.model.requirement import parse_requirement
 
 Opened = Callable[..., CondaSession]
 
@@ -105,3 +114,145 @@ def test_a_channel_that_ended(opened: Opened, built: Channel, pytorch: Channel, 
     assert found["pytorch"]["build"].startswith(build)
     assert found["pytorch"]["url"].startswith(built.folder.as_uri())
     assert "pytorch-cuda" not in found
+
+
+@pytest.fixture(name="several_pythons", scope="module")
+def _several_pythons(tmp_path_factory: pytest.TempPathFactory) -> Channel:
+    """A channel that has the minor twice, with a lock and without, and SciPy for that without alone."""
+    channel = Channel(folder=tmp_path_factory.mktemp("pythons"))
+    tag = f"cp{MINOR.replace('.', '')}"
+    for abi, build in ((tag, "h0_0_cpython"), (f"{tag}t", f"h0_1_{tag}t")):
+        needs = ["python", f"python_abi {MINOR}.* *_{abi}"]
+        channel.add("python", f"{MINOR}.9", build, depends=[f"python_abi {MINOR}.* *_{abi}"])
+        channel.add("python_abi", MINOR, f"8_{abi}", subdir="noarch", constrains=[f"python {MINOR}.* *_{build[5:]}"])
+        for name in ("numpy", "pytorch", *(("scipy",) if abi != tag else ())):
+            channel.add(name, "3.0", f"cpu_{abi}_0", depends=needs)
+    channel.add("keras", "3.15.0", "pyhd_0", subdir="noarch", depends=["python >=3.9"])
+    channel.add("pip", "26.0", "pyhd_0", subdir="noarch", depends=["python >=3.9"])
+    channel.index()
+    return channel
+
+
+def test_a_python_without_a_lock(several_pythons: Channel, shipped_matrix: CompatibilityMatrix, tmp_path: Path) -> None:
+    """Nobody can ask for it, and modules for the usual one do not load in it: it is no way out."""
+    session = CondaSession(
+        shipped_matrix, [several_pythons.folder.as_uri()], lambda: Rattler(tmp_path / "cache"), chosen=()
+    )
+    asked = ask("torch", cuda=None)
+    assert records(session.full(asked))["python"]["build"] == "h0_0_cpython"
+    refused = session.full(asked._replace(dependencies=(parse_requirement("scipy"),))).conflict
+    assert refused is not None
+    abi = f"python_abi * *_cp{MINOR.replace('.', '')}"
+    assert [cause_text(one, asked) for one in refused.causes] == [
+        "you asked for scipy (dependencies)",
+        f"torch-cpu needs {abi}",
+    ]
+
+
+def test_a_python_that_is_another_program(built: Channel, shipped_matrix: CompatibilityMatrix, tmp_path: Path) -> None:
+    """Of a channel that does not say in the usual way whose modules its packages have, the build of Python says it."""
+    channel = built.copy(tmp_path / "other")
+    (name,) = [name for name in channel.records["linux-64"] if name.startswith("python-")]
+    row = channel.records["linux-64"].pop(name)
+    build = "0_73_pypy"
+    channel.records["linux-64"][f"python-{row['version']}-{build}.conda"] = {**row, "build": build, "depends": []}
+    for rows in channel.records.values():
+        for one in rows.values():
+            one["depends"] = [spec for spec in one["depends"] if not spec.startswith("python_abi")]  # type: ignore[attr-defined]
+    channel.index()
+    session = CondaSession(shipped_matrix, [channel.folder.as_uri()], lambda: Rattler(tmp_path / "cache"))
+    outcome = session.full(ask("torch"))
+    assert outcome.lock is None
+    assert f"python {row['version']} is build {build}, and not the usual CPython" in str(outcome.error)
+
+
+@pytest.fixture(name="undated")
+def _undated(built: Channel, tmp_path: Path) -> Channel:
+    """The channel, which does not say when its packages were published."""
+    channel = built.copy(tmp_path / "undated")
+    channel.records = {
+        subdir: {name: {key: value for key, value in row.items() if key != "timestamp"} for name, row in rows.items()}
+        for subdir, rows in channel.records.items()
+    }
+    channel.index()
+    return channel
+
+
+def test_packages_without_a_date(conda: Kgen, undated: Channel) -> None:
+    """A cut-off leaves them out, and they are the cause: neither Python nor any other package that was asked for."""
+    words = ("lock", "--conda", "torch", "--cuda", "12", "--python", MINOR, "--platform", "linux-64")
+    channel = ("--channel", undated.folder.as_uri())
+    refused = conda(*words, *channel, "--dependency", "scipy", "--exclude-newer", "2026-11-20")
+    assert refused.status == 3
+    where = f"file://[TEMP]/{undated.folder.name}"
+    assert refused.stderr.startswith(
+        f"\nerror: torch-cuda12: {where} has no packages for this on linux-64\n"
+        "  you asked for nothing published after 2026-11-20 (--exclude-newer)\n"
+        f"  {where}/ gives no date of publication for cuda-version 12.9, keras 3.15.0, libcudnn 9.13.1.26, …, "
+    )
+    assert f"hint: kgen lock torch --cuda 12 --python {MINOR} --platform linux-64 --dependency scipy " in refused.stderr
+    assert conda(*words, *channel, "--dependency", "scipy").status == 0
+
+
+def test_a_newer_package_without_a_date(conda: Kgen, built: Channel, tmp_path: Path) -> None:
+    """It is said what is older for that."""
+    channel = built.copy(tmp_path / "some")
+    (row,) = [row for name, row in channel.records["linux-64"].items() if name.startswith("scipy-")]
+    newer = {key: value for key, value in row.items() if key != "timestamp"} | {"version": "1.19.0"}
+    channel.records["linux-64"][f"scipy-1.19.0-{row['build']}.conda"] = newer
+    channel.index()
+    words = (
+        "lock",
+        "--conda",
+        "torch",
+        "--cuda",
+        "12",
+        "--python",
+        MINOR,
+        "--platform",
+        "linux-64",
+        "--dependency",
+        "scipy",
+    )
+    where = ("--channel", channel.folder.as_uri())
+    result = conda(*words, *where, "--exclude-newer", "2026-11-20")
+    assert result.status == 0, result.stderr
+    assert (
+        "note: torch-cuda12: conda has scipy 1.18.0 instead of 1.19.0 for `exclude-newer`: channels do not say when"
+        " these were published\n"
+    ) in result.stderr
+    assert "instead of" not in conda(*words, *where).stderr
+
+
+def test_what_an_old_glibc_costs(built: Channel, shipped_matrix: CompatibilityMatrix, tmp_path: Path) -> None:
+    channel = built.copy(tmp_path / "newer")
+    channel.add("pytorch", "2.13.0", f"cpu_{TAG}_0", depends=["python", "numpy", "__glibc >=2.28,<3.0.a0"])
+    channel.index()
+    session = CondaSession(shipped_matrix, [channel.folder.as_uri()], lambda: Rattler(tmp_path / "cache"))
+    old = session.full(ask("torch", cuda=None)._replace(glibc=Version("2.17")))
+    assert records(old)["pytorch"]["version"] == "2.12.0"
+    assert old.notes == [
+        "torch-cpu: conda has pytorch 2.12.0 instead of 2.13.0 for glibc 2.17; `--glibc 2.28` gives these"
+    ]
+    for glibc in (None, Version("2.28"), Version("2.35")):
+        usual = session.full(ask("torch", cuda=None)._replace(glibc=glibc))
+        assert records(usual)["pytorch"]["version"] == "2.13.0"
+        assert usual.notes == []
+
+
+@dataclass
+class _Lock:
+    summary: Summary = Summary(frameworks={}, runtime=None, cudnn=None, versions={})  # noqa: RUF009 - nothing changes it
+    size: int | None = None
+
+
+def test_what_was_written_of_several_platforms() -> None:
+    """Where one has no lock for conda, no file of it is written, and no other is said to be because the wheels are."""
+    one, other = ask("torch"), ask("torch")._replace(platform="osx-arm64")
+    wheels = [Outcome(request=request, form=formats.default(), lock=_Lock()) for request in (one, other)]
+    conda = [Outcome(request=one, form=FORMAT, lock=_Lock()), Outcome[_Lock](request=other, form=FORMAT)]
+    written = {"torch-cuda12": True}
+    table = outcomes.table([*wheels, *conda], written)
+    assert [line.split("  ")[-1].strip() for line in table.splitlines()[1:]] == ["written", "written", "not written"]
+    rows: Any = outcomes.data([*wheels, *conda], written)["environments"]
+    assert [row.get("changed") for row in rows] == [True, True, None, None]

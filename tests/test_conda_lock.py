@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,8 @@ from typing import Any
 import pytest
 import tomli
 import yaml
+from hypothesis import given
+from hypothesis import strategies as some
 from tests.channel import ChannelServer
 from tests.command import Kgen, Result
 from tests.conda_packages import MINOR, TAG, Channel
@@ -20,7 +24,7 @@ from kgen.actions.lock import lock as lock_planned
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Plan
 from kgen.errors import UsageError
-from kgen.formats.conda import RECORDS, condafiles, rattlertool, standing
+from kgen.formats.conda import RECORDS, condafiles, rattlertool, standing, text
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.settings import Settings
 
@@ -175,6 +179,18 @@ class TestLocks:
         brought = f"pytorch 9.9.0, which other packages bring along, is build cpu_{TAG}_0, not one for CUDA 12"
         assert f"note: jax-cuda12: {brought}\n" in said
         assert "bring along" not in good(conda(*ASK, "jax", "--cpu", "--channel", channel.folder.as_uri())).stderr
+
+    def test_a_hint_about_the_wheels_asks_for_conda_too(self, conda: Kgen, served: ChannelServer) -> None:
+        """Without `--conda` a channel would be refused, and the lock for conda would be left out."""
+        refused = conda(*ASK, "jax", "--cuda", "12", "--channel", served.url, "--require", "keras>=99")
+        (hint, *_) = re.findall(r"^hint: (kgen lock .*?)   #", refused.stderr, re.MULTILINE)
+        assert hint.endswith(" --channel http://[INDEX] --conda")
+        words = [word.replace("http://[INDEX]", served.url) for word in shlex.split(hint)[1:]]
+        # it was solved for the wheels; this channel has none of that version
+        again = conda(*words)
+        assert again.status == 3
+        assert re.search(r"^jax-cuda12 .* written$", again.stdout, re.MULTILINE)
+        assert "error: jax-cuda12: http://[INDEX] has no packages for this" in again.stderr
 
     def test_a_name_that_is_another_for_conda(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
         (project / "kgen.toml").write_text(
@@ -596,6 +612,20 @@ write_conda_lock_file(parse_conda_lock_file(pathlib.Path(sys.argv[1])), pathlib.
         lines = [line for line in rendered.read_text().splitlines() if line.startswith("http")]
         assert len(lines) == len(lock(folder.parent.parent, folder.name)["package"])
         assert all(line.startswith(served.url) and "#" in line for line in lines)
+
+    @given(
+        some.recursive(
+            some.sampled_from(["", "1.10", "1e3", "yes", "~", "2026-11-29", " a", "a: b", "- c", ">=1,<2", "*"])
+            | some.text()
+            | some.booleans()
+            | some.integers(),
+            lambda inner: some.lists(inner) | some.dictionaries(some.text(), inner),
+            max_leaves=20,
+        )
+    )
+    def test_its_text_is_what_pyyaml_writes(self, value: object) -> None:
+        data = {"of the lock": value}
+        assert text.yaml_text(data) == yaml.dump(data, sort_keys=False, Dumper=yaml.CSafeDumper)
 
     def test_its_hash_is_conda_locks(self, folder: Path) -> None:
         script = """

@@ -70,6 +70,10 @@ class TestNames:
     def test_what_else_it_may_be(self, names: Names) -> None:
         assert names.others("lmdb") == ("python-lmdb",)
         assert names.others("huggingface-hub") == ()
+        # the index has a project for each build, and conda's channels one package
+        assert names.others("lmdb-cuda12x") == ("lmdb",)
+        assert names.others("numpy-gpu-cu118") == names.others("numpy-headless") == ("numpy",)
+        assert names.others("torch-numpy-cpu-or-gpu") == ()
 
     def test_the_projects_of_a_package(self, shipped_matrix: CompatibilityMatrix) -> None:
         names = Names.of(shipped_matrix, [("lmdb", "python-lmdb")])

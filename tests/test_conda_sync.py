@@ -136,6 +136,36 @@ class TestSync:
         assert f"error: {NAME}-conda: a package " in result.stderr
         assert not prefix.exists()
 
+    def test_a_package_that_the_channel_has_no_longer(self, locked: Kgen, served: ChannelServer, prefix: Path) -> None:
+        served.misbehave("404", at=r"pytorch.*\.conda")
+        result = locked("sync", NAME, "--conda")
+        assert result.status == 4
+        assert (
+            f"error: {NAME}-conda: a package could not be installed, as its channel has it no longer: " in result.stderr
+        )
+        assert result.stderr.endswith("\nhint: kgen lock --conda --upgrade   # locks what the channels have now\n")
+        assert not prefix.exists()
+
+    def test_a_package_that_a_folder_has_no_longer(
+        self, conda: Kgen, built: Channel, tmp_path: Path, prefix: Path
+    ) -> None:
+        channel = built.copy(tmp_path / "folder")
+        good(conda(*ASK, "torch", "--channel", channel.folder.as_uri()))
+        (path,) = channel.folder.rglob("pytorch-2.12.0-cuda129*.conda")
+        path.unlink()
+        hint = "\nhint: kgen lock --conda --upgrade   # locks what the channels have now\n"
+        result = conda("sync", NAME, "--conda")
+        assert result.status == 4
+        assert (
+            f"error: {NAME}-conda: a package could not be installed, as its channel has it no longer: " in result.stderr
+        )
+        assert result.stderr.endswith(hint)
+        assert not prefix.exists()
+        result = conda("bundle", f"{NAME}-conda", "-o", "conda.tar")
+        assert result.status == 4
+        assert f"/linux-64 has {path.name} no longer: " in result.stderr
+        assert result.stderr.endswith(hint)
+
     def test_a_lock_that_was_edited(self, locked: Kgen, project: Path) -> None:
         path = project / "locks" / NAME / "conda-records.json"
         path.write_text(path.read_text().replace('"sha256": "', '"sha256": "x'))

@@ -22,6 +22,7 @@ from tests.record_locks import label
 from tests.test_validate import FAKES, checked, driver
 
 from kgen import lockfiles
+from kgen.actions import attest
 from kgen.formats.conda import condafiles
 
 __all__ = ["driver"]
@@ -128,6 +129,49 @@ class TestValidate:
         assert (first["backend"], second["backend"]) == ("jax", "numpy")
         assert first["fault"] != "selects another backend"
         assert second["verdict"] == "passed"
+
+    def test_what_is_locked_on_disk_and_proven(self, validate: Kgen) -> None:
+        """A form after the other: what conda has proves nothing of the wheels."""
+        good(validate("validate", NAME))
+        rows = {row["environment"]: row for row in json.loads(validate("status", "--json").stdout)["environments"]}
+        assert list(rows) == ["numpy-cpu", NAME]
+        assert [(row["on_disk"], row["proven"]) for row in rows.values()] == [
+            ("no", {}), ("as locked", {"cpu": "passed"}),
+        ]  # fmt: skip
+        root = validate.folder
+        receipt = root / "locks/numpy-cpu/receipts/cpu-conda.json"
+        assert attest.every_receipt(root, [NAME]) == attest.every_receipt(root, ["numpy-cpu"]) == (receipt,)
+        other = receipt.with_name("cpu.json")
+        other.write_text(receipt.read_text().replace(NAME, "numpy-cpu"))
+        assert attest.every_receipt(root, [NAME]) == (receipt,)
+        other.unlink()
+        listed = json.loads(validate("list", NAME, "--json").stdout)["environments"]
+        assert list(listed) == [NAME]
+        assert listed[NAME]["keras"] == "3.15.0"
+        # its backend names it where that is locked once, as it does without the ending
+        assert json.loads(validate("list", "numpy-conda", "--json").stdout)["environments"] == listed
+        assert good(validate("sync", "numpy-conda")).stderr == good(validate("sync", NAME)).stderr
+        good(validate("validate", "numpy-conda"))
+        assert validate("sync", "jax-conda").status == 2
+        both = json.loads(validate("list", "--json").stdout)["environments"]
+        assert list(both) == ["numpy-cpu", NAME]
+        assert "python" not in both["numpy-cpu"]
+        assert "python" in both[NAME]
+        # a lock that is none makes its environment no row, and the others stay
+        (validate.folder / "locks/numpy-cpu/conda-records.json").write_text("{}")
+        left = json.loads(validate("status", "--json").stdout)["environments"]
+        assert [(row["environment"], row["lock"]) for row in left] == [("numpy-cpu", "out of order")]
+
+    def test_what_is_exported_of_wheels_alone(self, validate: Kgen) -> None:
+        assert validate("export", "requirements", NAME) == Result(
+            2,
+            "",
+            f"error: requirements is of wheels, and `{NAME}` is locked for conda\n\n"
+            "hint: kgen export requirements numpy-cpu   # of the same environment as wheels\n"
+            "hint: of conda's lock there are conda-explicit, rattler-lock, environment-yml\n",
+        )
+        good(validate("export", "requirements", "numpy-cpu"))
+        good(validate("export", "conda-explicit", NAME))
 
     def test_not_locked_for_conda(self, conda: Kgen) -> None:
         good(conda("lock", "numpy", "--python", MINOR, "--platform", "linux-64"))

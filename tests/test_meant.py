@@ -41,10 +41,30 @@ LISTED = "the backends are tensorflow, jax, torch, numpy, openvino, theano, thea
         ("x" * 100_000, [LISTED]),
         ("torchcodec", ["kgen solve torch --dependency torchcodec", LISTED]),
         ("tensorflow-text", ["kgen solve tensorflow --dependency tensorflow-text", LISTED]),
+        # as environments are called on disk
+        ("jax-cuda12-conda", ["kgen solve jax --cuda 12"]),
+        ("mined-conda", ["kgen solve mined"]),
+        ("some-conda", ["kgen solve tensorflow --dependency some-conda", LISTED]),
     ],
 )
 def test_what_was_meant(matrix: CompatibilityMatrix, typed: str, hints: list[str]) -> None:
     assert meant.hints(typed, RequestFlags("solve", (typed,)), matrix, ["mined"]) == hints
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("jax-cuda12-conda",), "kgen lock jax --cuda 12 --conda"),
+        (("numpy", "jax-cpu-conda"), "kgen lock numpy jax --cpu --conda"),
+        (("torch-conda", "--cuda", "13"), "kgen lock torch --cuda 13 --conda"),
+        (("jax-cuda12", "--conda"), "kgen lock jax --cuda 12 --conda"),
+        (("jax-cuda12-conda", "--conda", "--channel", "mine"), "kgen lock jax --cuda 12 --channel mine --conda"),
+    ],
+)
+def test_the_name_of_an_environment_for_conda(kgen: Kgen, words: tuple[str, ...], hint: str) -> None:
+    refused = kgen("lock", *words)
+    assert refused.status == 2
+    assert refused.stderr.endswith(f"\n\nhint: {hint}\n")
 
 
 @pytest.mark.parametrize(

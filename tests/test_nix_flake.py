@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.parse
 import zipfile
 from pathlib import Path
 
@@ -50,6 +51,11 @@ OWN_WORK = """
         packages = [ pkgs.ffmpeg ];
         env.MINE = "a $(touch pwned) ' \\" b";
         shellHook = "echo hooked on $KERAS_BACKEND";
+      };
+      around = pkgs.mkShellNoCC {
+        inputsFrom = [ (kgen.lib.mkKerasShell { inherit pkgs; lock = ./locks/torch-cpu; }) ];
+        packages = [ pkgs.ffmpeg ];
+        shellHook = "echo around $KERAS_BACKEND";
       };
     };
   };
@@ -312,6 +318,10 @@ class TestShell:
         assert "-ffmpeg/bin:" in lines[2]
         assert lines[3] == "torch"
         assert self.develop(nix, own, "plain", 'echo "${KERAS_BACKEND-none}"') == ["none"]
+        # a shell of theirs that has one of kgen's in it
+        lines = self.develop(nix, own, "around", f'echo "$PATH"; python -c "{SAY}"')
+        assert (lines[0], lines[2]) == ("around torch", "torch")
+        assert "-ffmpeg/bin:" in lines[1]
 
     def test_an_environment_without_its_hook(self, nix: Nix, own: Path) -> None:
         shutil.rmtree(own / "locks" / "jax-cpu" / "activate.d")
@@ -738,6 +748,23 @@ class TestEditableProjectElsewhere:
         assert done.stdout.startswith(f"{nix.folder}/store/")
         assert "kgen: this is not the project's folder: its code is that of" in done.stderr
         assert nix.run(*words, *run, cwd=own).stdout == f"{own}/made.py\n"
+
+    @pytest.mark.parametrize("folder", ["my.sub_project", 'a/it\'s "one" $HOME'])
+    def test_in_the_repository_of_a_flake_in_a_folder(self, nix: Nix, own: Path, tmp_path: Path, folder: str) -> None:
+        """It is the folder's code, wherever in the repository the shell is entered."""
+        self.shell(nix, own, tmp_path, '[build-system]\nrequires = ["maker"]\nbuild-backend = "maker"\n')
+        (own / "made.py").write_text("WHERE = __file__\n")
+        repository = tmp_path / "monorepo"
+        (repository / "docs/deep").mkdir(parents=True)
+        (repository / folder).parent.mkdir(exist_ok=True)
+        own = own.rename(repository / folder)
+        subprocess.run(["git", "init", "--quiet", repository], check=True)
+        subprocess.run(["git", "-C", repository, "add", "."], check=True)
+        flake = f"git+file://{repository}?dir={urllib.parse.quote(folder)}"
+        words = ("develop", f"{flake}#jax", "-c", "python", "-c", "import made; print(made.WHERE)")
+        # in a folder with an apostrophe in its name this Nix fails by itself
+        for place in (repository, repository / "docs/deep", *([own] if "'" not in folder else [])):
+            assert nix.flake(*words, cwd=place) == f"{own}/made.py\n"
 
     def test_what_cannot_be_moved(self, nix: Nix, own: Path, tmp_path: Path) -> None:
         self.shell(nix, own, tmp_path, '[build-system]\nrequires = ["maker"]\nbuild-backend = "maker"\n')

@@ -144,7 +144,10 @@ def test_two_files(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
     assert caught.value.status is ExitStatus.USAGE
 
 
-CREDENTIALS = "holds credentials, which a lock would carry on; leave them to conda"
+CREDENTIALS = (
+    "holds credentials, which a lock would carry on; name it without them, and log in with `rattler auth login`, a"
+    " netrc file or conda's own settings"
+)
 NVIDIA_SMI = "`nvidia-smi --query-gpu=name,compute_cap --format=csv` prints that of a GPU"
 
 

@@ -273,3 +273,14 @@ def test_several_versions_of_one_project_are_left_to_kgen(tmp_path: Path, matrix
                 (("a", "1"), ("a", "2"), ("b", "1"))), encoding="utf-8"
     )  # fmt: skip
     assert versions_in(tmp_path / "uv.lock", "linux-64", matrix) == {"b": "1"}
+
+
+def test_a_package_that_is_several_projects(tmp_path: Path, shipped_matrix: CompatibilityMatrix) -> None:
+    """Of conda's one package any of the projects may be asked for."""
+    rows = ("py-opencv=4.12.0=py311_0", "psycopg2=2.9=py311_0", "msgpack-python=1.1=py311_0")
+    (tmp_path / "packages.txt").write_text("\n".join(rows), encoding="utf-8")
+    found = versions_in(tmp_path / "packages.txt", "linux-64", shipped_matrix)
+    assert {one: found[one] for one in ("opencv-python", "opencv-python-headless", "msgpack")} == {
+        "opencv-python": "4.12.0", "opencv-python-headless": "4.12.0", "msgpack": "1.1",
+    }  # fmt: skip
+    assert (found["psycopg2"], found["psycopg2-binary"]) == ("2.9", "2.9")

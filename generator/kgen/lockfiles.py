@@ -6,6 +6,7 @@ should hear of it before something is installed from it.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -173,10 +174,39 @@ def choose_on_disk(root: Path, name: str, form: Format | None = None) -> tuple[L
     Raises:
         UsageError: there is none, or there are several; or it is not locked in that form.
     """
-    name, form = form_of(name, form)
-    chosen = choose(root, name)
+    called_so, found, form = called_in_form(root, name, form)
+    chosen = only(called_so, found)
     require_form(chosen, form)
     return chosen, form
+
+
+def called_in_form(
+    root: Path, name: str, form: Format | None = None
+) -> tuple[str, tuple[LockedEnvironment, ...], Format]:
+    """The environments that a name may mean, and the form of their locks: `jax-conda` is of conda's locks.
+
+    Args:
+        root: the project.
+        name: its name, on disk or among the locks, or without the accelerator or the Python.
+        form: the form that is meant where the name says none; None for the default one.
+
+    Returns:
+        The name without what it says of the form, the environments, and the form.
+
+    Raises:
+        UsageError: there is none.
+    """
+    bare, of = form_of(name, form)
+    try:
+        return bare, called(root, bare), of
+    except NotLockedError:
+        # the name of a joint environment may end so, and goes before this
+        for one in formats.others():
+            shorter = name.removesuffix(one.suffix)
+            if shorter != name and form in (None, one):
+                with contextlib.suppress(NotLockedError):
+                    return shorter, called(root, shorter), one
+        raise
 
 
 def form_of(name: str, form: Format | None = None) -> tuple[str, Format]:

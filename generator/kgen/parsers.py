@@ -240,7 +240,10 @@ def parse_channel(text: str) -> str:
     below = "" if "://" in text else _ABOVE
     if grammar.has_credentials(below + text):
         hidden = shown(below + text).removeprefix(below)
-        raise ValueError(f"`{hidden}` holds credentials, which a lock would carry on; leave them to conda")
+        raise ValueError(
+            f"`{hidden}` holds credentials, which a lock would carry on; name it without them,"
+            " and log in with `rattler auth login`, a netrc file or conda's own settings"
+        )
     # with and without a slash behind it, it is the same channel; `///` alone is the root of this machine
     named = re.sub(r"(?<=[^/:])/+$", "", text)
     if re.fullmatch(_CHANNEL, named) is None:

@@ -51,14 +51,21 @@ let
     {
       name ? "nix-shell",
       packages ? [ ],
+      inputsFrom ? [ ],
       env ? { },
       shellHook ? "",
       passthru ? { },
     }:
+    let
+      # the last of the shells that it is made of begins, and its own comes after all of them
+      hooks = builtins.foldl' (after: shell: [ (shell.shellHook or "") ] ++ after) [ ] inputsFrom;
+      inherited = builtins.concatMap (shell: shell.nativeBuildInputs or [ ]) inputsFrom;
+    in
     derivation (
       env
       // {
-        inherit name system shellHook;
+        inherit name system;
+        shellHook = builtins.concatStringsSep "\n" (hooks ++ [ shellHook ]);
         builder = bash;
         args = [
           "-euc"
@@ -66,7 +73,7 @@ let
         ];
         outputs = [ "out" ];
         stdenv = setup;
-        nativeBuildInputs = packages;
+        nativeBuildInputs = packages ++ inherited;
         PATH = machine.tools;
       }
     )

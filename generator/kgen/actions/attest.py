@@ -103,12 +103,13 @@ def every_receipt(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
             paths.append(Path(name))
             continue
         try:
-            folder = lockfiles.choose(root, name).folder
+            chosen, form = lockfiles.choose_on_disk(root, name)
         except UsageError as error:
             raise NotLockedError(
                 f"there is neither a receipt nor an environment {grammar.shown(name)}", hints=error.hints
             ) from None
-        mine = [found.path for found in receipts.find(folder)]
+        there = receipts.find(chosen.folder)
+        mine = [one.path for one in there if form.is_default or one.environment == chosen.name + form.suffix]
         if not mine:
             raise NotLockedError(f"{name} has no receipt", hints=[f"kgen validate {name}"])
         paths += mine

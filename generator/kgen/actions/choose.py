@@ -46,8 +46,8 @@ def choose(root: Path, name: str, form: Format | None = None) -> Choice:
     Raises:
         UsageError: there is none; or several fit, as those of several Pythons.
     """
-    called, form = lockfiles.form_of(name, form)
-    found: Sequence[LockedEnvironment] = lockfiles.called(root, called)
+    called, every, form = lockfiles.called_in_form(root, name, form)
+    found: Sequence[LockedEnvironment] = every
     note = None
     if len(found) > 1:
         found, note = _fitting(found, form, called)

@@ -351,7 +351,16 @@ def export(
 def _environment(root: Path, name: str | None, format_name: str) -> str:
     """The locked environment of this name; where none is named, the only one."""
     if name is not None:
-        return lockfiles.choose_on_disk(root, name)[0].name
+        chosen, form = lockfiles.choose_on_disk(root, name)
+        if not form.is_default and format_name not in interface.exports(form):
+            raise UsageError(
+                f"{format_name} is of wheels, and `{name}` is locked for {form.name}",
+                hints=[
+                    f"kgen export {format_name} {chosen.name}   # of the same environment as wheels",
+                    f"of {form.name}'s lock there are {', '.join(interface.exports(form))}",
+                ],
+            )
+        return chosen.name
     known = [one.name for one in lockfiles.environments(root)]
     if not known:
         raise NotLockedError(f"nothing is locked in {root}", hints=["kgen lock"])

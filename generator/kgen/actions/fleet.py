@@ -525,8 +525,7 @@ def _environments(root: Path, names: Sequence[str], form: Format | None) -> list
     if names:
         found = {}
         for name in names:
-            called, of = lockfiles.form_of(name, form)
-            every = lockfiles.called(root, called)
+            called, every, of = lockfiles.called_in_form(root, name, form)
             if not every:
                 lockfiles.only(called, every)
             for one in every:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kgen import accelerators
 from kgen.fields import ACCELERATORS, accelerator_words
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import format as formats
 from kgen.model import grammar
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.tables import nearest
@@ -52,6 +53,16 @@ def hints(name: str, asked: RequestFlags, matrix: CompatibilityMatrix, environme
         environments: the joint environments of the settings.
     """
     known = (*matrix.short_names, *environments)
+    form = next((one for one in formats.others() if name.endswith(one.suffix)), None)
+    if form is not None:  # an environment as it is called on disk
+        bare = name.removesuffix(form.suffix)
+        if bare in known or _environment(bare, matrix, known) is not None:
+            typed = tuple(bare if one == name else one for one in asked.names)
+            forms = dict.fromkeys((*asked.installers, form.name)) if asked.command == "lock" else ()
+            asked = asked._replace(names=typed, installers=tuple(forms))
+            if bare in known:
+                return [asked.command_for(typed)]
+            return hints(bare, asked, matrix, environments)
     listed = f"the backends are {', '.join(matrix.short_names)}"
     if re.fullmatch(_VERSION, name):
         return [f"to ask for a version, name the package: --require {matrix.short_names[0]}=={name}", listed]

@@ -22,6 +22,7 @@ from kgen.explain.notes import folded
 from kgen.fields import ACCELERATORS, BY_NAME, Field, Raw, Scope, accelerators_in
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
+from kgen.model import format as formats
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.grammar import shown
 from kgen.model.request import EnvironmentRequest
@@ -61,6 +62,7 @@ class RequestFlags(NamedTuple):
         as_of: the day to go back to, together with the Keras of that day.
         like: the image whose versions are taken, as far as they go together here.
         flags: name of a field -> what its flag was given; fields that were not given may be left out, or None.
+        installers: the names of the forms of locks that were asked for besides the default one.
     """
 
     command: str = "lock"
@@ -69,6 +71,7 @@ class RequestFlags(NamedTuple):
     as_of: str | None = None
     like: str | None = None
     flags: Mapping[str, Raw] = MappingProxyType({})
+    installers: tuple[str, ...] = ()
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -91,7 +94,7 @@ class RequestFlags(NamedTuple):
         words += [word for flag, value in whole.items() if value is not None for word in (flag, value)]
         for name, raw in flags.items():
             words += BY_NAME[name].typed(tuple(raw) if isinstance(raw, Sequence) and not isinstance(raw, str) else raw)
-        return shlex.join(words)
+        return shlex.join([*words, *(formats.named(one).flag for one in self.installers)])
 
 
 class Draft(NamedTuple):

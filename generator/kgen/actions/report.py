@@ -161,7 +161,9 @@ def _environment(path: Path, label: str, matrix: CompatibilityMatrix, proof: Pro
         for one in proof.proofs
         if (one.environment, one.platform) == (lock.environment, lock.platform) and one.verdict is not None
     ]
-    before = [_receipt(one) for one in receipts.find(path.parent) if one.platform == lock.platform and one.stale]
+    mine = (lock.environment, lock.platform)
+    there = receipts.find(path.parent)
+    before = [_receipt(one) for one in there if (one.environment, one.platform) == mine and one.stale]
     return {
         "id": f"{lock.environment}.{lock.platform}",
         "name": lock.environment,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import NamedTuple
 from kgen import host, lockfiles
 from kgen.actions.check import check
 from kgen.actions.sync import source_of
-from kgen.errors import NotLockedError
+from kgen.errors import NotLockedError, SettingsError
 from kgen.formats import environment as environments
+from kgen.formats import interface
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
 
@@ -20,7 +22,7 @@ class EnvironmentStatus(NamedTuple):
     """How an environment stands.
 
     Attributes:
-        environment: its name.
+        environment: its name on disk.
         platforms: the platforms that it is locked for; () where the settings ask for it and it is not locked.
         lock: `in order`, `out of order` or `missing`.
         on_disk: `as locked`, `not as locked`, or `no`; None where it is not locked for this machine.
@@ -50,27 +52,41 @@ def status(root: Path, matrix: CompatibilityMatrix) -> tuple[EnvironmentStatus, 
     found = []
     for one in lockfiles.environments(root):
         lock = "out of order" if one.name in faulty else "in order"
-        found.append(EnvironmentStatus(one.name, tuple(one.platforms), lock, _on_disk(root, one), _proven(one)))
+        for form in formats.known():
+            platforms: tuple[str, ...] = ()
+            with contextlib.suppress(SettingsError):  # its environment is out of order, and `kgen check` says why
+                platforms = _platforms(one, form)
+            if platforms:
+                name = one.name + form.suffix
+                on_disk = _on_disk(root, one, form) if host.subdir() in platforms else None
+                found.append(EnvironmentStatus(name, platforms, lock, on_disk, _proven(one, name)))
     there = {one.environment for one in found}
     found += [EnvironmentStatus(name, (), "missing", None, {}) for name in result.faulty if name not in there]
     return tuple(found)
 
 
-def _on_disk(root: Path, locked: lockfiles.LockedEnvironment) -> str | None:
-    if host.subdir() not in locked.platforms:
-        return None
-    source = source_of(root, locked, formats.default())
+def _platforms(locked: lockfiles.LockedEnvironment, form: formats.Format) -> tuple[str, ...]:
+    """The platforms that an environment is locked for in a form."""
+    if form.is_default:
+        return tuple(locked.platforms)
+    path = lockfiles.lock_path(locked, form)
+    return () if path is None else tuple(lock.platform for lock in interface.read_every(form, path))
+
+
+def _on_disk(root: Path, locked: lockfiles.LockedEnvironment, form: formats.Format) -> str:
+    source = source_of(root, locked, form)
     if environments.is_whole(source):
         return "as locked"
     return "not as locked" if source.prefix.is_dir() else "no"
 
 
-def _proven(locked: lockfiles.LockedEnvironment) -> dict[str, str]:
+def _proven(locked: lockfiles.LockedEnvironment, name: str) -> dict[str, str]:
     if not os.path.lexists(locked.folder / "receipts"):
         return {}
     from kgen.validation import receipts  # noqa: PLC0415 - slow to import, and most environments have none
 
-    return {one.device: "stale" if one.stale else one.verdict for one in receipts.find(locked.folder)}
+    mine = (one for one in receipts.find(locked.folder) if one.environment == name)
+    return {one.device: "stale" if one.stale else one.verdict for one in mine}
 
 
 def packages(root: Path, names: Sequence[str] = ()) -> dict[str, dict[str, str]]:
@@ -78,20 +94,27 @@ def packages(root: Path, names: Sequence[str] = ()) -> dict[str, dict[str, str]]
 
     Args:
         root: the project's folder.
-        names: the environments; none for all.
+        names: the environments, as they are called on disk or among the locks; none for all.
 
     Returns:
-        Environment -> package -> version.
+        Environment as it is called on disk -> package -> version.
 
     Raises:
         UsageError: nothing is locked, or there is no such environment.
         SettingsError: a lock is none.
     """
-    chosen = [lockfiles.choose(root, name) for name in names] or list(lockfiles.environments(root))
+    every = ((one, form) for one in lockfiles.environments(root) for form in formats.known() if _platforms(one, form))
+    chosen = [lockfiles.choose_on_disk(root, name) for name in names] or list(every)
     if not chosen:
         raise NotLockedError(f"nothing is locked in {root}", hints=["kgen lock"])
-    here = host.subdir() or ""
-    return {
-        one.name: dict(lockfiles.read(one.platforms.get(here, next(iter(one.platforms.values())))).versions)
-        for one in chosen
-    }
+    return {one.name + form.suffix: _versions(one, form) for one, form in chosen}
+
+
+def _versions(locked: lockfiles.LockedEnvironment, form: formats.Format) -> dict[str, str]:
+    """Package -> version, on this machine's platform, or else on the first one."""
+    platforms = _platforms(locked, form)
+    here = host.subdir()
+    platform = here if here in platforms else platforms[0]
+    path = lockfiles.lock_path(locked, form, platform)
+    assert path is not None  # noqa: S101 - it is locked for this platform
+    return dict(interface.read(form, path, platform).versions)

@@ -70,6 +70,7 @@ def run(
     json: Json = False,
 ) -> ExitStatus:
     """Lock what was asked, and print what became of it."""
+    asked = asked._replace(installers=tuple(installers))
     receipts = proven_options(
         proven,
         only=only_proven,

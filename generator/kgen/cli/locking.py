@@ -17,6 +17,7 @@ from kgen.explain.commands import CommandForm
 from kgen.fields import lock_command
 from kgen.formats.outcome import Reporter
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import format as formats
 from kgen.model.request import EnvironmentRequest
 
 
@@ -82,7 +83,8 @@ def _tell(
     if any(outcome.form.is_default for outcome in locked):
         for note in result.notes:
             console.say(f"note: {note}")
-    form = CommandForm(lock_command, planned.form, planned.written)
+    installers = tuple(map(formats.named, options.installers))
+    form = CommandForm(lock_command, {**planned.form, "installers": installers}, planned.written)
     new_flake = bool(result.written) and _emit_flake(matrix, planned)
     if json:
         console.data(outcomes.data(result.outcomes, result.written, form))

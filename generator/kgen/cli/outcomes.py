@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kgen import accelerators
@@ -15,6 +15,7 @@ from kgen.explain.notes import folded
 from kgen.explain.sizes import size_text
 from kgen.formats.outcome import Locked, Outcome, Summary
 from kgen.model import grammar
+from kgen.model.format import Format
 from kgen.model.request import EnvironmentRequest
 
 if TYPE_CHECKING:
@@ -46,14 +47,33 @@ def table(outcomes: Sequence[Outcome[Locked]], written: Mapping[str, bool]) -> s
         written: environment -> whether anything of its folder changed; without those that were not written.
     """
     locked = [(one, one.lock) for one in outcomes if one.lock is not None]
+    whole = _whole(outcomes)
     runtimes = [lock.summary.runtime for _, lock in locked if lock.summary.runtime is not None]
     kinds = dict.fromkeys(accelerators.kind(one.kind).title for one in runtimes)
     runtime = ", ".join(kinds) or accelerators.probed()[0].title
     headings = ("environment", "frameworks", runtime, "cuDNN", "packages", "download", "time", "lock")
-    return console.table(headings, [_row(one, lock, written) for one, lock in locked])
+    return console.table(headings, [_row(one, lock, _changed(one, whole, written)) for one, lock in locked])
 
 
-def _row(outcome: Outcome[Locked], lock: Locked, written: Mapping[str, bool]) -> tuple[str, ...]:
+_InForm = tuple[str, str]
+"""An environment in a form."""
+
+
+def _in_form(outcome: Outcome[Locked]) -> _InForm:
+    return outcome.request.environment, outcome.form.name
+
+
+def _whole(outcomes: Sequence[Outcome[Locked]]) -> Collection[_InForm]:
+    """What was locked on all its platforms: of the rest no file is written, also where another form of it is."""
+    return {_in_form(one) for one in outcomes} - {_in_form(one) for one in outcomes if one.lock is None}
+
+
+def _changed(outcome: Outcome[Locked], whole: Collection[_InForm], written: Mapping[str, bool]) -> bool | None:
+    """Whether anything of the folder that its lock is in changed; None where it was not written."""
+    return written.get(outcome.request.environment) if _in_form(outcome) in whole else None
+
+
+def _row(outcome: Outcome[Locked], lock: Locked, changed: bool | None) -> tuple[str, ...]:  # noqa: FBT001 - one of three
     summary = lock.summary
     return (
         label(outcome),
@@ -63,7 +83,7 @@ def _row(outcome: Outcome[Locked], lock: Locked, written: Mapping[str, bool]) ->
         str(len(summary.versions)),
         size_text(lock.size),
         f"{outcome.seconds:.1f} s",
-        _STATES[written.get(outcome.request.environment)],
+        _STATES[changed],
     )
 
 
@@ -77,10 +97,12 @@ def data(
         written: environment -> whether anything of its folder changed; without those that were not written.
         form: how hints ask for a changed request.
     """
-    return {"schema": SCHEMA, "environments": [_data(outcome, written, form) for outcome in outcomes]}
+    whole = _whole(outcomes)
+    rows = [_data(one, _changed(one, whole, written), form) for one in outcomes]
+    return {"schema": SCHEMA, "environments": rows}
 
 
-def _data(outcome: Outcome[Locked], written: Mapping[str, bool], form: CommandForm) -> dict[str, object]:
+def _data(outcome: Outcome[Locked], changed: bool | None, form: CommandForm) -> dict[str, object]:  # noqa: FBT001 - as above
     from kgen.explain import report  # noqa: PLC0415 - slow to import, and a table needs none of it
 
     request = outcome.request
@@ -91,7 +113,7 @@ def _data(outcome: Outcome[Locked], written: Mapping[str, bool], form: CommandFo
             **_summary_data(outcome.lock.summary),
             "size": outcome.lock.size,
             "seconds": round(outcome.seconds, 3),
-            "changed": written.get(request.environment),
+            "changed": changed,
             "notes": [*outcome.notes, *outcome.remarks],
         }
     if outcome.conflict is not None:
@@ -209,8 +231,10 @@ def _conflict_text(conflict: Conflict) -> str:
 
 
 def _asking_for(outcome: Outcome[Locked], form: CommandForm) -> CommandForm:
-    """The same form of hints, where they ask for locks of the outcome's form."""
-    return form._replace(values={**form.values, "installers": (outcome.form,)})
+    """The same form of hints, where they ask for locks of the outcome's form beside those that were asked for."""
+    asked: Iterable[Format] = form.values.get("installers", ())  # type: ignore[assignment]
+    others = (one for one in asked if one.name != outcome.form.name)
+    return form._replace(values={**form.values, "installers": (outcome.form, *others)})
 
 
 def tell_conflict(conflict: Conflict, form: CommandForm = SOLVE, *, before: str = "", tree: str = "") -> None:

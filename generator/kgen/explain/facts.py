@@ -38,6 +38,7 @@ from kgen.model.causes import (
     Spec,
     Stated,
     TermKind,
+    Undated,
     Wish,
 )
 from kgen.model.request import EnvironmentRequest
@@ -62,6 +63,7 @@ _KINDS: Mapping[type, str] = {
     NotFound: "not-found",
     OtherPlatform: "platform",
     OtherThing: "not-for-python",
+    Undated: "undated",
     Pythons: "python",
     Spec: "spec",
 }
@@ -87,6 +89,8 @@ def fact_text(fact: Fact) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for
             return f"{fact.spec}, which is {fact.project} of the Python index" if fact.project else fact.spec
         case OtherThing():
             return "no Python package"
+        case Undated():
+            return f"no date of publication for {_listed(fact.packages)}"
         case Pythons():
             return f"python {pythons_text(fact)}"
         case Doubt():
@@ -260,7 +264,7 @@ def cause_text(cause: Cause, request: EnvironmentRequest) -> str:
     if cause.subject == REQUEST:
         return f"you asked for {requires_text(cause)} ({source_text(cause.source, request)})"
     built = [one.fact for one in cause.facts if isinstance(one.fact, BuiltFor)]
-    verbs = {OtherThing: "is", NoRelease: "has", LabelledBuilds: "has", GoesWith: "goes with"}
+    verbs = {OtherThing: "is", Undated: "gives", NoRelease: "has", LabelledBuilds: "has", GoesWith: "goes with"}
     verb = built_verb(*built) if built else verbs.get(type(cause.facts[0].fact), "needs")
     return f"{subject_text(cause)} {verb} {requires_text(cause)}"
 

@@ -103,6 +103,12 @@ class Spec(NamedTuple):
     project: str = ""
 
 
+class Undated(NamedTuple):
+    """Packages of conda whose channel does not say when they were published: no cut-off lets them in."""
+
+    packages: tuple[str, ...]
+
+
 class OtherThing(NamedTuple):
     """A package of conda that has the name of a project of the Python index, and is nothing for Python."""
 
@@ -308,6 +314,7 @@ Fact = (
     | DriverRuns
     | Spec
     | OtherThing
+    | Undated
     | Pythons
     | Doubt
     | OtherPlatform

@@ -33,6 +33,14 @@ _PROXIED = ("http", "https")
 _RATTLERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """What names certificates to rattler, as to uv."""
 
+_IGNORED = {
+    "disallowed_packages": "a lock may hold these, and conda then refuses to install it",
+    "pinned_packages": "`--require` and `--constraints` say which versions a lock has",
+    "track_features": "features choose no build",
+    "use_only_tar_bz2": "a lock has packages in either form",
+}
+"""What conda's solver heeds beside these, and rattler does not: key -> what follows."""
+
 _OVERRIDES = ("CONDA_OVERRIDE_CUDA", "CONDA_OVERRIDE_GLIBC", "CONDA_OVERRIDE_ARCHSPEC")
 """What tells conda's tools of another machine than the one that they run on."""
 
@@ -264,14 +272,18 @@ def _remarks(data: Mapping[str, Any], servers: Mapping[str, str], *, verify: boo
     single = sorted(servers.keys() - {*_PROXIED, "all"})
     if single:
         yield f"kgen ignores proxies for single hosts in conda's configuration (`proxy_servers`): {', '.join(single)}"
-    priority = _scalar(data.get("channel_priority", "strict")).lower()
+    priority = _scalar(host.variable("CONDA_CHANNEL_PRIORITY") or data.get("channel_priority", "strict")).lower()
     if priority not in _STRICT:
         yield (
             f"kgen ignores `channel_priority: {shown(priority)}` of conda's configuration: the first channel that has a"
             " package is the only one that it is taken from"
         )
-    if _scalar(data.get("offline", False)).lower() in _YES:
+    if _scalar(host.variable("CONDA_OFFLINE") or data.get("offline", False)).lower() in _YES:
         yield "kgen ignores `offline` of conda's configuration, and asks channels all the same"
+    for key, why in _IGNORED.items():
+        value = host.variable(f"CONDA_{key.upper()}") or data.get(key)
+        if value and (isinstance(value, list) or _scalar(value).lower() not in _NO):
+            yield f"kgen ignores `{key}` of conda's configuration: {why}"
     if data.get("client_ssl_cert"):
         yield "kgen ignores `client_ssl_cert` of conda's configuration: rattler does not support client certificates"
 

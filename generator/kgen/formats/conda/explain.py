@@ -30,6 +30,7 @@ from kgen.model.causes import (
     Spec,
     Stated,
     TermKind,
+    Undated,
     Wish,
 )
 from kgen.model.request import EnvironmentRequest
@@ -70,8 +71,8 @@ def explain(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> Confli
     """
     # what is locked is kept where it can be, and so never the reason
     asked = asked._replace(locked=())
-    left, causes = asked, []
-    for condition in (*_machine(matrix, asked), *_wishes(asked)):
+    left, causes = asked, list(_undated(asked, solve))
+    for condition in () if causes else (*_machine(matrix, asked), *_wishes(asked)):
         fewer = condition.relaxed(left)
         if isinstance(solve(fewer.query()), Unsolvable):
             left = fewer
@@ -83,6 +84,18 @@ def explain(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> Confli
         causes=tuple(sorted(causes, key=lambda cause: cause.subject != REQUEST)),
         suggestions=tuple(suggestions(matrix, asked, solve)),
     )
+
+
+def _undated(asked: Target, solve: Solver) -> Iterator[Cause]:
+    """That packages would fit but for the cut-off, whose channels do not say when they were published."""
+    found = solve(asked._replace(undated=True).query()) if asked.cutoff is not None else None
+    if not isinstance(found, list):
+        return
+    yield _cutoff(asked)
+    undated = [one for one in found if "timestamp" not in one]
+    for channel in dict.fromkeys(str(one["channel"]) for one in undated):
+        packages = tuple(f"{one['name']} {one['version']}" for one in undated if one["channel"] == channel)
+        yield Cause(channel, (Stated(Undated(packages)),), channel)
 
 
 def no_modules(asked: Target, records: Sequence[CondaRecord]) -> tuple[tuple[MatchSpec, CondaRecord], ...]:
@@ -168,10 +181,11 @@ def _machine(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Condition]
             lambda old, changed=changed: old._replace(virtuals=changed),  # type: ignore[misc]
         )
     if asked.cutoff is not None:
-        yield _Condition(
-            Cause(REQUEST, (Stated(Wish(TermKind.CUTOFF, str(asked.cutoff))),), RequestField.CUTOFF),
-            lambda old: old._replace(cutoff=None),
-        )
+        yield _Condition(_cutoff(asked), lambda old: old._replace(cutoff=None))
+
+
+def _cutoff(asked: Target) -> Cause:
+    return Cause(REQUEST, (Stated(Wish(TermKind.CUTOFF, str(asked.cutoff))),), RequestField.CUTOFF)
 
 
 # -- what works --------------------------------------------------------------------------------------------------------

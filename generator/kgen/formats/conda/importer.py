@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kgen import files
+from kgen.formats.conda.names import Names
 from kgen.formats.conda.rattlertool import CondaRecord
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.requirement import canonical_name
@@ -140,15 +141,11 @@ def _in_list(text: str, platform: str) -> Iterator[_Package]:
 def _versions(
     form: Callable[[str, str], Iterator[_Package]], text: str, platform: str, matrix: CompatibilityMatrix
 ) -> Iterator[tuple[str, str]]:
-    """Each package of a form as a project of the index, with its version."""
-    projects = _projects(matrix)
+    """Each package of a form as the projects of the index that it is, with its version."""
+    names = Names.of(matrix)
     for one in form(text, platform):
-        yield (projects.get(one.name, one.name) if one.conda else one.name), one.version
-
-
-def _projects(matrix: CompatibilityMatrix) -> Mapping[str, str]:
-    """Package of conda -> project of the index, of those with another name."""
-    return {package: project for project, package in (*matrix.conda_names.items(), *matrix.conda.names.items())}
+        for project in sorted(names.projects(one.name)) if one.conda else (one.name,):
+            yield project, one.version
 
 
 def _yaml(text: str) -> Any:  # noqa: ANN401 - whatever it holds

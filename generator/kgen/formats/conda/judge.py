@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kgen.formats.wheels.lock import LockedWheel
 
 _CUDA_BUILD = re.compile(r"cuda(?P<major>\d\d)\d*")
+_OTHER_PYTHON = re.compile(r"pypy|graalpy|_cp\d+t$")
+"""What the build of a Python says that is not the usual CPython: modules that are built for that do not load in it."""
 _HASHES = {"md5": 32, "sha256": 64}
 
 
@@ -40,6 +42,7 @@ def faults(
         *_doubles(records),
         *_without_hash(records),
         *_open_ends(target, by_name),
+        *_other_python(by_name),
         *_wrong_builds(target, by_name),
         *_wrong_cuda(matrix, target, by_name),
         *_several_cudnn(matrix, by_name),
@@ -90,6 +93,12 @@ def _open_ends(target: Target, by_name: Mapping[str, CondaRecord]) -> Iterator[s
             name = depend.split()[0].split("[")[0]
             if name not in by_name and name not in virtual:
                 yield f"{record['name']} {record['version']} needs {depend}, and the lock has none"
+
+
+def _other_python(by_name: Mapping[str, CondaRecord]) -> Iterator[str]:
+    python = by_name.get("python")
+    if python is not None and _OTHER_PYTHON.search(python["build"]):
+        yield f"python {python['version']} is build {python['build']}, and not the usual CPython"
 
 
 def _wrong_builds(target: Target, by_name: Mapping[str, CondaRecord]) -> Iterator[str]:

@@ -7,6 +7,7 @@ conda-forge is the library in C. What is for Python needs it: :func:`is_module`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -19,6 +20,9 @@ _FOR_PYTHON = ("python", "python_abi", "pypy")
 
 _USUAL = ("python-{}", "py-{}", "py{}", "{}-python", "{}-py")
 """How conda-forge calls what is for Python where the plain name is that of another package."""
+
+_VARIANT = re.compile(r"-(?:cu(?:da)?\d+x?|rocm[\d-]*|gpu|cpu|headless|binary|simd)$")
+"""How projects of the index that are one library in several builds end; conda has one package in several builds."""
 
 
 class Names(NamedTuple):
@@ -71,7 +75,11 @@ class Names(NamedTuple):
 
     def others(self, project: str) -> tuple[str, ...]:
         """The packages that may be a project whose plain name is another's, or nobody's; none is certain."""
-        names = (self.listed.get(project, project), *(form.format(project) for form in _USUAL))
+        names = [self.listed.get(project, project), *(form.format(project) for form in _USUAL)]
+        head = project
+        while (shorter := _VARIANT.sub("", head)) != head:
+            head = shorter
+            names.append(self.own.get(head) or self.listed.get(head, head))
         spelled = (one for name in names for one in (self.there or {}).get(canonical_name(name), ()))
         return tuple(dict.fromkeys(name for name in spelled if name != self.package(project)))
 

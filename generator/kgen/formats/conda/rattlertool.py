@@ -98,6 +98,7 @@ class Query(NamedTuple):
         locked: packages that are kept where they can be: others are preferred to them only where they fit nothing. One
             without a URL is taken from whatever channel has its version and build.
         constraints: match specs that hold for what comes in, and bring nothing in.
+        undated: whether packages are used in spite of `cutoff` whose channel does not say when they were published.
     """
 
     platform: str
@@ -107,6 +108,7 @@ class Query(NamedTuple):
     cutoff: datetime.date | None
     locked: tuple[CondaRecord, ...] = ()
     constraints: tuple[str, ...] = ()
+    undated: bool = False
 
 
 class Unsolvable(NamedTuple):
@@ -343,6 +345,7 @@ class Rattler:
                 locked_packages=locked,
                 constraints=[library.MatchSpec(text) for text in query.constraints],
                 exclude_newer=None if query.cutoff is None else _midnight(query.cutoff),
+                timestamp_policy="allow-missing" if query.undated else "require-timestamp",
                 timeout=_SOLVE,
             )
         except SolverError as error:
@@ -468,7 +471,7 @@ class Rattler:
             _finished(fetched())
         except BaseException as error:  # noqa: BLE001 - see `_panic_text`
             _reraise_interrupt(error)
-            raise channel_failure(_panic_text(error), (url.rpartition("/")[0],)) from None
+            raise download_failure(_panic_text(error), url) from None
 
     def unpack(self, package: Path, sha256: str, name: str) -> None:
         """Have a package that is on this machine in the cache, so that :meth:`install` fetches nothing for it.
@@ -652,6 +655,22 @@ def channel_failure(reason: str, channels: Sequence[str]) -> OutsideError:
     return UnreachableError(f"{channel} {what}: {shown}", hints=[hint])
 
 
+def download_failure(reason: str, url: str) -> OutsideError:
+    """Why a package could not be fetched; one that its channel has no longer is told apart from a channel."""
+    folder, _, name = url.rpartition("/")
+    # a file that is in a folder of this machine was found before rattler was asked
+    if not url.startswith("file:") and _GONE.search(logins.without_urls(reason)) is None:
+        return channel_failure(reason, (folder,))
+    return UnreachableError(
+        f"the conda channel {grammar.without_credentials(folder)} has {name} no longer:"
+        f" {grammar.without_credentials(reason)}",
+        hints=[_LOCK_AGAIN],
+    )
+
+
+_GONE = re.compile(r"\b(?:404|410)\b|failed to fetch .*No such file or directory")
+_LOCK_AGAIN = "kgen lock --conda --upgrade   # locks what the channels have now"
+
 _FAILURES: Sequence[tuple[str, tuple[str, str]]] = (
     (
         r"could not find subdir|\b404\b",
@@ -688,6 +707,10 @@ def install_failure(reason: str) -> OutsideError:
                 "see whether the lock came as it was committed: `git status locks/`",
                 "if it did, the channel serves another file under that name: tell who keeps it",
             ],
+        )
+    if _GONE.search(logins.without_urls(shown)):
+        return UnreachableError(
+            f"a package could not be installed, as its channel has it no longer: {shown}", hints=[_LOCK_AGAIN]
         )
     return UnreachableError(
         f"a package could not be installed: {shown}",

@@ -240,7 +240,9 @@ class CondaSession:
             outcome.conflict = explain(self._matrix, asked, self._solve)
         else:
             outcome.notes += [f"{environment}: {one}" for one in self._aged_by_wishes(asked, found)]
+            outcome.notes += [f"{environment}: {one}" for one in self._aged_by_glibc(asked, found)]
             outcome.notes += [f"{environment}: {one}" for one in self._kept(asked, found)]
+            outcome.notes += [f"{environment}: {one}" for one in self._undated(asked, found)]
             records = self._with_taken(outcome, asked, found)
             others = no_modules(asked, records)
             if others:
@@ -284,6 +286,19 @@ class CondaSession:
         instead = ", ".join(f"{name} {versions[name]} instead of {version}" for name, version in older.items())
         yield f"conda has {instead} for {named}"
 
+    def _aged_by_glibc(self, asked: Target, found: Sequence[CondaRecord]) -> Iterator[str]:
+        """Which frameworks are older for an old glibc that a person asked for, in a sentence."""
+        request = asked.request
+        usual = self._matrix.platforms[request.platform].glibc
+        if request.glibc is None or usual is None or request.glibc >= usual:
+            return
+        virtuals = tuple(sorted({**dict(asked.virtuals), "__glibc": str(usual)}.items()))
+        newer = self._newer_in(asked._replace(virtuals=virtuals), asked, found)
+        if newer:
+            versions = {one["name"]: one["version"] for one in found}
+            instead = ", ".join(f"{name} {versions[name]} instead of {version}" for name, version in newer.items())
+            yield f"conda has {instead} for glibc {request.glibc}; `{BY_NAME['glibc'].flag} {usual}` gives these"
+
     def _kept(self, asked: Target, found: Sequence[CondaRecord]) -> Iterator[str]:
         """Which frameworks stay older as the lock has them so, in a sentence."""
         newer = self._newer_without(asked._replace(locked=()), (), found) if asked.locked else {}
@@ -293,6 +308,24 @@ class CondaSession:
         if kept:
             yield f"conda keeps {', '.join(kept)}; `kgen lock --upgrade` takes the newest"
 
+    def _undated(self, asked: Target, found: Sequence[CondaRecord]) -> Iterator[str]:
+        """What was asked for and is older as its channel does not say when the newer was published, in a sentence."""
+        # conda's main channel says it of every package
+        if asked.cutoff is None or asked.channels == (self._matrix.conda.channel,):
+            return
+        free = self._solve(asked._replace(undated=True).query())
+        if not isinstance(free, list):
+            return
+        versions = {one["name"]: one["version"] for one in found}
+        wanted = {wish.package for wish in asked.specs}
+        instead = [
+            f"{one['name']} {versions[one['name']]} instead of {one['version']}"
+            for one in free
+            if one["name"] in wanted and rattlertool.is_older(versions[one["name"]], one["version"])
+        ]
+        if instead:
+            yield (f"conda has {', '.join(instead)} for `exclude-newer`: channels do not say when these were published")
+
     def _newer_without(
         self, asked: Target, wishes: Sequence[MatchSpec], found: Sequence[CondaRecord]
     ) -> dict[str, str]:
@@ -301,7 +334,11 @@ class CondaSession:
             specs=tuple(one for one in asked.specs if one not in wishes),
             constraints=tuple(one for one in asked.constraints if one not in wishes),
         )
-        free = self._solve(fewer.query())
+        return self._newer_in(fewer, asked, found)
+
+    def _newer_in(self, other: Target, asked: Target, found: Sequence[CondaRecord]) -> dict[str, str]:
+        """The frameworks that are newer where another target is asked for, with their versions there."""
+        free = self._solve(other.query())
         if not isinstance(free, list) or not self._older_frameworks(asked, found, free):
             return {}
         versions = {one["name"]: one["version"] for one in free}

@@ -39,6 +39,10 @@ from kgen.model.resolution import Conflict
 
 _ANY = Version("999")
 
+_ABI = "python_abi * *_cp{minor}"
+"""That extension modules are those of the usual CPython. Of the same minor there may be one without a lock, and PyPy,
+whose modules are others, and for which nobody can ask. Only what is for one of them brings this package in."""
+
 
 class MatchSpec(NamedTuple):
     """A match spec, and where it comes from.
@@ -81,6 +85,7 @@ class Target(NamedTuple):
         constraints: what holds for packages that come in, and brings none in.
         remarks: what of the request conda has no way to say, a sentence each.
         locked: packages of an older lock that stay where they can, as only others are to be upgraded.
+        undated: whether what no channel gives a date for is used in spite of `cutoff`.
     """
 
     request: EnvironmentRequest
@@ -94,6 +99,7 @@ class Target(NamedTuple):
     constraints: tuple[MatchSpec, ...] = ()
     remarks: tuple[str, ...] = ()
     locked: tuple[CondaRecord, ...] = ()
+    undated: bool = False
 
     def query(self, *, preferring: bool = False) -> Query:
         """What is asked of the solver."""
@@ -106,6 +112,7 @@ class Target(NamedTuple):
             cutoff=self.cutoff,
             locked=self.locked,
             constraints=tuple(dict.fromkeys(one.spec for one in self.constraints)),
+            undated=self.undated,
         )
 
 
@@ -138,7 +145,7 @@ def target(
         ),
         cutoff=request.cutoff,
         names=names,
-        constraints=tuple(spec for one in constraints for spec in one.constraint()),
+        constraints=(_abi(request), *(spec for one in constraints for spec in one.constraint())),
         remarks=tuple(dict.fromkeys(text for one in (*asked, *constraints) for text in one.remarks())),
     )
 
@@ -149,7 +156,7 @@ def base(
     """Python and pip alone from conda's channels; what is in it besides are wheels, and what is asked of those."""
     specs = (_python(request), MatchSpec("pip", Origin.CONDA_BASE, asked=False))
     whole = target(matrix, request, channels, names)
-    return whole._replace(specs=specs, preferences=(), carriers=(), constraints=(), remarks=())
+    return whole._replace(specs=specs, preferences=(), carriers=(), constraints=(_abi(request),), remarks=())
 
 
 # -- specs -------------------------------------------------------------------------------------------------------------
@@ -203,6 +210,11 @@ def _framework_wishes(matrix: CompatibilityMatrix, request: EnvironmentRequest) 
 
 def _python(request: EnvironmentRequest) -> MatchSpec:
     return MatchSpec(f"python {request.python}.*", RequestField.PYTHON, asked=not request.python_open)
+
+
+def _abi(request: EnvironmentRequest) -> MatchSpec:
+    minor = request.python.replace(".", "")
+    return MatchSpec(_ABI.format(minor=minor), RequestField.PYTHON, asked=False)
 
 
 def _user_requirements(request: EnvironmentRequest) -> Iterator[tuple[RequestField, Requirement]]:

@@ -189,10 +189,14 @@ class _Chooser:
             SettingsError: a file of the project cannot be read.
             UsageError: an argument is wrong.
         """
-        try:
-            names = [parse_backend(name, matrix) for name in dict.fromkeys(backends)]
-        except ValueError as error:
-            raise UsageError(str(error), hints=["kgen init jax torch"]) from None
+        names = []
+        for name in dict.fromkeys(backends):
+            try:
+                names.append(parse_backend(name, matrix))
+            except ValueError as error:
+                fault = UsageError(str(error), hints=["kgen init jax torch"])
+                fault.readings = (name, ())
+                raise fault from None
         try:
             self._python = None if python is None else parse_python(python, matrix)
         except ValueError as error:

@@ -455,10 +455,12 @@ def _environments(
     known |= dict.fromkeys(matrix.short_names)
     for name in asked.names:
         if name not in known:
-            raise UnknownNameError(
+            fault = UnknownNameError(
                 f"unknown backend{' or environment' if settings.environments else ''} `{shown(name)}`",
                 hints=meant.hints(name, asked, matrix, settings.environments),
             )
+            fault.readings = (name, ())
+            raise fault
     named = tuple(
         dict.fromkeys(
             name if name in settings.environments else _full_name(name, generation, matrix, settings)

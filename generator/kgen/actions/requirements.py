@@ -106,15 +106,11 @@ def parts_of(settings: Settings, names: Collection[str]) -> tuple[Part, ...]:
     """
     if not settings.project:
         return ()
-    data = _pyproject(settings.root)
-    extras = {*_table(data, "project", "optional-dependencies")}
-    with contextlib.suppress(ValueError):  # what is wrong with them is reported where they are asked for
-        extras |= {*setuptools_files.declared(settings.root, data).extras}
     asked = {"extras": settings.extras, "groups": settings.groups}
     found: list[Part] = []
     without = {one.name for one in settings.required.dependencies}
-    for field, known in (("extras", extras), ("groups", _table(data, "dependency-groups"))):
-        for name in sorted(set(map(canonical_name, known)) - {*asked[field]}):
+    for field, known in named_parts(settings.root).items():
+        for name in (one for one in known if one not in asked[field]):
             with contextlib.suppress(KgenError):  # one that is asked for is reported
                 wider = (*asked[field], name)
                 other = settings._replace(extras=wider) if field == "extras" else settings._replace(groups=wider)
@@ -129,6 +125,20 @@ def parts_of(settings: Settings, names: Collection[str]) -> tuple[Part, ...]:
             parts.append(part)
             left -= part.brings
     return tuple(parts)
+
+
+def named_parts(root: Path) -> Mapping[str, Sequence[str]]:
+    """The extras and groups that a project has, by the names of their fields.
+
+    Raises:
+        SettingsError: `pyproject.toml` cannot be read.
+    """
+    data = _pyproject(root)
+    extras = {*_table(data, "project", "optional-dependencies")}
+    with contextlib.suppress(ValueError):  # what is wrong with them is reported where they are asked for
+        extras |= {*setuptools_files.declared(root, data).extras}
+    every = {"extras": extras, "groups": _table(data, "dependency-groups")}
+    return {field: sorted(set(map(canonical_name, names))) for field, names in every.items()}
 
 
 def unnamed_trees(settings: Settings, lock: Lockfile) -> Iterator[str]:

@@ -7,7 +7,6 @@ __command__ = {
     "rank": 1,
     "purpose": "write settings that suit this machine",
     "example": "kgen init jax torch",
-    "elsewhere": ("new", "create"),
 }
 
 from collections.abc import Mapping

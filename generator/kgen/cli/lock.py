@@ -7,7 +7,6 @@ __command__ = {
     "rank": 3,
     "purpose": "solve, resolve all packages, and write locks/ with its hooks",
     "example": "kgen lock jax torch --cuda 12",
-    "elsewhere": ("compile", "resolve"),
 }
 
 from collections.abc import Sequence

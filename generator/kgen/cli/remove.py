@@ -7,7 +7,6 @@ __command__ = {
     "rank": 5,
     "purpose": "remove packages from the settings, and lock",
     "example": "kgen remove optax --backend jax",
-    "elsewhere": ("uninstall", "rm"),
 }
 
 from pathlib import Path

@@ -8,7 +8,6 @@ __command__ = {
     "purpose": "run a command in an environment",
     "example": "kgen run jax-cuda12 -- python train.py",
     "passes_on": True,
-    "elsewhere": ("exec", "x"),
 }
 
 import os
@@ -67,6 +66,7 @@ def run(
             hints=[f"kgen run {environment} -- python train.py"],
         )
     if command[0].startswith("-"):
+        choose(find_root(Path.cwd()), environment, form)  # nor does `kgen run -- python -c …`
         place = command.index("--") if "--" in command else 1
         rest = command[place:][command[place : place + 1] == ["--"] :] or ["python", "train.py"]
         raise UsageError(

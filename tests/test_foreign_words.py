@@ -221,3 +221,13 @@ def test_a_program_is_not_taken_for_an_environment(kgen: Kgen) -> None:
     refused = kgen("run", "--", "python", "-c", "1")
     assert refused.status == 2
     assert "`python`" in refused.stderr.partition("\n")[0]
+
+
+def test_a_script_before_anything_is_locked(kgen: Kgen, project: Path) -> None:
+    (project / "plain.py").write_text("print(1)\n")
+    (project / "train.py").write_text("# /// script\n# dependencies = ['rich']\n# ///\n")
+    said = {name: hints(kgen("run", name).stderr) for name in ("plain.py", "train.py")}
+    assert said == {
+        "plain.py": ["kgen lock   # which makes one"],
+        "train.py": ["kgen lock -r train.py   # which makes one"],
+    }

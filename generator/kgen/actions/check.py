@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from kgen import accelerators, fields, files, freshness, host, lockfiles, project, settings, uvsettings
 from kgen.accelerators import title
 from kgen.actions import plan
-from kgen.actions.pythons import required
+from kgen.actions.pythons import allowed_by
 from kgen.actions.requirements import with_project
 from kgen.emitters import hooks
 from kgen.errors import KgenError, NotLockedError
@@ -117,7 +117,7 @@ class _Check:
         self.matrix = matrix
         self.python = asked.python or python
         self.known = plan.known_environments(asked, matrix)
-        self.allowed = required(asked.root, matrix) if asked.project else None
+        self.allowed = allowed_by(asked, matrix)
         self.shaped = uvsettings.shape(asked.root)
         self.files: dict[str, dict[str, tuple[Lockfile, str]]] = {}
 

@@ -168,14 +168,13 @@ def _module(export: Export, form: recipes.ModuleForm) -> str:
 
 
 def _uv(export: Export) -> str:
-    locks = _locks(export)
-    indexes = {
-        name: url for lock in locks.values() for name, url in zip(lock.indexes, _own_indexes(export, lock), strict=True)
-    }
+    locks = {pylock.marker(export.matrix.platforms[name]): lock for name, lock in _locks(export).items()}
+    indexes: dict[str, dict[str, str]] = {}
+    for marker, lock in locks.items():
+        for name, url in zip(lock.indexes, _own_indexes(export, lock), strict=True):
+            indexes.setdefault(name, {})[marker] = url
     roots = tuple(dict.fromkeys(name for lock in locks.values() for name in _roots(lock)))
-    return uvproject.render_uv(
-        {pylock.marker(export.matrix.platforms[name]): lock for name, lock in locks.items()}, indexes, roots=roots
-    )
+    return uvproject.render_uv(locks, indexes, roots=roots)
 
 
 def _workflow(export: Export) -> str:

@@ -15,7 +15,7 @@ from kgen import accelerators, host, parsers, uvsettings
 from kgen import settings as settings_module
 from kgen.accelerators import AUTO, Kind
 from kgen.actions import meant
-from kgen.actions.pythons import RequiresPython, required
+from kgen.actions.pythons import RequiresPython, allowed_by
 from kgen.actions.requirements import FILES, given_in, with_project
 from kgen.errors import ContradictionError, SettingsError, UnknownNameError, UsageError
 from kgen.explain.notes import folded
@@ -207,7 +207,7 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
         notes += _shaped(requests, shaped, matrix)
     notes += folded((one, note) for one in requests for note in _built_into_others(one, matrix))
     python = settings.python or (None if settings.pythons else host.python_version_file(root))
-    allowed = required(root, matrix) if settings.project else None
+    allowed = allowed_by(settings, matrix)
     if allowed is not None:
         for one in settings.pythons or (python,):
             notes += _required_python(allowed, one)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import tomli
 
 from kgen import files, parsers, replay, trees
-from kgen.actions import setuptools_files
+from kgen.actions import scripts, setuptools_files
 from kgen.actions.pythons import poetry_range
 from kgen.actions.setuptools_files import SetuptoolsRequirements
 from kgen.editable import SETUP_CFG, SETUPTOOLS_MODULE, ProjectBuild, finds_packages, project_build, setup_cfg
@@ -586,14 +586,16 @@ class _Reader:
 
         for path in paths:
             try:
-                script = _in_script(root / path, self._notes) if path.endswith(".py") else None
+                script = scripts.read(root / path) if path.endswith(scripts.SUFFIX) else None
+            except OSError:
+                script = None  # uv says why
             except ValueError as error:
                 self.faults.append(f"{path}: {error}")
                 continue
             inner = tuple(_with_inner(path, root)) if script is None else ()
             # where a variable is part of a path, only uv knows which file it has read
             reads = None if any("${" in one.text for one in inner) else [root / one.path for one in inner]
-            texts = script or ()
+            texts = () if script is None else script.dependencies
             if script is None:
                 texts = uvtool.requirements_in(uvtool.find(), root / path, root=root, reads=reads)
             for text in texts:
@@ -609,11 +611,11 @@ class _Reader:
                 else:
                     yield one
             self._note_unread(inner)
+            self._notes += [
+                f"[tool.{tool}] in {grammar.printable(path)} is not read"
+                for tool in (() if script is None else script.tools)
+            ]
             self._notes.append(f"{len(texts)} {what}{'' if len(texts) == 1 else 's'} of {grammar.printable(path)}")
-
-
-_SCRIPT = re.compile(r"(?m)^# /// script$\s(?P<content>(?:^#(?:| .*)$\s)+)^# ///$")
-"""The block in which a script says what it needs (PEP 723)."""
 
 
 _UNREAD = re.compile(
@@ -667,36 +669,6 @@ def _with_inner(path: str, root: Path) -> Iterator[_RequirementFile]:
             inner = os.path.normpath(Path(one).parent / named)  # uv has refused those at a URL
             (queue if match["constraint"] is None else constraints).append(inner)
         yield _RequirementFile(one, text, tuple(constraints))
-
-
-def _in_script(path: Path, notes: list[str]) -> tuple[str, ...] | None:
-    """What a script requires, by the comment in it; None where it cannot be read.
-
-    Args:
-        path: the script.
-        notes: what the user should know, which this adds to.
-
-    Raises:
-        ValueError: it has no such comment, or one that makes no sense.
-    """
-    try:
-        text = files.read_text(path, encoding="utf-8-sig")
-    except OSError:
-        return None
-    found = list(_SCRIPT.finditer(text))
-    if len(found) != 1:
-        raise ValueError("a script names its requirements in one block `# /// script`, and this one has none")
-    lines = found[0]["content"].splitlines()
-    try:
-        data = tomli.loads("\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines))
-    except tomli.TOMLDecodeError as error:
-        raise ValueError(f"its block `# /// script` is not valid TOML: {error}") from None
-    if "requires-python" in data:
-        notes.append(f"requires-python of {grammar.printable(path.name)} is not read; `--python` names one")
-    required = data.get("dependencies", [])
-    if not isinstance(required, list) or not all(isinstance(one, str) for one in required):
-        raise ValueError("its block `# /// script`: dependencies: should be an array of texts")
-    return tuple(required)
 
 
 def _pyproject(root: Path) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ import tomli
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from kgen import conda_only, files, parsers, uvtool
+from kgen.actions import scripts
 from kgen.actions.pythons import RequiresPython, poetry_range
 from kgen.actions.requirements import PIXI, given_in
 from kgen.errors import SettingsError, UsageError
@@ -77,8 +78,8 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
 
     Args:
         root: the project's folder.
-        source: `uv`, `poetry`, `pixi`, or the path of an `environment.yml`, a file of requirements, a `pixi.toml` or a
-            `pyproject.toml`.
+        source: `uv`, `poetry`, `pixi`, or the path of an `environment.yml`, a file of requirements, a script, a
+            `pixi.toml` or a `pyproject.toml`.
         matrix: the facts.
 
     Raises:
@@ -93,6 +94,8 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
         reader.read_environment(path)
     elif path.suffix in {".txt", ".in"}:
         reader.read_requirements(path)
+    elif path.suffix == scripts.SUFFIX:
+        reader.read_script(path)
     elif path.name == PIXI:
         reader.read_pixi(_toml(path), path.name)
     elif path.name == PYPROJECT:
@@ -105,7 +108,7 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
             hints=[
                 f"did you mean `--from {near}`?"
                 if near
-                else f"give {', '.join(TOOLS)}, environment.yml or requirements.txt"
+                else f"give {', '.join(TOOLS)}, environment.yml, requirements.txt or a script with `# /// script`"
             ],
         )
     return reader.found(source)
@@ -437,13 +440,36 @@ class _Reader:
             if re.match(r"\s*(-i|--index-url|--extra-index-url|-f|--find-links)\b", line):
                 self.left.append(f"{line.split()[0]} in {path.name}: uv asks its own indexes; name them in uv.toml")
         if not refused:
-            inside = path.resolve().is_relative_to(self.root.resolve())
-            place = os.path.relpath(path.resolve(), self.root.resolve()) if inside else str(path)
-            named = (place,) if inside else given_in(Path.cwd(), self.root, [place])
-            self.lists.setdefault("requirements", []).extend(named)
+            self._name(path)
             return
         # the file as it stands could not be locked
         for text in texts:
+            self.add(text)
+
+    def _name(self, path: Path) -> None:
+        """Have a file of requirements read whenever kgen locks."""
+        inside = path.resolve().is_relative_to(self.root.resolve())
+        place = os.path.relpath(path.resolve(), self.root.resolve()) if inside else str(path)
+        named = (place,) if inside else given_in(Path.cwd(), self.root, [place])
+        self.lists.setdefault("requirements", []).extend(named)
+
+    def read_script(self, path: Path) -> None:
+        if not path.is_file():
+            raise UsageError(f"--from: {path} is not there", hints=["kgen init"])
+        try:
+            script = scripts.read(path)
+        except (OSError, ValueError) as error:
+            said = (error.strerror if isinstance(error, OSError) else None) or error
+            raise SettingsError(f"{path}: {grammar.printable(str(said))}", hints=["kgen init"]) from None
+        self.left += [f"[tool.{tool}] in {path.name}: uv reads its settings from uv.toml" for tool in script.tools]
+        self.python = script.requires_python
+        before = len(self.left)
+        for text in script.dependencies:
+            self.add(text, known=True)
+        if len(self.left) == before:
+            self._name(path)
+            return
+        for text in script.dependencies:
             self.add(text)
 
 

@@ -58,7 +58,7 @@ def run(
         option(
             "--from",
             metavar="SOURCE",
-            text="take an existing project over: environment.yml, requirements.txt, uv, poetry or pixi",
+            text="take an existing project over: environment.yml, requirements.txt, a script, uv, poetry or pixi",
             panel=ASKED,
             values=candidates.of(*TOOLS, "environment.yml", "requirements.txt"),
         ),

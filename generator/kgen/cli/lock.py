@@ -109,9 +109,9 @@ def lock_and_tell(
     """
     matrix = origin.current()
     drafted = plan.draft(asked, matrix, Path.cwd())
-    options = options._replace(reasons=json)
     there = all_standing(matrix, drafted, options)
-    if there is not None:
+    options = options._replace(reasons=json, standing=json and there is not None and not options.dry_run)
+    if there is not None and not json:
         replay.settle()
         return _tell_standing(there, drafted, dry_run=options.dry_run, done=done)
     replay.forget()

@@ -53,12 +53,12 @@ def run(
     command = command[1:] if command[:1] == ["--"] else command
     if _is_script(environment):
         locked = [one.name for one in locked_here(find_root(Path.cwd()), formats.default())]
-        raise UsageError(
-            f"`{environment}` is a file, and `kgen run` takes the environment first",
-            hints=[shlex.join(["kgen", "run", locked[0], "--", "python", environment, *command])]
-            if locked
-            else ["kgen lock   # which makes one"],
-        )
+        if locked:
+            hint = shlex.join(["kgen", "run", locked[0], "--", "python", environment, *command])
+        else:
+            named = shlex.join(["kgen", "lock", *(["-r", environment] if _says_requirements(environment) else [])])
+            hint = f"{named}   # which makes one"
+        raise UsageError(f"`{environment}` is a file, and `kgen run` takes the environment first", hints=[hint])
     if not command:
         choose(find_root(Path.cwd()), environment, form)  # `kgen run -- pytest` lacks the environment, not the program
         raise UsageError(
@@ -101,6 +101,17 @@ def run(
             f" what is locked; `kgen add {add}` locks one"
         )
     process.replace(["/bin/sh", str(source.prefix / SHARE / "run.sh"), *command], env=inside)
+
+
+def _says_requirements(script: str) -> bool:
+    """Whether a script names what it requires."""
+    from kgen.actions import scripts  # noqa: PLC0415 - a call that is right needs none of it
+
+    try:
+        scripts.read(Path(script))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _is_script(word: str) -> bool:

@@ -57,6 +57,17 @@ def test_add_and_remove(prepared: Kgen) -> None:
     assert prepared("check").status == 0
 
 
+def test_add_and_remove_as_data(prepared: Kgen) -> None:
+    done = prepared("add", "six", "--json")
+    assert done.status == 0, done.stderr
+    (row,) = json.loads(done.stdout)["environments"]
+    assert (row["environment"], row["changed"], "six" in locked(prepared)) == ("numpy-cpu", True, True)
+    assert "kgen.toml requires six\n" in done.stderr
+    gone = prepared("remove", "six", "--no-lock", "--json")
+    assert (gone.status, json.loads(gone.stdout)["environments"]) == (0, [])
+    assert gone.stderr == "kgen.toml no longer requires six\n"
+
+
 OF_FOLDER = "a path begins at {}, the project's folder"
 
 

@@ -34,6 +34,9 @@ from kgen.tables import mismatch, nearest
 TOOLS = ("uv", "poetry", "pixi")
 """What can be named without a file: their tables are in `pyproject.toml`, or in a file of a fixed name."""
 
+_SOURCES = ("requirements.txt", "environment.yml", "environment.yaml", PIXI)
+"""Files that say what a project requires, under the names that they have as a rule."""
+
 _NO_DEFAULTS = "nodefaults"
 """The entry that keeps conda from asking other channels than those of the file."""
 
@@ -112,6 +115,17 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
             ],
         )
     return reader.found(source)
+
+
+def sources_in(root: Path) -> tuple[str, ...]:
+    """The files of a folder that say what its project requires, where no `pyproject.toml` does.
+
+    Args:
+        root: the project's folder.
+    """
+    if (root / PYPROJECT).exists():
+        return ()
+    return tuple(name for name in _SOURCES if (root / name).is_file())
 
 
 def _text_of(path: Path) -> str:

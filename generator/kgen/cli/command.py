@@ -38,7 +38,8 @@ EPILOG = f"Exit status: {', '.join(f'{status} {meaning}' for status, meaning in 
 _ARGUMENTS = "Arguments"
 _OPTIONS = "Options"
 _HELP_WIDTH = 100
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH}
+_HELP = ("-h", "--help")
+_SETTINGS = {"help_option_names": [*_HELP], "max_content_width": _HELP_WIDTH}
 _QUOTED = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
 """A word of a command line, with the quotes in it."""
 
@@ -451,12 +452,12 @@ def _every(kind: str) -> Sequence[str]:
 
 def is_call(group: Group, words: Sequence[str]) -> bool:
     """Whether words behind the program can be parsed."""
+    if not {*_HELP}.isdisjoint(words):
+        return True  # which would be printed
     try:
         context_of(group, words)
     except UsageError:
         return False
-    except typer.Exit:  # of the help
-        return True
     return True
 
 

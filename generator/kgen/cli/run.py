@@ -66,7 +66,8 @@ def run(
             hints=[f"kgen run {environment} -- python train.py"],
         )
     if command[0].startswith("-"):
-        choose(find_root(Path.cwd()), environment, form)  # nor does `kgen run -- python -c …`
+        if host.has_program(environment):
+            choose(find_root(Path.cwd()), environment, form)  # nor does `kgen run -- python -c …` have it
         place = command.index("--") if "--" in command else 1
         rest = command[place:][command[place : place + 1] == ["--"] :] or ["python", "train.py"]
         raise UsageError(

@@ -403,4 +403,4 @@ def test_an_index_that_asks_for_a_login_is_told_as_one() -> None:
 def test_a_cache_that_cannot_be_written_is_told_with_another() -> None:
     """As where HOME may not be written to."""
     reason = "Failed to initialize cache at `/home/x/.cache/uv`: Read-only file system (os error 30)"
-    assert uvtool.failure(reason, "sync").hints[0].startswith("UV_CACHE_DIR=/tmp/uv-cache kgen sync")
+    assert uvtool.failure(reason, "sync").hints[0].startswith("export UV_CACHE_DIR=/tmp/uv-cache ")

@@ -198,6 +198,9 @@ def test_places(prepared: Kgen) -> None:
     found = tomli.loads(settings(prepared))
     assert found["backend"] == {"jax": {"dependencies": ["optax"]}}
     assert found["environment"]["two"]["dependencies"] == ["rich"]
+    for words, hint in (("optax", "optax --backend jax"), ("rich --backend jax", "rich --env two")):
+        wrong = prepared("remove", *words.split())
+        assert wrong.stderr.endswith(f"\n\nhint: kgen remove {hint}\n"), wrong.stderr
     wrong = prepared("remove", "optx", "--backend", "jax")
     message = (
         "error: the settings do not require `optx` there; they require optax\n\nhint: kgen remove optax --backend jax\n"

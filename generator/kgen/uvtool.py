@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from kgen import host, logins, process, storage
+from kgen import files, host, logins, process, storage
 from kgen.errors import (
     FailedProgramError,
     FileError,
@@ -244,7 +244,7 @@ def requirements_in(program: str, path: Path, *, root: Path, reads: Iterable[Pat
         )
         if done.status != 0:
             said = words(done.stderr)
-            hints = [f"edit {path}"]
+            hints = [f"edit {files.typed(path)}"]
             if _CUT_OFF in said.lower():
                 hints.append(
                     "write a repository as PACKAGE @ git+URL: its package's name is known without fetching it then"
@@ -364,7 +364,7 @@ def failure(reason: str, command: str) -> OutsideError:
         )
     if "failed to initialize cache" in lowered:
         kind = FileError
-        hint = f"UV_CACHE_DIR=/tmp/uv-cache kgen {command}   # any folder that you may write to"
+        hint = "export UV_CACHE_DIR=/tmp/uv-cache   # any folder that you may write to"
     elif _LOCKED_OUT.search(logins.without_urls(lowered)):
         kind = UnreachableError
         hint = f"give uv the credentials of the index (`uv auth login`, or a netrc file), then {command} again"

@@ -117,7 +117,9 @@ def write_settings(
     """
     there = locate(root)
     if there is not None:
-        raise SettingsError(f"there are settings already, in {there}", hints=[f"edit {there}", "kgen lock --dry-run"])
+        raise SettingsError(
+            f"there are settings already, in {there}", hints=[f"edit {files.typed(there)}", "kgen lock --dry-run"]
+        )
     locked = () if backends or accelerator or python or taken else as_locked.requests(root)
     named = bool(backends)
     backends = backends or (taken.backends if taken is not None else ())

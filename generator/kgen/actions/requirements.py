@@ -78,7 +78,11 @@ def with_project(settings: Settings) -> Settings:
     reader = _Reader(settings)
     found = reader.read()
     if reader.faults:
-        hints = [f"edit {reader.faulty}", "kgen lock --no-project"] if reader.faulty else reader.where_to_edit()
+        hints = (
+            [f"edit {files.typed(reader.faulty)}", "kgen lock --no-project"]
+            if reader.faulty
+            else reader.where_to_edit()
+        )
         raise SettingsError("\n".join(map(grammar.printable, reader.faults)), hints=hints)
     return found
 
@@ -683,7 +687,8 @@ def _pyproject(root: Path) -> Mapping[str, Any]:
         return {}
     except OSError as error:
         raise SettingsError(
-            f"{root / PYPROJECT} cannot be read: {error.strerror or error}", hints=[f"ls -l {root / PYPROJECT}"]
+            f"{root / PYPROJECT} cannot be read: {error.strerror or error}",
+            hints=[f"ls -l {files.typed(root / PYPROJECT)}"],
         ) from None
     try:
         return tomli.loads(content.decode("utf-8-sig"))
@@ -691,7 +696,7 @@ def _pyproject(root: Path) -> Mapping[str, Any]:
         said = grammar.printable(str(error))
         raise SettingsError(
             f"{root / PYPROJECT} is not valid TOML: {said}",
-            hints=[f"edit {root / PYPROJECT}"],
+            hints=[f"edit {files.typed(root / PYPROJECT)}"],
         ) from None
 
 

@@ -135,7 +135,7 @@ def _text_of(path: Path) -> str:
         raise UsageError(f"--from: {path} is not there", hints=["kgen init"]) from None
     except (OSError, UnicodeDecodeError) as error:
         said = getattr(error, "strerror", None) or "it is no text"
-        raise SettingsError(f"{path} cannot be read: {said}", hints=[f"ls -l {path}"]) from None
+        raise SettingsError(f"{path} cannot be read: {said}", hints=[f"ls -l {files.typed(path)}"]) from None
 
 
 def _toml(path: Path) -> Mapping[str, Any]:
@@ -143,7 +143,7 @@ def _toml(path: Path) -> Mapping[str, Any]:
         return tomli.loads(_text_of(path))
     except (tomli.TOMLDecodeError, RecursionError) as error:
         said = grammar.shown(str(error).partition("\n")[0])
-        raise SettingsError(f"{path} is not valid TOML: {said}", hints=[f"edit {path}"]) from None
+        raise SettingsError(f"{path} is not valid TOML: {said}", hints=[f"edit {files.typed(path)}"]) from None
 
 
 @dataclass

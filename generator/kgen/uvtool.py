@@ -309,8 +309,20 @@ def words(stderr: str) -> str:
 _LOCKED_OUT = re.compile(r"\b(401|403|unauthorized|forbidden)\b")
 
 
+_RANGES = re.compile(
+    r"one of: (?P<name>[a-z0-9][a-z0-9._-]*)(?P<first>>\S*)(?: (?P=name)[<>]\S*)+ (?P=name)(?P<last>[<>]\S*)"
+)
+"""At least three ranges of a package, one after the other: what uv makes of a range that leaves releases out."""
+
+
+def _in_one_range(ranges: re.Match[str]) -> str:
+    parts = [ranges["first"].split(",")[0], *(part for part in ranges["last"].split(",") if part.startswith("<"))]
+    return f"{ranges['name']}{','.join(parts)} (but for some)"
+
+
 def bounded(text: str) -> str:
-    """As much of the text as a person reads."""
+    """As much of the text of uv as a person reads."""
+    text = _RANGES.sub(_in_one_range, text)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
 
 

@@ -348,3 +348,18 @@ def test_what_a_flag_asked_for_is_not_dropped_in_silence(kgen: Kgen) -> None:
     assert said in kgen(*LOCK, "numpy", "--cpu", "--dry-run").stderr
     assert said in kgen(*LOCK, "numpy", "--cpu", "--upgrade").stderr
     assert "no longer asked for" not in kgen(*LOCK, "numpy", "--cpu").stderr
+
+
+def test_locks_of_what_the_settings_name_no_longer(prepared: Kgen) -> None:
+    assert prepared("lock").status == 0
+    (prepared.folder / "kgen.toml").write_text(HEAD.replace('["numpy"]', '["jax"]'))
+    note = "note: kgen.toml does not name numpy-cpu: `rm -r locks/numpy-cpu` removes the locks\n"
+    for words in ((), (), ("--upgrade",)):  # made, standing, and made again
+        done = prepared("lock", *words)
+        assert done.status == 0, done.stderr
+        assert note in done.stderr
+    # who names an environment, or asks by flags, asks for a part
+    assert note not in prepared("lock", "jax").stderr
+    assert note not in prepared("lock", "--dependency", "six").stderr
+    (prepared.folder / "kgen.toml").write_text(HEAD.replace('["numpy"]', '["jax", "numpy"]'))
+    assert note not in prepared("lock").stderr

@@ -109,7 +109,7 @@ def unwritable(path: Path, error: OSError, *, what: str = "cannot be written", h
     folder = shlex.quote(str(path.parent))
     commands = {
         errno.ENOENT: f"mkdir -p {folder}",
-        errno.ENOSPC: f"df -h {folder}",
+        errno.ENOSPC: f"df -h {shlex.quote(str(path)) if path.is_mount() else folder}",
         errno.EDQUOT: "quota --human-readable",
         errno.EPERM: f"{_look_at(path)}; lsattr -d {folder}",
         errno.EROFS: f"findmnt --target {folder}",

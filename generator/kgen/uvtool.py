@@ -287,7 +287,11 @@ def has_interpreter(minor: str) -> bool | None:
         return None
 
 
-_CHATTER = ("warning:", "Resolved ", "hint:", "Using CPython ", "Using Python ")
+_CHATTER = (
+    *("warning:", "hint:", "Using CPython ", "Using Python ", "Resolved ", "Prepared "),
+    *("Downloading ", "Downloaded ", "Building ", "Built ", "Updating ", "Updated "),
+    *("If the cache and target directories ", "If this is intentional, "),  # the rest of a warning about links
+)
 """How lines of uv's begin that say nothing about why it failed."""
 
 
@@ -388,7 +392,9 @@ def failure(reason: str, command: str) -> OutsideError:
         )
     elif "no space left" in lowered:
         kind = FileError
-        hint = "free some space, or set UV_CACHE_DIR to a folder on another disk"
+        reason = f"no space is left on a disk: {reason}"  # which uv says at the end
+        other = ", or name a folder on another one with `--envs`" if command == "sync" else ""
+        hint = f"free some space on that disk (`df -h` lists them){other}; UV_CACHE_DIR says where uv's cache is"
     else:
         done = {"lock": "uv pip compile", "sync": "uv pip sync"}.get(command, "uv pip compile")
         hint = f"`{done}` says the same outside kgen; fix its configuration or upgrade it: pip install --upgrade uv"

@@ -40,6 +40,7 @@ class LockOptions(NamedTuple):
         together: whether kgen writes nothing unless every request can be locked.
         proven: how receipts decide; None if they do not.
         all_platforms: whether the requests are for all platforms of their environments, so that no other stays.
+        everything: whether all is asked for that the settings ask for, and nothing else.
         let_go: the packages, normalised, of which the user has just said that they are no longer wanted.
     """
 
@@ -55,6 +56,7 @@ class LockOptions(NamedTuple):
     standing: bool = False
     together: bool = False
     proven: ProvenOptions | None = None
+    everything: bool = False
     let_go: tuple[str, ...] = ()
 
     @property

@@ -75,6 +75,11 @@ class RequestFlags(NamedTuple):
         """The names of the fields that were asked for."""
         return tuple(name for name, raw in self.flags.items() if raw is not None and raw != [])
 
+    @property
+    def is_of_settings(self) -> bool:
+        """Whether the settings alone say what is asked for."""
+        return not (self.names or self.given or self.together or self.as_of or self.like)
+
     def command_for(self, names: Iterable[str], more: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
         """The same command, as it is typed, for other names.
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from kgen import host, replay
+from kgen import host, lockfiles, replay
 from kgen.actions import flake, plan
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Draft, RequestFlags
@@ -30,6 +30,7 @@ from kgen.fields import Scope, lock_command
 from kgen.formats.outcome import Locked, Outcome
 from kgen.matrix import origin
 from kgen.model.request import EnvironmentRequest
+from kgen.settings import Settings
 
 
 @asking(Scope.LOCK, "lock")
@@ -109,30 +110,54 @@ def lock_and_tell(
     """
     matrix = origin.current()
     drafted = plan.draft(asked, matrix, Path.cwd())
+    options = options._replace(everything=asked.is_of_settings)
     there = all_standing(matrix, drafted, options)
     options = options._replace(reasons=json, standing=json and there is not None and not options.dry_run)
     if there is not None and not json:
         replay.settle()
-        return _tell_standing(there, drafted, dry_run=options.dry_run, done=done)
+        return _tell_standing(there, drafted, options, done=done)
     replay.forget()
     from kgen.cli import locking  # noqa: PLC0415 - to print what is locked takes no solver
 
     return locking.lock_and_tell(matrix, plan.complete(drafted, matrix), options, json=json, done=done)
 
 
-def _tell_standing(there: Sequence[Outcome[Locked]], drafted: Draft, *, dry_run: bool, done: str | None) -> ExitStatus:
+def _tell_standing(
+    there: Sequence[Outcome[Locked]], drafted: Draft, options: LockOptions, *, done: str | None
+) -> ExitStatus:
     """Print that all that is asked for is locked already."""
     for note in drafted.notes:
         console.say(f"note: {note}")
-    written = {} if dry_run else {one.request.environment: False for one in there}
+    written = {} if options.dry_run else {one.request.environment: False for one in there}
     console.result(outcomes.table(there, written))
     outcomes.tell(there, CommandForm(lock_command), standing=True, portable=drafted.settings.portable)
-    if not dry_run:
+    if not options.dry_run:
         left_out = flake.left_out(drafted.settings)
         if left_out is not None:
             console.say(f"note: {left_out}")
-        tell_next([one.request for one in there], new_flake=False, done=done)
+        requests = [one.request for one in there]
+        tell_unasked(requests, drafted.settings, options)
+        tell_next(requests, new_flake=False, done=done)
     return ExitStatus.DONE
+
+
+def tell_unasked(requests: Sequence[EnvironmentRequest], settings: Settings, options: LockOptions) -> None:
+    """Say which locks are of environments that the settings name no longer: kgen removes none.
+
+    Args:
+        requests: all that was locked.
+        settings: what asked for it.
+        options: how it was locked.
+    """
+    if settings.file is None or not options.everything:
+        return
+    asked = {request.environment for request in requests}
+    others = [one.name for one in lockfiles.environments(settings.root) if one.name not in asked]
+    if others:
+        folders = " ".join(f"locks/{name}" for name in others)
+        console.say(
+            f"note: {settings.file.name} does not name {', '.join(others)}: `rm -r {folders}` removes the locks"
+        )
 
 
 def tell_next(requests: Sequence[EnvironmentRequest], *, new_flake: bool, done: str | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.command import LOCK, Kgen
+from tests.index import Index
 
 from kgen.cli import foreign, main, registry
 from kgen.cli.command import Command, context_of, is_call
@@ -216,11 +217,25 @@ def test_the_value_of_an_option_is_no_word(words: Sequence[str], meant: Sequence
     assert found.words == tuple(meant)
 
 
-def test_a_program_is_not_taken_for_an_environment(kgen: Kgen) -> None:
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("python", "train.py"), "kgen run numpy-cpu -- python train.py"),
+        (("--", "python", "-c", "1"), "kgen run numpy-cpu -- python -c 1"),
+        (("--", "sh"), "kgen run numpy-cpu -- sh"),
+        (("nothing", "like", "it"), None),
+    ],
+)
+def test_a_program_in_the_place_of_an_environment(
+    kgen: Kgen, healthy: Index, typed: tuple[str, ...], meant: str | None
+) -> None:
+    kgen = kgen.at(healthy.url)
     assert kgen(*LOCK, "numpy").status == 0
-    refused = kgen("run", "--", "python", "-c", "1")
+    refused = kgen("run", *typed)
     assert refused.status == 2
-    assert "`python`" in refused.stderr.partition("\n")[0]
+    assert refused.stderr.startswith("error: there is no locked environment `")
+    expected = [] if meant is None else [meant]
+    assert hints(refused.stderr) == [*expected, "locked are numpy-cpu", "kgen lock"]
 
 
 def test_a_script_before_anything_is_locked(kgen: Kgen, project: Path) -> None:

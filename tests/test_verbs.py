@@ -292,7 +292,10 @@ def test_update_list_and_status(prepared: Kgen) -> None:
     versions = locked(prepared)
     assert prepared("update").status == 0
     assert prepared("update", "numpy").status == 0
-    assert "holds no such package" in prepared("update", "nothing").stderr
+    for package, hint in {"nothing": "kgen list numpy-cpu", "numpi": "did you mean `numpy`?"}.items():
+        refused = prepared("update", package)
+        assert (refused.status, "holds no such package" in refused.stderr) == (2, True)
+        assert refused.stderr.endswith(f"\n\nhint: {hint}\n")
     assert json.loads(prepared("list", "--json").stdout) == {"environments": {"numpy-cpu": versions}}
     listed = prepared("list", "numpy").stdout.splitlines()
     assert listed[0].split() == ["package", "numpy-cpu"]

@@ -12,6 +12,7 @@ __command__ = {
 
 import os
 import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -24,8 +25,9 @@ from kgen.cli import console
 from kgen.cli.environments import SHARE, realised
 from kgen.cli.formats import OneFormat, naming_formats
 from kgen.cli.options import Environment, Envs, NoSync, argument
-from kgen.errors import MissingProgramError, UsageError
+from kgen.errors import MissingProgramError, NotLockedError, UsageError
 from kgen.model import format as formats
+from kgen.project import envs as envs_of
 from kgen.project import find_root
 
 _NOT_FOUND = 127
@@ -51,6 +53,22 @@ def run(
     """
     command = words or []
     command = command[1:] if command[:1] == ["--"] else command
+    try:
+        _run(environment, command, no_sync=no_sync, form=form, envs=envs)
+    except NotLockedError as error:
+        error.hints = (*_with_an_environment(environment, command), *error.hints)
+        raise
+
+
+def _with_an_environment(program: str, words: Sequence[str]) -> Iterator[str]:
+    """The call with an environment, where a program stands in its place, as `run` of other tools takes it."""
+    root = find_root(Path.cwd())
+    locked = locked_here(root, formats.default())
+    if locked and (host.has_program(program) or (envs_of(root) / locked[0].name / "bin" / program).exists()):
+        yield shlex.join(["kgen", "run", locked[0].name, "--", program, *words])
+
+
+def _run(environment: str, command: Sequence[str], *, no_sync: bool, form: OneFormat, envs: Envs) -> NoReturn:
     if _is_script(environment):
         locked = [one.name for one in locked_here(find_root(Path.cwd()), formats.default())]
         if locked:

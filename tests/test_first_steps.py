@@ -174,6 +174,16 @@ class TestFilesThatAreThere:
         assert data["backends"] == ["jax"]
         assert data.get("requirements") == (["requirements.txt"] if name == "requirements.txt" else None)
 
+    def test_a_table_of_poetry(self, kgen: Kgen, project: Path) -> None:
+        """kgen itself reads of it what is as the standard writes it; a range with `^` is not."""
+        path = project / "pyproject.toml"
+        path.write_text(PINNED["poetry"][1].replace('"0.4.30"', '"^0.4.30"'))
+        done = kgen("init")
+        assert done.status == 0, done.stderr
+        assert "note: poetry is taken over, as with `kgen init --from poetry`\n" in done.stderr
+        table = tomli.loads(path.read_text())["tool"]["kgen"]
+        assert (table["backends"], table["require"]) == (["jax"], ["jax<0.5,>=0.4.30"])
+
     def test_several(self, kgen: Kgen, project: Path) -> None:
         for name in ("requirements.txt", "environment.yml"):
             (project / name).write_text(PINNED[name][1])
@@ -199,3 +209,16 @@ class TestFilesThatAreThere:
         (project / "pyproject.toml").unlink()
         assert kgen(*LOCK, "numpy", "--cpu").status == 0
         assert "taken over" not in kgen("init").stderr
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "environment.yml"])
+def test_a_file_that_is_not_read_is_named(kgen: Kgen, project: Path, name: str) -> None:
+    (project / name).write_text(PINNED[name][1])
+    words = (*LOCK, "numpy", "--cpu")
+    for _ in range(2):  # made, and standing
+        assert f"note: kgen ignores {name}; " in kgen(*words).stderr
+    (project / "more.txt").write_text("six\n")
+    assert "kgen ignores" not in kgen(*words, "-r", "more.txt").stderr
+    assert "kgen ignores" not in kgen(*words, "--no-project").stderr
+    assert kgen("init").status == 0
+    assert "kgen ignores" not in kgen("solve").stderr

@@ -384,6 +384,7 @@ class _Reader:
         foreign = list(self._foreign(data))
         yield from foreign
         self._note_unread_tools(data)
+        self._note_unread_files()
         counted: dict[str, list[str]] = {}
         for source in sources:
             if source.texts:
@@ -558,6 +559,17 @@ class _Reader:
         if self.settings.file is None and (self.settings.root / PIXI).is_file():
             self._notes.append(f"kgen ignores {PIXI}, which only pixi reads; `kgen init --from pixi` takes it over")
 
+    def _note_unread_files(self) -> None:
+        """Name the files that say what a project without settings requires, and are read where they are named alone."""
+        root = self.settings.root
+        replay.looked(root / PYPROJECT)
+        if self.settings.file is not None or self.settings.requirement_files or (root / PYPROJECT).exists():
+            return
+        for name, how in _UNREAD_FILES.items():
+            replay.looked(root / name)
+            if (root / name).is_file():
+                self._notes.append(f"kgen ignores {name}; {how}")
+
     def _is_own(self, one: Requirement) -> bool:
         """Whether a requirement of a file is the project itself, which `kgen sync` installs."""
         root = self.settings.root
@@ -621,6 +633,12 @@ class _Reader:
             ]
             self._notes.append(f"{len(texts)} {what}{'' if len(texts) == 1 else 's'} of {grammar.printable(path)}")
 
+
+_UNREAD_FILES = {
+    "requirements.txt": "`-r requirements.txt` has what is in it locked, and `kgen init` takes it over",
+    "environment.yml": "`kgen init` takes it over",
+}
+"""Files that other tools read by themselves, and what has kgen read them."""
 
 _UNREAD = re.compile(
     r"(?m)(?:^|(?<=\s))(--(?:hash|index-url|extra-index-url|find-links|no-index|no-binary|only-binary|pre|trusted-host"

@@ -21,7 +21,7 @@ from kgen import conda_only, files, parsers, uvtool
 from kgen.actions import scripts
 from kgen.actions.pythons import RequiresPython, poetry_range
 from kgen.actions.requirements import PIXI, given_in
-from kgen.errors import SettingsError, UsageError
+from kgen.errors import KgenError, SettingsError, UsageError
 from kgen.formats import interface
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
@@ -118,14 +118,24 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
 
 
 def sources_in(root: Path) -> tuple[str, ...]:
-    """The files of a folder that say what its project requires, where no `pyproject.toml` does.
+    """What in a folder says what its project requires, where `[project]` of its `pyproject.toml` does not.
 
     Args:
         root: the project's folder.
+
+    Returns:
+        Files by their names, and the tools whose tables `pyproject.toml` has.
     """
-    if (root / PYPROJECT).exists():
+    if not (root / PYPROJECT).exists():
+        return tuple(name for name in _SOURCES if (root / name).is_file())
+    try:
+        data = _toml(root / PYPROJECT)
+    except KgenError:  # who reads it for what it says reports it
         return ()
-    return tuple(name for name in _SOURCES if (root / name).is_file())
+    tool = data.get("tool")
+    if "project" in data or not isinstance(tool, Mapping):
+        return ()
+    return tuple(name for name in ("poetry", "pixi") if name in tool)
 
 
 def _text_of(path: Path) -> str:

@@ -194,7 +194,8 @@ class Newest:
         exact = tuple(Requirement(f"{one.name}=={one.newest}") for one in wanted)
         locked = self._remedies.closed(request._replace(constraints=(*request.constraints, *exact)))
         own = {self._matrix.backends[backend].framework for backend in request.backends}
-        return locked is not None and all(locked.versions[name] >= found.versions[name] for name in own)
+        # as the solver calls them: TensorFlow for the CPU is another package on some Pythons
+        return locked is not None and all(_framework_in(locked, name) >= _framework_in(found, name) for name in own)
 
     def _trial(self, request: EnvironmentRequest, found: Closed, wanted: Sequence[Aged]) -> str | None:
         """Why these packages cannot have their newest versions; None if they can."""
@@ -211,3 +212,8 @@ class Newest:
         except OutsideError as error:
             return error.message
         return closed.cause if isinstance(closed, Unclosed) else None
+
+
+def _framework_in(found: Closed, name: str) -> Version:
+    """The version of a framework in an answer."""
+    return found.resolution.packages.get(name) or found.versions[name]

@@ -356,7 +356,7 @@ def test_what_a_flag_asked_for_is_not_dropped_in_silence(kgen: Kgen) -> None:
 def test_locks_of_what_the_settings_name_no_longer(prepared: Kgen) -> None:
     assert prepared("lock").status == 0
     (prepared.folder / "kgen.toml").write_text(HEAD.replace('["numpy"]', '["jax"]'))
-    note = "note: kgen.toml does not name numpy-cpu: `rm -r locks/numpy-cpu` removes the locks\n"
+    note = "note: the settings do not name numpy-cpu: `rm -r locks/numpy-cpu` removes the locks\n"
     for words in ((), (), ("--upgrade",)):  # made, standing, and made again
         done = prepared("lock", *words)
         assert done.status == 0, done.stderr

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import tomli
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from kgen import conda_only, files, parsers, uvtool
+from kgen import conda_only, files, lockfiles, parsers, uvtool
 from kgen.actions import scripts
 from kgen.actions.pythons import RequiresPython, poetry_range
 from kgen.actions.requirements import PIXI, given_in
@@ -117,7 +117,32 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
     return reader.found(source)
 
 
-def sources_in(root: Path) -> tuple[str, ...]:
+def source_in(root: Path, matrix: CompatibilityMatrix) -> tuple[str | None, Sequence[str]]:
+    """What `kgen init` takes a project over from, where that is not named.
+
+    Args:
+        root: the project's folder.
+        matrix: the facts.
+
+    Returns:
+        The one source that says what the project requires, where nothing is locked yet and it can be read; and what is
+        to be said of such sources.
+    """
+    found = _sources_in(root)
+    if not found or lockfiles.environments(root):
+        return None, ()
+    name, *others = found
+    if others:
+        ways = " or ".join(f"`kgen init --from {one}`" for one in found)
+        return None, (f"{' and '.join(found)} are not read; {ways}, in the place of these settings, takes one over",)
+    try:
+        take_over(root, name, matrix)
+    except KgenError as error:
+        return None, (f"{name} is not taken over: {error.message}",)
+    return name, (f"{name} is taken over, as with `kgen init --from {name}`",)
+
+
+def _sources_in(root: Path) -> tuple[str, ...]:
     """What in a folder says what its project requires, where `[project]` of its `pyproject.toml` does not.
 
     Args:

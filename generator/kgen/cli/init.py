@@ -9,23 +9,22 @@ __command__ = {
     "example": "kgen init jax torch",
 }
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, NamedTuple
 
-from kgen import gittool, host, lockfiles
+from kgen import gittool, host
 from kgen.actions.gitattributes import ATTRIBUTES, merge_locks_with_git
 from kgen.actions.init import interpreter_here, write_settings
 from kgen.actions.plan import accelerator_of
-from kgen.actions.takeover import TOOLS, sources_in, take_over
+from kgen.actions.takeover import TOOLS, source_in, take_over
 from kgen.cli import candidates, console
 from kgen.cli.options import ASKED, argument, option
 from kgen.cli.request import of_field, offering_accelerators
-from kgen.errors import ExitStatus, KgenError, UsageError
+from kgen.errors import ExitStatus, UsageError
 from kgen.fields import BY_NAME, Raw
 from kgen.matrix import origin
-from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.project import find_root, locate
 
 
@@ -90,25 +89,9 @@ def run(
     return ExitStatus.DONE
 
 
-def _source_here(root: Path, matrix: CompatibilityMatrix) -> tuple[str | None, Sequence[str]]:
-    """The one file that says what the project requires, where nothing is locked yet, and what is said of such files."""
-    found = sources_in(root)
-    if not found or lockfiles.environments(root):
-        return None, ()
-    name, *others = found
-    if others:
-        ways = " or ".join(f"`kgen init --from {one}`" for one in found)
-        return None, (f"{' and '.join(found)} are not read; {ways}, in the place of these settings, takes one over",)
-    try:
-        take_over(root, name, matrix)
-    except KgenError as error:
-        return None, (f"{name} is not taken over: {error.message}",)
-    return name, (f"{name} is taken over, as with `kgen init --from {name}`",)
-
-
 def _write_settings(options: InitOptions, root: Path) -> None:
     matrix = origin.current()
-    source, notes = (options.source, ()) if options.source is not None else _source_here(root, matrix)
+    source, notes = (options.source, ()) if options.source is not None else source_in(root, matrix)
     taken = None if source is None else take_over(root, source, matrix)
     path, text = write_settings(
         root,

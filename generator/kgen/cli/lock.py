@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from kgen import host, lockfiles, replay
+from kgen import host, replay
 from kgen.actions import flake, plan
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Draft, RequestFlags
-from kgen.actions.standing import all_standing
+from kgen.actions.standing import all_standing, unnamed
 from kgen.cli import console, outcomes
 from kgen.cli.formats import MoreFormats, naming_formats
 from kgen.cli.options import LOCKING, Json, option
@@ -30,7 +30,6 @@ from kgen.fields import Scope, lock_command
 from kgen.formats.outcome import Locked, Outcome
 from kgen.matrix import origin
 from kgen.model.request import EnvironmentRequest
-from kgen.settings import Settings
 
 
 @asking(Scope.LOCK, "lock")
@@ -136,28 +135,20 @@ def _tell_standing(
         if left_out is not None:
             console.say(f"note: {left_out}")
         requests = [one.request for one in there]
-        tell_unasked(requests, drafted.settings, options)
+        tell_unnamed(unnamed(drafted.settings, requests, options))
         tell_next(requests, new_flake=False, done=done)
     return ExitStatus.DONE
 
 
-def tell_unasked(requests: Sequence[EnvironmentRequest], settings: Settings, options: LockOptions) -> None:
+def tell_unnamed(others: Sequence[str]) -> None:
     """Say which locks are of environments that the settings name no longer: kgen removes none.
 
     Args:
-        requests: all that was locked.
-        settings: what asked for it.
-        options: how it was locked.
+        others: the environments.
     """
-    if settings.file is None or not options.everything:
-        return
-    asked = {request.environment for request in requests}
-    others = [one.name for one in lockfiles.environments(settings.root) if one.name not in asked]
     if others:
         folders = " ".join(f"locks/{name}" for name in others)
-        console.say(
-            f"note: {settings.file.name} does not name {', '.join(others)}: `rm -r {folders}` removes the locks"
-        )
+        console.say(f"note: the settings do not name {', '.join(others)}: `rm -r {folders}` removes the locks")
 
 
 def tell_next(requests: Sequence[EnvironmentRequest], *, new_flake: bool, done: str | None) -> None:

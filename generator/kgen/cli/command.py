@@ -21,7 +21,6 @@ from kgen.cli import console, foreign, registry
 from kgen.cli.registry import Declaration
 from kgen.errors import MEANINGS, SettingsError, UsageError
 from kgen.model.grammar import YES
-from kgen.project import find_root
 from kgen.tables import nearest
 
 if TYPE_CHECKING:  # the bases of Typer's own classes, which it exports by no public name
@@ -443,6 +442,7 @@ def answered(fault: UsageError, meant: foreign.Meant) -> UsageError:
 def _every(kind: str) -> Sequence[str]:
     """What the project has of a kind, as `extras`."""
     from kgen.actions import requirements  # noqa: PLC0415 - only one who asks for all of them pays for it
+    from kgen.project import find_root  # noqa: PLC0415 - as above
 
     try:
         return requirements.named_parts(find_root(Path.cwd()))[kind]

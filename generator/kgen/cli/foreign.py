@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import tomli
-
 _ROUNDS = 12
 """So many words of one call are replaced; a call with more is no call of a person."""
 
@@ -72,6 +70,8 @@ class Meant(NamedTuple):
 @functools.cache
 def rows() -> Mapping[str, tuple[Row, ...]]:
     """What `foreign.toml` lists: kind of word -> its rows, in their order."""
+    import tomli  # noqa: PLC0415 - a call that is right needs none of it
+
     data = tomli.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
     return {kind: tuple(Row(**_frozen(row)) for row in data[kind]) for kind in ("command", "option", "word")}
 

@@ -34,6 +34,7 @@ NEEDS = {
 
 VALUES = {
     "json": "json",
+    "requirements.*": "requirements.txt",
     "auto": "auto",
     "cpu": "cpu",
     r"\.": ".",
@@ -64,6 +65,9 @@ class TestList:
     @pytest.mark.parametrize("row", foreign.rows()["command"], ids=lambda row: row.words[0])
     def test_a_command_is_meant_that_there_is(self, row: foreign.Row) -> None:
         assert row.means or row.says
+        if row.means == "":  # of a tool, whose own words follow
+            assert all(foreign.command([word, "lock", "x"]) for word in row.words)
+            return
         for word in row.words:
             found = foreign.command([*word.split(), "x"])
             assert found is not None
@@ -122,6 +126,12 @@ class TestList:
         ("python pin 3.11", "kgen lock --python 3.11"),
         ("install --no-root", "kgen sync --no-project"),
         ("version", "kgen --version"),
+        ("uv sync --frozen", "kgen sync"),
+        ("uv pip install -U rich", "kgen add rich"),
+        ("uv lokc jax", "kgen lock jax"),
+        ("poetry install --no-root", "kgen sync --no-project"),
+        ("conda env create -f environment.yml", "kgen init --from environment.yml"),
+        ("export -f requirements.txt -o x", "kgen export requirements"),
         # what is locked
         ("lock --all-extras", "kgen lock --extra big-data --extra plot"),
         ("lock jax --all-groups --cpu", "kgen lock jax --group dev --cpu"),
@@ -132,6 +142,7 @@ class TestList:
         ("lock --locked jax", "kgen check"),
         ("lock -U", "kgen lock --upgrade"),
         ("lock -P numpy", "kgen lock --upgrade-package numpy"),
+        ("lock -p3.11 -Eplot", "kgen lock --python 3.11 --extra plot"),
         ("lock -p python3.11", "kgen lock --python 3.11"),
         ("lock -e .[plot]", "kgen lock --extra plot"),
         ("lock --torch-backend=cu128 torch", "kgen lock --cuda 12.8 torch"),
@@ -175,6 +186,7 @@ def test_what_is_meant(kgen: Kgen, project: Path, typed: str, meant: str) -> Non
     [
         ("python install 3.12", "unknown command `python install`: kgen takes the interpreters of this machine: "),
         ("tool install black", "unknown command `tool`: kgen installs no programs for all projects"),
+        ("poetry", "unknown command `poetry`: kgen has its own commands in their place: "),
         ("self update", "unknown command `self`: what installed kgen updates it"),
         ("lock --no-dev", "`kgen lock`: unknown option `--no-dev`: a group is locked only where "),
         (
@@ -190,7 +202,7 @@ def test_what_kgen_does_otherwise_is_said(kgen: Kgen, typed: str, said: str) -> 
     assert refused.stderr.startswith(f"error: {said}")
 
 
-@pytest.mark.parametrize("typed", ["pip install", "x", "add --dev", "lock --nonsense"])
+@pytest.mark.parametrize("typed", ["pip install", "x", "add --dev", "lock --nonsense", "uv qqqq", "uv --qqqq"])
 def test_where_no_call_is_known_the_help_is_named(kgen: Kgen, typed: str) -> None:
     refused = kgen(*typed.split())
     assert refused.status == 2

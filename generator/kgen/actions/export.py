@@ -300,6 +300,13 @@ _INSTEAD = MappingProxyType(
         **dict.fromkeys(("nox", "tox", "pytest"), "docs/how-to/testing.md has a noxfile.py and a tox.ini to copy"),
         **dict.fromkeys(("module", "modules"), "kgen export lmod ENV, or kgen export modulefile ENV"),
         **dict.fromkeys(("singularity", "sif"), "kgen export apptainer ENV"),
+        **dict.fromkeys(("pip", "pip-tools"), "kgen export requirements ENV"),
+        **dict.fromkeys(("sbom", "cdx"), "kgen export cyclonedx ENV"),
+        **dict.fromkeys(("conda", "mamba", "environment"), "kgen export environment-yml ENV"),
+        **dict.fromkeys(("github", "gha", "ci", "actions"), "kgen export github-actions"),
+        **dict.fromkeys(("k8s", "kube"), "kgen export kubernetes ENV"),
+        **dict.fromkeys(("direnv",), "kgen export envrc ENV"),
+        **dict.fromkeys(("lock", "pylock"), "locks/ENV/pylock.linux-64.toml is one already, which pip and uv read"),
     }
 )
 """What is asked for as if it were a format -> what there is instead."""

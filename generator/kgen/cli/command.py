@@ -373,9 +373,12 @@ class Group(_Shared, TyperGroup):
             return misspelt(ctx.command_path, "command", args[0], registry.declarations(self.group), args)
         fault = UsageError(f"unknown command `{found.typed}`", hints=[f"{ctx.command_path} --help"])
         if found.words is None or found.words[0].startswith("-"):
-            return answered(fault, found)
+            is_one = found.words is not None and is_call(self, found.words)
+            return answered(fault, found if is_one else found._replace(words=None))
         name, *rest = found.words
         there = self.get_command(ctx, name)
+        if there is None:  # behind the name of another tool
+            return misspelt(ctx.command_path, "command", name, registry.declarations(), found.words)
         assert isinstance(there, _Shared)  # noqa: S101 - as all are
         context = there.context_class(there, info_name=name, parent=ctx)
         fault.hints = (f"{ctx.command_path} {name} --help", *fault.hints)

@@ -88,6 +88,11 @@ def command(words: Sequence[str]) -> Meant | None:
         for row in rows()["command"]:
             if path in row.words:
                 rest = own[count:]
+                if rest and row.means == "":  # the name of another tool
+                    inner = command(rest) or Meant(tuple(rest))
+                    return inner._replace(typed=f"{path} {inner.typed or rest[0]}")
+                if row.means == "":
+                    return Meant(None, says=(row.says or "",), typed=path)
                 found = None if row.means is None else [*row.means.split(), *rest]
                 return _taken(row, found, Meant(None))._replace(typed=path)
     return None
@@ -104,7 +109,9 @@ def option(
         every: what the project has of a kind, as `extras`.
         so_far: what is known of the call already.
     """
-    place = next((at for at, word in enumerate(words) if at and (word == wrong or word.startswith(f"{wrong}="))), None)
+    glued = len(wrong) == len("-x")  # its value may follow at once: `-p3.12`
+    starts = (wrong,) if glued else (f"{wrong}=",)
+    place = next((at for at, word in enumerate(words) if at and (word == wrong or word.startswith(starts))), None)
     if place is None:
         return None
     before, after = list(words[:place]), list(words[place + 1 :])
@@ -115,6 +122,8 @@ def option(
         nothing = listed.each is not None and not every(listed.each)
         row = listed._replace(says=f"the project has no {listed.each}") if nothing else listed
         value, rest = given, after
+        if given is not None and not row.takes_value:
+            continue
         if row.takes_value and value is None:
             if not after or after[0] == "--":
                 continue

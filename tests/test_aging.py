@@ -9,8 +9,11 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from packaging.version import Version
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen
 from tests.index import Index, serving
 from tests.test_lock import versions
@@ -18,7 +21,12 @@ from tests.test_whole_lock import kgen_table
 from tests.wheelhouse import Wheel, Wheelhouse
 
 from kgen import uvtool
+from kgen.formats.wheels.closed import Closed
+from kgen.formats.wheels.newest import Newest
+from kgen.formats.wheels.remedies import Remedies
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model.accelerator import CPU
+from kgen.model.request import EnvironmentRequest
 
 NEXT = "3.12"
 OPEN = ("lock", "--platform", "linux-64", "--exclude-newer", CUTOFF)
@@ -532,3 +540,30 @@ def test_a_framework_that_is_older_for_a_bound_on_keras_is_told(kgen_alone: Kgen
     assert done.status == 0, done.stderr
     version = json.loads(done.stdout)["environments"][0]["packages"]["tensorflow"]
     assert f"note: tensorflow-cpu: tensorflow is {version} and not 2.21.0, as keras<3.12 is asked for\n" in done.stderr
+
+
+class TestAFrameworkWhosePackageIsAnother:
+    """TensorFlow for the CPU is `tensorflow` on some Pythons and `tensorflow-cpu` on others."""
+
+    def answer(self, package: str, version: str) -> Closed:
+        resolution = SimpleNamespace(packages={"tensorflow": Version(version)})
+        versions = {package: Version(version)}
+        return cast("Closed", SimpleNamespace(resolution=resolution, versions=versions))
+
+    @pytest.mark.parametrize(("before", "after", "kept"), [("2.20.0", "2.21.0", True), ("2.21.0", "2.20.0", False)])
+    def test_its_versions_are_compared(
+        self, matrix: CompatibilityMatrix, *, before: str, after: str, kept: bool
+    ) -> None:
+        newest = object.__new__(Newest)
+        newest._matrix = matrix
+        locked = self.answer("tensorflow-cpu", after)
+        newest._remedies = cast("Remedies", SimpleNamespace(closed=lambda _request: locked))
+        request = EnvironmentRequest(
+            name="tensorflow", backends=("tensorflow",), accelerator=CPU, python="3.12", platform="linux-64"
+        )
+        assert newest._would_be_locked(request, self.answer("tensorflow", before), ()) is kept
+
+    def test_it_is_named(self, matrix: CompatibilityMatrix) -> None:
+        remedies = object.__new__(Remedies)
+        remedies._matrix = matrix
+        assert remedies.given(self.answer("tensorflow-cpu", "2.21.0")) == "tensorflow 2.21.0"

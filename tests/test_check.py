@@ -54,6 +54,29 @@ def test_hooks(locked: Kgen) -> None:
     )
 
 
+def test_the_line_endings_of_windows(locked: Kgen) -> None:
+    """As git puts them there where `core.autocrlf` is set; with the attributes of `kgen init --git` it does not."""
+    folder = locked.folder / "locks/numpy-cpu"
+    for name in ("pylock.linux-64.toml", "activate.d/kgen.sh"):
+        (folder / name).write_bytes((folder / name).read_bytes().replace(b"\n", b"\r\n"))
+    done = locked("check", "numpy")
+    assert done.status == 1
+    said = "has the line endings of Windows, which git puts there where it is set to; `kgen init --git` has it leave"
+    assert done.stdout.count(said) == 2
+    assert "was edited" not in done.stdout
+    shutil.rmtree(locked.folder / "locks/numpy-cpu/activate.d")
+    (locked.folder / "kgen.toml").write_text("cpu = true\n")
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@t.test", "-c", "core.autocrlf=true"]
+    subprocess.run([*git, "init", "-q"], cwd=locked.folder, check=True)
+    assert locked("init", "--git").status == 0
+    subprocess.run([*git, "add", "locks/jax-cpu", ".gitattributes"], cwd=locked.folder, check=True)
+    subprocess.run([*git, "commit", "-qm", "x"], cwd=locked.folder, check=True)
+    shutil.rmtree(locked.folder / "locks")
+    subprocess.run([*git, "checkout", "-q", "locks"], cwd=locked.folder, check=True)
+    (locked.folder / "kgen.toml").unlink()
+    assert locked("check", "jax") == Result(0, "", "jax-cpu: in order\n")
+
+
 def test_older_locks_are_not_sealed(locked: Kgen) -> None:
     """What they say is rendered again then, and compared."""
     path = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"

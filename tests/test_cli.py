@@ -385,6 +385,20 @@ class TestSettings:
         assert "did you mean `jax`?" in result.stderr
         assert rest == ["", "hint: edit [TEMP]/project/kgen.toml"]
 
+    @pytest.mark.parametrize("name", ["kgen.toml", "pyproject.toml"])
+    def test_in_conflict_after_a_merge(self, inside: Inside, project: Path, old: dict[str, bytes], name: str) -> None:
+        del old
+        head = "" if name == "kgen.toml" else "[tool.kgen]\n"
+        (project / name).write_text(
+            f"{head}cpu = true\n<<<<<<< HEAD\nkeras = '3'\n=======\nglibc = '2.28'\n>>>>>>> b\n"
+        )
+        assert inside("check") == Result(
+            2,
+            "",
+            f"error: [TEMP]/project/{name} is in conflict after a merge (at line {2 + bool(head)})\n\n"
+            f"hint: edit [TEMP]/project/{name}\nhint: kgen lock --merge   # then solves the locks again\n",
+        )
+
     def test_two_files(self, inside: Inside, project: Path, old: dict[str, bytes]) -> None:
         del old
         (project / "kgen.toml").write_text("")

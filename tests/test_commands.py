@@ -173,13 +173,6 @@ class TestDeclarations:
             assert panel
             assert all(term and text for term, text in rows), rows
 
-    def test_what_other_tools_call_it_is_free_and_means_one_command(self) -> None:
-        known = registry.declarations()
-        elsewhere = [word for one in known.values() for word in one.elsewhere]
-        assert "install" in elsewhere
-        assert len(set(elsewhere)) == len(elsewhere)
-        assert not set(elsewhere) & set(known)
-
     def test_the_whole_command_line_reads_alike_at_every_width(self, kgen: Kgen) -> None:
         for columns in (60, 80, 200):
             shown = kgen("lock", "--help", COLUMNS=str(columns)).stdout

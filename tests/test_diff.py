@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.command import LOCK as CALL
 from tests.command import Kgen, Result
 
 from kgen import lockfiles
@@ -130,6 +131,26 @@ def test_two_files_and_two_folders(kgen: Kgen) -> None:
     (data,) = json.loads(kgen("diff", "--json", str(one), str(other)).stdout)["locks"]
     assert data["size"] == {"before": locks[0].size, "after": locks[1].size}
     assert {"what": "CUDA", "before": locks[0].runtime, "after": locks[1].runtime, "direction": "up"} in data["changes"]
+
+
+def test_two_environments_on_several_platforms(kgen: Kgen, project: Path) -> None:
+    """Each platform of one is compared with the same of the other; their names are enough."""
+    assert kgen(*CALL, "jax", "numpy", "--cpu").status == 0
+    for name in ("jax-cpu", "numpy-cpu"):
+        folder = project / "locks" / name
+        text = (folder / LOCK).read_text().replace('"linux-64"', '"osx-arm64"')
+        (folder / "pylock.osx-arm64.toml").write_text(text)
+    found = kgen("diff", "jax-cpu", "numpy-cpu")
+    assert (found.status, found.stderr) == (0, "")
+    assert found == kgen("diff", "locks/jax-cpu", "locks/numpy-cpu")
+    assert "removed" not in found.stdout.replace("  ", "")
+    assert [line for line in found.stdout.splitlines() if line.endswith("changed")] == [
+        f"jax-cpu ({platform}): changed" for platform in ("linux-64", "osx-arm64")
+    ]
+    # a platform that one of them lacks
+    (project / "locks/numpy-cpu/pylock.osx-arm64.toml").unlink()
+    assert "jax-cpu (osx-arm64): removed" in kgen("diff", "jax-cpu", "numpy-cpu").stdout
+    assert "jax-cpu (osx-arm64): added" in kgen("diff", "numpy-cpu", "jax-cpu").stdout
 
 
 def test_the_same_versions_and_other_files(kgen: Kgen, project: Path) -> None:

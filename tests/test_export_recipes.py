@@ -188,11 +188,47 @@ class TestUv:
     def test_the_own_index_of_a_framework_is_named(self) -> None:
         file = LockedFile(name="torch", version="2.13.0+cpu", filename="t.whl", url=None, sha256="a" * 64, size=1)
         made = lock(backends=("torch",), files=(file,), packages={"torch": "2.13.0"})
-        text = uvproject.render_uv({"a": made}, {"torch": "https://index.example/whl/cpu"}, roots=("torch",))
+        indexes = {"torch": {"a": "https://index.example/whl/cpu"}}
+        text = uvproject.render_uv({"a": made}, indexes, roots=("torch",))
         table = tomli.loads(text)["tool"]["uv"]
         assert table["constraint-dependencies"] == ["torch==2.13.0+cpu"]
         assert table["index"] == [{"name": "torch-own", "url": "https://index.example/whl/cpu", "explicit": True}]
         assert table["sources"] == {"torch": {"index": "torch-own"}}
+
+    def test_own_indexes_that_differ_between_platforms(self, tmp_path: Path) -> None:
+        """CUDA's on one, the CPU's on another, and none on a third."""
+        marked = {
+            name: f"sys_platform == '{name}' and platform_machine == '{machine}'"
+            for name, machine in {"linux": "x86_64", "win32": "AMD64", "darwin": "arm64"}.items()
+        }
+        labels = {"linux": "+cu128", "win32": "+cpu", "darwin": ""}
+        locks = {
+            marked[name]: lock(
+                files=(
+                    LockedFile(
+                        name="torch", version=f"2.9{label}", filename="t.whl", url=None, sha256="a" * 64, size=1
+                    ),
+                )
+            )
+            for name, label in labels.items()
+        }
+        urls = {marked[name]: f"https://index.example/{label[1:]}" for name, label in labels.items() if label}
+        text = uvproject.render_uv(locks, {"torch": urls}, roots=("torch",))
+        table = tomli.loads(text)["tool"]["uv"]
+        assert [(one["name"], one["url"]) for one in table["index"]] == [
+            ("torch-own", "https://index.example/cu128"),
+            ("torch-own-1", "https://index.example/cpu"),
+        ]
+        assert table["sources"]["torch"] == [
+            {"index": "torch-own", "marker": marked["linux"]},
+            {"index": "torch-own-1", "marker": marked["win32"]},
+        ]
+        # uv takes it: what it lacks is the index, which is nowhere
+        project = '[project]\nname = "x"\nversion = "1"\ndependencies = ["torch"]\n'
+        (tmp_path / "pyproject.toml").write_text(f"{project}\n{text}")
+        done = subprocess.run([find(), "lock", "--offline"], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert "Failed to parse" not in done.stderr, done.stderr
+        assert "torch" in done.stderr
 
     def test_platforms_that_differ(self) -> None:
         one, other = (

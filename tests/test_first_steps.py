@@ -159,3 +159,66 @@ def test_a_requirement_that_cannot_be_read_is_left_to_the_lock(kgen: Kgen, proje
     refused = kgen("lock")
     assert refused.status == 2
     assert "not a requirement" in refused.stderr
+
+
+class TestFilesThatAreThere:
+    """`kgen init` takes over the one file that says what the project requires."""
+
+    @pytest.mark.parametrize("name", ["requirements.txt", "environment.yml"])
+    def test_one(self, kgen: Kgen, project: Path, name: str) -> None:
+        (project / name).write_text(PINNED[name][1])
+        done = kgen("init")
+        assert done.status == 0, done.stderr
+        assert f"note: {name} is taken over, as with `kgen init --from {name}`\n" in done.stderr
+        data = tomli.loads((project / "kgen.toml").read_text())
+        assert data["backends"] == ["jax"]
+        assert data.get("requirements") == (["requirements.txt"] if name == "requirements.txt" else None)
+
+    def test_a_table_of_poetry(self, kgen: Kgen, project: Path) -> None:
+        """kgen itself reads of it what is as the standard writes it; a range with `^` is not."""
+        path = project / "pyproject.toml"
+        path.write_text(PINNED["poetry"][1].replace('"0.4.30"', '"^0.4.30"'))
+        done = kgen("init")
+        assert done.status == 0, done.stderr
+        assert "note: poetry is taken over, as with `kgen init --from poetry`\n" in done.stderr
+        table = tomli.loads(path.read_text())["tool"]["kgen"]
+        assert (table["backends"], table["require"]) == (["jax"], ["jax<0.5,>=0.4.30"])
+
+    def test_several(self, kgen: Kgen, project: Path) -> None:
+        for name in ("requirements.txt", "environment.yml"):
+            (project / name).write_text(PINNED[name][1])
+        done = kgen("init")
+        assert done.status == 0, done.stderr
+        assert (
+            "note: requirements.txt and environment.yml are not read; `kgen init --from requirements.txt` or"
+            " `kgen init --from environment.yml`, in the place of these settings, takes one over\n"
+        ) in done.stderr
+        assert "requirements" not in tomli.loads((project / "kgen.toml").read_text())
+
+    def test_one_that_cannot_be_read(self, kgen: Kgen, project: Path) -> None:
+        (project / "environment.yml").write_text("dependencies: [\n")
+        done = kgen("init", "numpy")
+        assert done.status == 0, done.stderr
+        assert "note: environment.yml is not taken over: " in done.stderr
+        assert tomli.loads((project / "kgen.toml").read_text())["backends"] == ["numpy"]
+
+    def test_none_beside_a_pyproject_or_locks(self, kgen: Kgen, project: Path) -> None:
+        (project / "requirements.txt").write_text("rich\n")
+        (project / "pyproject.toml").write_text("[project]\nname = 'p'\nversion = '1'\n")
+        assert "requirements.txt" not in kgen("init", "numpy").stderr
+        (project / "pyproject.toml").unlink()
+        assert kgen(*LOCK, "numpy", "--cpu").status == 0
+        assert "taken over" not in kgen("init").stderr
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "environment.yml"])
+def test_a_file_that_is_not_read_is_named(kgen: Kgen, project: Path, name: str) -> None:
+    (project / name).write_text(PINNED[name][1])
+    words = (*LOCK, "numpy", "--cpu")
+    for _ in range(2):  # made, and standing
+        assert f"note: kgen ignores {name}; " in kgen(*words).stderr
+    (project / "more.txt").write_text("six\n")
+    assert "kgen ignores" not in kgen(*words, "-r", "more.txt").stderr
+    assert "kgen ignores" not in kgen(*words, "--no-project").stderr
+    assert kgen("init").status == 0
+    assert "kgen ignores" not in kgen("solve").stderr

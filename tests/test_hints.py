@@ -150,3 +150,29 @@ def test_the_label_of_a_build_is_dropped_where_no_row_has_it(kgen: Kgen) -> None
     assert refused.status == 3
     hint = next(line for line in refused.stderr.splitlines() if line.startswith("hint: "))
     assert "--require torch==2.5.1   # gives torch 2.5.1" in hint
+
+
+@pytest.mark.parametrize(
+    ("files", "words", "hint"),
+    [
+        ({"kgen.toml": "["}, "check", "edit"),
+        ({"kgen.toml": "nothing = 1"}, "check", "edit"),
+        ({"pyproject.toml": "[tool.kgen]\ncpu = true\n[project]\ndependencies = 3\n"}, "solve numpy", "edit"),
+        ({"kgen.toml": "cpu = true"}, "init", "edit"),
+        ({"train.py": ""}, "bundle numpy -o nowhere/x.tar", "mkdir"),
+        ({"x.tar": ""}, "unbundle x.tar", "ls"),
+        ({"environment.yml": "["}, "init --from environment.yml", "conda"),
+        ({"requirements.txt": "a b c\n"}, "lock numpy --cpu -r requirements.txt", "edit"),
+    ],
+)
+def test_a_path_in_a_hint_is_one_word(kgen: Kgen, tmp_path: Path, files: dict[str, str], words: str, hint: str) -> None:
+    folder = tmp_path / "a b #1 100% $HOME"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    refused = kgen(*words.split(), cwd=folder)
+    assert refused.status in {2, 4}
+    (said,) = [line for line in refused.stderr.splitlines() if line.startswith(f"hint: {hint}")]
+    for word in shlex.split(said, comments=True):
+        assert word not in {"b", "$HOME"}, said
+    assert "#" not in said or folder.name in " ".join(shlex.split(said, comments=True))

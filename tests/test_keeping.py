@@ -230,6 +230,7 @@ class TestMerge:
         assert settings.read_text() == "cpu = true\n"
         attributes = (kgen.folder / ".gitattributes").read_text()
         assert attributes.splitlines() == [
+            "locks/** -text",
             "locks/*/pylock.*.toml merge=kgen",
             "locks/*/conda-records.json merge=kgen",
             "locks/*/conda-lock.yml merge=kgen",

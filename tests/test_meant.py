@@ -183,17 +183,6 @@ def test_several_packages_in_one_word(kgen: Kgen) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "command"), [("install", "sync"), ("why", "explain"), ("freeze", "export"), ("upgrade", "update")]
-)
-def test_what_other_tools_call_a_command(kgen: Kgen, typed: str, command: str) -> None:
-    refused = kgen(typed, "jax")
-    assert (refused.status, refused.stderr) == (
-        2,
-        f"error: unknown command `{typed}`\n\nhint: did you mean `kgen {command} jax`?\nhint: kgen --help\n",
-    )
-
-
-@pytest.mark.parametrize(
     ("typed", "meant"),
     [
         (("lock", "jax", "--pyhton", "3.12", "--cdua", "12"), ("lock", "jax", "--python", "3.12", "--cuda", "12")),

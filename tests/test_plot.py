@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -196,6 +197,18 @@ class TestCommand:
         ET.parse(project / "plot.svg")  # noqa: S314 - our own
         assert kgen("matrix", "plot", "-o", "plot.html").status == 0
         assert (project / "plot.html").read_text().count('<div class="broad"') == 3
+
+    def test_a_hint_repeats_the_call_and_works(self, kgen: Kgen, project: Path) -> None:
+        refused = kgen("matrix", "plot", "jax", "--platform", "linux-64", "-o", "a b.svg")
+        assert refused.status == 2
+        found = [line.removeprefix("hint: ") for line in refused.stderr.splitlines() if line.startswith("hint: ")]
+        assert found == [
+            "kgen matrix plot jax --platform linux-64 --cuda 12 -o 'a b.svg'",
+            "kgen matrix plot jax --platform linux-64 -o 'a b.html'   # a page of all",
+        ]
+        for hint in found:
+            assert kgen(*shlex.split(hint, comments=True)[1:]).status == 0
+        assert sorted(path.name for path in project.iterdir()) == ["a b.html", "a b.svg"]
 
     @pytest.mark.parametrize(
         ("words", "said"),

@@ -335,10 +335,25 @@ class TestFiles:
         (tmp_path / "s.py").write_bytes((start + block + "print(1)\n").encode())
         found = with_project(Settings(root=tmp_path, requirement_files=("s.py",))).required
         assert [str(one) for one in found.dependencies] == ["rich<14", "h5py"]
-        assert found.notes == (
-            "requires-python of s.py is not read; `--python` names one",
-            "2 requirements of s.py",
+        assert found.notes == ("2 requirements of s.py",)
+
+    def test_a_script_says_which_python(self, tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+        asked = Settings(root=tmp_path, requirement_files=("s.py",))
+        (tmp_path / "s.py").write_bytes(b"# /// script\r\n# requires-python = '>=3.11,<3.13'\r\n# ///")
+        found = pythons.allowed_by(asked, matrix)
+        assert found == pythons.RequiresPython(">=3.11,<3.13", ("3.11", "3.12"), "s.py")
+        # beside the project's own
+        (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\nversion = '1'\nrequires-python = '>=3.12'\n")
+        found = pythons.allowed_by(asked, matrix)
+        assert found == pythons.RequiresPython(">=3.12,>=3.11,<3.13", ("3.12",), "pyproject.toml and s.py")
+        assert pythons.allowed_by(asked._replace(project=False), matrix) == pythons.RequiresPython(
+            ">=3.11,<3.13", ("3.11", "3.12"), "s.py"
         )
+        (tmp_path / "s.py").write_text("# /// script\n# requires-python = '^3'\n# ///\n")
+        with pytest.raises(SettingsError, match=r"s\.py: requires-python: `\^3` is not a range of versions"):
+            pythons.allowed_by(asked, matrix)
+        (tmp_path / "s.py").write_text("# /// script\n# ///\n")
+        assert pythons.allowed_by(asked._replace(project=False), matrix) is None
 
     @pytest.mark.parametrize(
         ("text", "said"),
@@ -347,6 +362,11 @@ class TestFiles:
             ("# /// script\n# dependencies = [\n# ///\n", "s.py: its block `# /// script` is not valid TOML: "),
             ("# /// script\n# dependencies = 'x'\n# ///\n", "dependencies: should be an array of texts"),
             ("# /// script\n# dependencies = ['a b']\n# ///\n", "s.py: `a b` is not a requirement"),
+            (
+                "# /// script\n# requires-python = 3\n# ///\n",
+                "`# /// script`: requires-python: should be text",
+            ),
+            ("# /// script\n# a = 1\n# ///\n\n# /// script\n# a = 1\n# ///\n", "and this one has 2 of them"),
         ],
     )
     def test_a_script_that_does_not_say_it(self, tmp_path: Path, text: str, said: str) -> None:

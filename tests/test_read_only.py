@@ -47,6 +47,7 @@ def run(kgen: Kgen, *words: str) -> Result:
     "words",
     [
         "lock " + shlex.join(LOCK[-2:]),
+        "lock --json " + shlex.join(LOCK[-2:]),
         "lock --upgrade --dry-run " + shlex.join(LOCK[-2:]),
         "sync numpy",
         "run numpy -- python -c pass",

@@ -390,9 +390,26 @@ def test_a_file_of_requirements(
     assert len(found.backends) == 1
 
 
+def test_a_script(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
+    block = "# /// script\n# requires-python = '>=3.11,<3.13'\n# dependencies = ['jax>=0.5', 'rich'{}]\n# ///\n"
+    found = taken(tmp_path, matrix, "train.py", block.format(""))
+    assert found.backends == ("jax",)
+    assert found.python is not None
+    assert found.python.minors == ("3.11", "3.12")
+    assert lists(found) == {"requirements": {"train.py"}}
+    # what cannot be read each time is written down
+    text = block.format(", 'a b'").replace("# ///\n", "# [tool.uv]\n# ///\n")
+    found = taken(tmp_path, matrix, "train.py", text)
+    assert lists(found) == {"require": {"jax>=0.5"}, "dependencies": {"rich"}}
+    assert found.left[0] == "[tool.uv] in train.py: uv reads its settings from uv.toml"
+    assert len(found.left) == 2
+
+
 @pytest.mark.parametrize(
     ("source", "text", "error", "said"),
     [
+        ("train.py", "import keras\n", SettingsError, "one block `# /// script`, and this one has none"),
+        ("absent.py", None, UsageError, "is not there"),
         ("absent.yml", None, UsageError, "is not there"),
         ("environment.yml", "dependencies: &a\n  {b: c}\n", SettingsError, "line 1: not as environment.yml has it"),
         ("pixi.toml", "[", SettingsError, "is not valid TOML"),

@@ -18,7 +18,7 @@ from kgen.accelerators import Devices, Gpu
 from kgen.actions import plan
 from kgen.actions.choose import choose
 from kgen.actions.plan import RequestFlags
-from kgen.errors import SettingsError, UsageError
+from kgen.errors import NotLockedError, SettingsError, UsageError
 from kgen.fields import Raw
 from kgen.matrix.candidates import least_floor
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -337,6 +337,19 @@ def test_sync_asks_which_python(both: Kgen) -> None:
         "error: which environment? Locked are jax-cpu-py311, jax-cpu-py312, jax-cuda12-py311, jax-cuda12-py312\n\n"
         "hint: kgen sync jax-cpu-py311\nhint: kgen sync --all\n",
     )
+
+
+def test_a_backend_on_one_of_several_pythons(both: Kgen) -> None:
+    """Its accelerator is that which fits here, as where there is one Python."""
+    others = both.folder / "locks"
+    for name in ("jax-cpu", "jax-cuda12"):
+        (others / name).rename(others / f"{name}-py311")
+        shutil.copytree(others / f"{name}-py311", others / f"{name}-py312")
+    found = choose(both.folder, "jax-py312")
+    assert (found.environment.name, found.named) == ("jax-cpu-py312", False)
+    assert str(found.note).startswith("`jax-py312` is jax-cpu-py312 here: ")
+    with pytest.raises(NotLockedError, match="there is no locked environment `jax-py310`"):
+        choose(both.folder, "jax-py310")
 
 
 @pytest.mark.parametrize("words", [("run", "jax", "--", "true"), ("sync", "jax"), ("activate", "jax"), ("sync",)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import errno
 import gzip
 import json
 import os
@@ -21,7 +22,7 @@ from tests.command import LOCK, Kgen, tree
 from tests.index import Index as WheelIndex
 from tests.loopback import Handler, Server, running
 
-from kgen import host, transport, uvsettings, uvtool
+from kgen import files, host, transport, uvsettings, uvtool
 from kgen.errors import OutsideError, SettingsError
 from kgen.index import Index, parse
 from kgen.logins import Login, Logins
@@ -403,4 +404,25 @@ def test_an_index_that_asks_for_a_login_is_told_as_one() -> None:
 def test_a_cache_that_cannot_be_written_is_told_with_another() -> None:
     """As where HOME may not be written to."""
     reason = "Failed to initialize cache at `/home/x/.cache/uv`: Read-only file system (os error 30)"
-    assert uvtool.failure(reason, "sync").hints[0].startswith("UV_CACHE_DIR=/tmp/uv-cache kgen sync")
+    assert uvtool.failure(reason, "sync").hints[0].startswith("export UV_CACHE_DIR=/tmp/uv-cache ")
+
+
+def test_a_full_disk_is_told_first() -> None:
+    """However much uv had to say before it."""
+    stderr = (
+        "Downloading jaxlib (82.8MiB)\nPrepared 16 packages in 4.16s\n"
+        "warning: Failed to hardlink files; falling back to full copy.\n"
+        "         If the cache and target directories are on different filesystems, hardlinking may not be supported.\n"
+        "         If this is intentional, set `export UV_LINK_MODE=copy` to suppress this warning.\n"
+        f"error: Failed to copy to `/{'x' * 900}`: No space left on device (os error 28)\n"
+    )
+    found = uvtool.failure(uvtool.words(stderr), "sync")
+    assert found.message.startswith("uv failed: no space is left on a disk: Failed to copy to `/xxx")
+    assert "`--envs`" in found.hints[0]
+    assert "`--envs`" not in uvtool.failure("No space left on device", "lock").hints[0]
+
+
+def test_a_folder_that_is_a_disk_of_its_own(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert files.unwritable(Path("/proc"), full).hints == ("df -h /proc",)
+    assert files.unwritable(tmp_path / "x", full).hints == (f"df -h {tmp_path}",)

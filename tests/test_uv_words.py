@@ -6,6 +6,7 @@ import pytest
 
 from kgen import uvtool
 from kgen.formats.wheels.refusal import absent, bounds, depended_on, without_wheels, yanked
+from kgen.uvtool import bounded
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,10 @@ def test_withdrawn_releases() -> None:
         "all of: t5x==0.0.0 was yanked (reason: dummy) and only t5x==0.0.0 is available, and a==1.0.post1 was yanked;"
     )
     assert yanked(reason) == [("t5x", "0.0.0"), ("a", "1.0.post1")]
+
+
+def test_many_ranges_are_read_as_one() -> None:
+    said = "a depends on one of: b>=3.20,<4.21.0 b>4.21.0,<4.21.1 b>4.21.1,<5.0.dev0 and c depends on one of: b<1 b>=5"
+    assert bounded(said) == "a depends on b>=3.20,<5.0.dev0 (but for some) and c depends on one of: b<1 b>=5"
+    assert bounded("one of: b>1 b>2,<3 b>4") == "b>1 (but for some)"
+    assert bounded("one of: b==1 b==2 b==3") == "one of: b==1 b==2 b==3"

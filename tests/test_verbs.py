@@ -57,6 +57,17 @@ def test_add_and_remove(prepared: Kgen) -> None:
     assert prepared("check").status == 0
 
 
+def test_add_and_remove_as_data(prepared: Kgen) -> None:
+    done = prepared("add", "six", "--json")
+    assert done.status == 0, done.stderr
+    (row,) = json.loads(done.stdout)["environments"]
+    assert (row["environment"], row["changed"], "six" in locked(prepared)) == ("numpy-cpu", True, True)
+    assert "kgen.toml requires six\n" in done.stderr
+    gone = prepared("remove", "six", "--no-lock", "--json")
+    assert (gone.status, json.loads(gone.stdout)["environments"]) == (0, [])
+    assert gone.stderr == "kgen.toml no longer requires six\n"
+
+
 OF_FOLDER = "a path begins at {}, the project's folder"
 
 
@@ -187,6 +198,9 @@ def test_places(prepared: Kgen) -> None:
     found = tomli.loads(settings(prepared))
     assert found["backend"] == {"jax": {"dependencies": ["optax"]}}
     assert found["environment"]["two"]["dependencies"] == ["rich"]
+    for words, hint in (("optax", "optax --backend jax"), ("rich --backend jax", "rich --env two")):
+        wrong = prepared("remove", *words.split())
+        assert wrong.stderr.endswith(f"\n\nhint: kgen remove {hint}\n"), wrong.stderr
     wrong = prepared("remove", "optx", "--backend", "jax")
     message = (
         "error: the settings do not require `optx` there; they require optax\n\nhint: kgen remove optax --backend jax\n"
@@ -278,7 +292,10 @@ def test_update_list_and_status(prepared: Kgen) -> None:
     versions = locked(prepared)
     assert prepared("update").status == 0
     assert prepared("update", "numpy").status == 0
-    assert "holds no such package" in prepared("update", "nothing").stderr
+    for package, hint in {"nothing": "kgen list numpy-cpu", "numpi": "did you mean `numpy`?"}.items():
+        refused = prepared("update", package)
+        assert (refused.status, "holds no such package" in refused.stderr) == (2, True)
+        assert refused.stderr.endswith(f"\n\nhint: {hint}\n")
     assert json.loads(prepared("list", "--json").stdout) == {"environments": {"numpy-cpu": versions}}
     listed = prepared("list", "numpy").stdout.splitlines()
     assert listed[0].split() == ["package", "numpy-cpu"]
@@ -334,3 +351,18 @@ def test_what_a_flag_asked_for_is_not_dropped_in_silence(kgen: Kgen) -> None:
     assert said in kgen(*LOCK, "numpy", "--cpu", "--dry-run").stderr
     assert said in kgen(*LOCK, "numpy", "--cpu", "--upgrade").stderr
     assert "no longer asked for" not in kgen(*LOCK, "numpy", "--cpu").stderr
+
+
+def test_locks_of_what_the_settings_name_no_longer(prepared: Kgen) -> None:
+    assert prepared("lock").status == 0
+    (prepared.folder / "kgen.toml").write_text(HEAD.replace('["numpy"]', '["jax"]'))
+    note = "note: the settings do not name numpy-cpu: `rm -r locks/numpy-cpu` removes the locks\n"
+    for words in ((), (), ("--upgrade",)):  # made, standing, and made again
+        done = prepared("lock", *words)
+        assert done.status == 0, done.stderr
+        assert note in done.stderr
+    # who names an environment, or asks by flags, asks for a part
+    assert note not in prepared("lock", "jax").stderr
+    assert note not in prepared("lock", "--dependency", "six").stderr
+    (prepared.folder / "kgen.toml").write_text(HEAD.replace('["numpy"]', '["jax", "numpy"]'))
+    assert note not in prepared("lock").stderr

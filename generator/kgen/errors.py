@@ -52,7 +52,8 @@ class KgenError(Exception):
         status: the exit status of the command that meets it.
         code: the name of its kind, which never changes: its page is `kgen help CODE`.
         readings: a word of the call, and the words that it may stand for; the command line makes hints of them, each
-            the whole call with one of these. None where no word is ambiguous.
+            the whole call with one of these. Without any, it is unknown, and may be a word of another tool. None where
+            no word is at fault.
     """
 
     status: ExitStatus = ExitStatus.USAGE

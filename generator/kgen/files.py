@@ -77,6 +77,13 @@ def refusal(folder: Path) -> OSError | None:
     return OSError(number, os.strerror(number), str(folder))
 
 
+def typed(path: str | os.PathLike[str]) -> str:
+    """A path as it stands in a command for a shell."""
+    import shlex  # noqa: PLC0415 - only a mistake pays for it
+
+    return shlex.quote(os.fspath(path))
+
+
 def unreadable(path: Path, error: OSError, *, hints: Iterable[str] = ()) -> FileError:
     """The error of a file or folder that the system did not let kgen read.
 
@@ -102,7 +109,7 @@ def unwritable(path: Path, error: OSError, *, what: str = "cannot be written", h
     folder = shlex.quote(str(path.parent))
     commands = {
         errno.ENOENT: f"mkdir -p {folder}",
-        errno.ENOSPC: f"df -h {folder}",
+        errno.ENOSPC: f"df -h {shlex.quote(str(path)) if path.is_mount() else folder}",
         errno.EDQUOT: "quota --human-readable",
         errno.EPERM: f"{_look_at(path)}; lsattr -d {folder}",
         errno.EROFS: f"findmnt --target {folder}",

@@ -20,7 +20,7 @@ from kgen.errors import (
     UnavailableError,
     UnreachableError,
 )
-from kgen.files import unwritable
+from kgen.files import typed, unwritable
 from kgen.model import grammar
 from kgen.model.grammar import shown
 
@@ -297,7 +297,9 @@ def check_out(repository: Path, commit: str, folder: Path) -> None:
     if done.status == 0:
         done = _run(folder, "checkout", "--quiet", "--detach", commit)
     if done.status != 0:
-        raise FailedProgramError(f"git cannot check out {commit[:12]}: {_said(done)}", hints=[f"ls -ld {repository}"])
+        raise FailedProgramError(
+            f"git cannot check out {commit[:12]}: {_said(done)}", hints=[f"ls -ld {typed(repository)}"]
+        )
 
 
 def require(what: str) -> None:

@@ -125,6 +125,10 @@ def called(root: Path, name: str) -> tuple[LockedEnvironment, ...]:
         )
     ending = f"-{accelerators.pattern()}"
     short = [one for one in known if re.fullmatch(f"{re.escape(name)}(?:{ending}|-py[0-9]+)", one)]
+    if not short and (python := grammar.python_in(name)) is not None:  # `jax-py311` for `jax-cuda12-py311`
+        of_python = grammar.python_ending(python)
+        backend = re.escape(name.removesuffix(of_python))
+        short = [one for one in known if one.endswith(of_python) and re.fullmatch(f"{backend}{ending}", one)]
     short = short or [one for one, of in known.items() if _is_of_backend(of, name)]
     if short:
         return tuple(known[one] for one in short)

@@ -124,7 +124,7 @@ def envs(root: Path) -> Path:
                 f"the folder of the environments: {error}",
                 hints=["name another with `--envs`, or `envs` in the settings"],
             ) from None
-        raise SettingsError(f"{file}: envs: {error}", hints=[f"edit {file}"]) from None
+        raise SettingsError(f"{file}: envs: {error}", hints=[f"edit {files.typed(file or root)}"]) from None
     folder = Path(os.path.normpath(folder))
     if not folder.is_relative_to(root) and not (folder / ENVS_MARK).is_file():
         raise SettingsError(
@@ -209,10 +209,19 @@ def _read(path: Path) -> dict[str, Any] | None:
         return _read_toml(content)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise SettingsError(f"{path} is not UTF-8 text (at line {line})", hints=[f"edit {path}"]) from None
+        raise SettingsError(f"{path} is not UTF-8 text (at line {line})", hints=[f"edit {files.typed(path)}"]) from None
     except (ValueError, RecursionError) as error:
         # Besides what is not TOML: numbers of thousands of digits, arrays nested hundreds deep.
-        raise SettingsError(f"{path} is not valid TOML: {printable(str(error))}", hints=[f"edit {path}"]) from None
+        begins = content.find(b"\n<<<<<<< ") + 1 or (1 if content.startswith(b"<<<<<<< ") else 0)
+        if begins and b"\n>>>>>>> " in content:
+            line = content.count(b"\n", 0, begins) + 1
+            raise SettingsError(
+                f"{path} is in conflict after a merge (at line {line})",
+                hints=[f"edit {files.typed(path)}", "kgen lock --merge   # then solves the locks again"],
+            ) from None
+        raise SettingsError(
+            f"{path} is not valid TOML: {printable(str(error))}", hints=[f"edit {files.typed(path)}"]
+        ) from None
 
 
 def _read_toml(content: bytes) -> dict[str, Any]:

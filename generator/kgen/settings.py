@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from packaging.version import Version
 
-from kgen import accelerators, parsers
+from kgen import accelerators, files, parsers
 from kgen.accelerators import Kind
 from kgen.errors import SettingsError, UnknownNameError, UsageError
 from kgen.fields import ACCELERATORS, BY_NAME, FIELDS, MACHINE, Field, Shape, accelerators_in
@@ -215,7 +215,8 @@ def read(root: Path, matrix: CompatibilityMatrix) -> Settings:
             table.fault("backends", str(error))
     if faults:
         raise SettingsError(
-            "\n".join(f"{file.name}: {grammar.printable(fault)}" for fault in faults), hints=[f"edit {file}"]
+            "\n".join(f"{file.name}: {grammar.printable(fault)}" for fault in faults),
+            hints=[f"edit {files.typed(file)}"],
         )
     return settings
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from kgen import host, logins, process, storage
+from kgen import files, host, logins, process, storage
 from kgen.errors import (
     FailedProgramError,
     FileError,
@@ -244,7 +244,7 @@ def requirements_in(program: str, path: Path, *, root: Path, reads: Iterable[Pat
         )
         if done.status != 0:
             said = words(done.stderr)
-            hints = [f"edit {path}"]
+            hints = [f"edit {files.typed(path)}"]
             if _CUT_OFF in said.lower():
                 hints.append(
                     "write a repository as PACKAGE @ git+URL: its package's name is known without fetching it then"
@@ -287,7 +287,11 @@ def has_interpreter(minor: str) -> bool | None:
         return None
 
 
-_CHATTER = ("warning:", "Resolved ", "hint:", "Using CPython ", "Using Python ")
+_CHATTER = (
+    *("warning:", "hint:", "Using CPython ", "Using Python ", "Resolved ", "Prepared "),
+    *("Downloading ", "Downloaded ", "Building ", "Built ", "Updating ", "Updated "),
+    *("If the cache and target directories ", "If this is intentional, "),  # the rest of a warning about links
+)
 """How lines of uv's begin that say nothing about why it failed."""
 
 
@@ -311,8 +315,20 @@ def words(stderr: str) -> str:
 _LOCKED_OUT = re.compile(r"\b(401|403|unauthorized|forbidden)\b")
 
 
+_RANGES = re.compile(
+    r"one of: (?P<name>[a-z0-9][a-z0-9._-]*)(?P<first>>\S*)(?: (?P=name)[<>]\S*)+ (?P=name)(?P<last>[<>]\S*)"
+)
+"""At least three ranges of a package, one after the other: what uv makes of a range that leaves releases out."""
+
+
+def _in_one_range(ranges: re.Match[str]) -> str:
+    parts = [ranges["first"].split(",")[0], *(part for part in ranges["last"].split(",") if part.startswith("<"))]
+    return f"{ranges['name']}{','.join(parts)} (but for some)"
+
+
 def bounded(text: str) -> str:
-    """As much of the text as a person reads."""
+    """As much of the text of uv as a person reads."""
+    text = _RANGES.sub(_in_one_range, text)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
 
 
@@ -366,7 +382,7 @@ def failure(reason: str, command: str) -> OutsideError:
         )
     if "failed to initialize cache" in lowered:
         kind = FileError
-        hint = f"UV_CACHE_DIR=/tmp/uv-cache kgen {command}   # any folder that you may write to"
+        hint = "export UV_CACHE_DIR=/tmp/uv-cache   # any folder that you may write to"
     elif _LOCKED_OUT.search(logins.without_urls(lowered)):
         kind = UnreachableError
         hint = f"give uv the credentials of the index (`uv auth login`, or a netrc file), then {command} again"
@@ -378,7 +394,9 @@ def failure(reason: str, command: str) -> OutsideError:
         )
     elif "no space left" in lowered:
         kind = FileError
-        hint = "free some space, or set UV_CACHE_DIR to a folder on another disk"
+        reason = f"no space is left on a disk: {reason}"  # which uv says at the end
+        other = ", or name a folder on another one with `--envs`" if command == "sync" else ""
+        hint = f"free some space on that disk (`df -h` lists them){other}; UV_CACHE_DIR says where uv's cache is"
     else:
         done = {"lock": "uv pip compile", "sync": "uv pip sync"}.get(command, "uv pip compile")
         hint = f"`{done}` says the same outside kgen; fix its configuration or upgrade it: pip install --upgrade uv"

@@ -560,7 +560,9 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
         archive = tarfile.open(path, "r:")  # noqa: SIM115 - closed below
     except (OSError, tarfile.TarError) as error:
         said = getattr(error, "strerror", None) or "it is no tar archive"
-        raise SettingsError(f"{path} cannot be read as a bundle: {said}", hints=[f"ls -l {path}"]) from None
+        raise SettingsError(
+            f"{path} cannot be read as a bundle: {said}", hints=[f"ls -l {files.typed(path)}"]
+        ) from None
     with archive:
         yield archive
 
@@ -743,7 +745,7 @@ def _prepare(root: Path, name: str) -> None:
     """
     folder = root / vendored.FOLDER / name.partition("/")[0]
     if not (root / vendored.FOLDER / name).parent.resolve().is_relative_to(root.resolve()):
-        raise UsageError(f"{folder} leads out of the project", hints=[f"ls -ld {folder}"])
+        raise UsageError(f"{folder} leads out of the project", hints=[f"ls -ld {files.typed(folder)}"])
     ignore = folder / ".gitignore"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -807,7 +809,10 @@ def _put_texts(root: Path, texts: Mapping[str, Mapping[str, bytes]]) -> None:
             if there.is_file() and files.read(there) != content:
                 raise UsageError(
                     f"{there} is there already, and is not what the bundle has",
-                    hints=["kgen unbundle BUNDLE --into ANOTHER-FOLDER", f"git log -- {there.parent}"],
+                    hints=[
+                        "kgen unbundle BUNDLE --into ANOTHER-FOLDER",
+                        f"git log -- {files.typed(there.parent)}",
+                    ],
                 )
     with storage.exclusive(locks, who="kgen unbundle"):
         storage.recover(locks)

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from kgen import accelerators, fields, files, freshness, host, lockfiles, project, settings, uvsettings
 from kgen.accelerators import title
 from kgen.actions import plan
-from kgen.actions.pythons import required
+from kgen.actions.pythons import allowed_by
 from kgen.actions.requirements import with_project
 from kgen.emitters import hooks
 from kgen.errors import KgenError, NotLockedError
@@ -28,8 +28,15 @@ from kgen.model.request import EnvironmentRequest
 from kgen.settings import JointEnvironment, Settings, Target
 
 _LOCAL = "local"
-_OUTSIDE = "requires-python"
 """The reason of a lock that names files of this machine, which locking the same way again gives again."""
+
+_OUTSIDE = "requires-python"
+
+_WINDOWS = (
+    "has the line endings of Windows, which git puts there where it is set to; `kgen init --git` has it leave locks as"
+    " they are"
+)
+"""What is said of a file that git has changed on its way into the working tree."""
 
 
 class Finding(NamedTuple):
@@ -117,7 +124,7 @@ class _Check:
         self.matrix = matrix
         self.python = asked.python or python
         self.known = plan.known_environments(asked, matrix)
-        self.allowed = required(asked.root, matrix) if asked.project else None
+        self.allowed = allowed_by(asked, matrix)
         self.shaped = uvsettings.shape(asked.root)
         self.files: dict[str, dict[str, tuple[Lockfile, str]]] = {}
 
@@ -268,7 +275,8 @@ class _Check:
         """What of a file is not of kgen's making, or not of the form that is asked for."""
         found = [*freshness.hand_edited(lock, data["tool"]["kgen"])]
         if not found and not is_own:
-            found.append(freshness.Stale("edited", "was edited: it is not as kgen writes what is in it"))
+            said = "was edited: it is not as kgen writes what is in it"
+            found.append(freshness.Stale("edited", _WINDOWS if _has_crlf(lockfiles.content_of(lock.path)) else said))
         if lock.local and not self.settings.outside_folders:
             what = "names files that only this machine has; `portable = true` locks by name and hash"
             found.append(freshness.Stale(_LOCAL, what))
@@ -301,7 +309,8 @@ class _Check:
             return
         for place, text in hooks.render_hooks(environment.name, variables).items():
             if place in there and there[place] != text.encode():
-                what = "is not what kgen writes: it was edited, or is of another kgen"
+                said = "is not what kgen writes: it was edited, or is of another kgen"
+                what = _WINDOWS if _has_crlf(there[place]) else said
                 yield finding("fault", "hook", environment.folder / place, what, fix)
 
     def _receipts(self, environment: LockedEnvironment, finding: _Finder) -> Iterator[Finding]:
@@ -328,7 +337,11 @@ class _Check:
         if joint is None:
             folder = lock.path.parent.relative_to(self.settings.root).as_posix()
             what = f"is of an environment that {self.settings.file.name} does not name"
-            return made_for, [("fault", "not-asked", what, f"rm -r {folder}")], _as_typed(made_for, lock)
+            return (
+                made_for,
+                [("fault", "not-asked", what, f"rm -r {files.typed(folder)}")],
+                _as_typed(made_for, lock),
+            )
         fix = f"kgen lock {name}"
         astray: list[_Astray] = []
         of = self._asked_of(joint, lock.accelerator, made_for)
@@ -354,7 +367,7 @@ class _Check:
                 f"is for Python {lock.python}, and {self.settings.file.name} names {', '.join(self.settings.pythons)}"
             )
             folder = lock.path.parent.relative_to(self.settings.root).as_posix()
-            astray.append(("fault", "not-asked", what, f"rm -r {folder}"))
+            astray.append(("fault", "not-asked", what, f"rm -r {files.typed(folder)}"))
         elif made_for.python_named and not self.settings.pythons:
             astray.append(("note", "not-asked", "is one of several Pythons, as a flag asked for", None))
         python = None if made_for.python_named or self.settings.pythons else self.python
@@ -411,3 +424,7 @@ def _short(environment: str) -> str:
 def _as_typed(request: EnvironmentRequest, lock: Lockfile) -> str:
     """The call that makes this lock, where there are no settings to ask."""
     return fields.lock_command(request, portable=not lock.names_hosts)
+
+
+def _has_crlf(content: bytes) -> bool:
+    return b"\r\n" in content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from kgen import accelerators, gittool
 from kgen.errors import NotLockedError, UsageError
 from kgen.formats import interface
 from kgen.model import format as formats
+from kgen.model import grammar
 from kgen.model.direct import DYNAMIC
 from kgen.model.grammar import shown
 from kgen.model.lockfile import Lockfile
@@ -83,7 +85,7 @@ def diff(
 
     Args:
         root: the project's folder.
-        before: a lock, a folder of locks, or a revision of git.
+        before: a lock, a folder of locks, a locked environment, or a revision of git.
         after: the same; None for the locks of the working tree.
         notify: is called where a side has no locks, with a line that says so.
 
@@ -100,20 +102,33 @@ def diff(
         notify(f"{names[0]} has no locks: all those of {names[1]} are new")
     if not new:
         notify(f"{names[1]} has no locks: all those of {names[0]} are gone")
-    if len(old) == len(new) == 1 and _is_one(before) and _is_one(after):
-        # two locks by name are compared, whatever environments they are of
-        new = dict(zip(old, new.values(), strict=True))
+    if _is_one(before, root) and _is_one(after, root):
+        # two locks by name are compared, whatever environments they are of; of several platforms each with its own
+        if len(old) == len(new) == 1:
+            new = dict(zip(old, new.values(), strict=True))
+        else:
+            of_platform = {lock.platform: name for name, lock in old.items()}
+            new = {of_platform.get(lock.platform, name): lock for name, lock in new.items()}
     return tuple(one for name in sorted({*old, *new}) if (one := _compare(name, old.get(name), new.get(name))))
 
 
 # -- reading the sides -------------------------------------------------------------------------------------------------
 
 
-def _is_one(text: str | None) -> bool:
-    """Whether it names a lock, or an environment's own folder."""
+def _is_one(text: str | None, root: Path) -> bool:
+    """Whether it names a lock, or an environment, by itself or by its folder."""
     if text is None:
         return False
-    return _kind(Path(text)) == "file" or any(formats.of_file(path.name) for path in Path(text).glob("*"))
+    path = _environment(text, root) or Path(text)
+    return _kind(path) == "file" or any(formats.of_file(one.name) for one in path.glob("*"))
+
+
+def _environment(text: str, root: Path) -> Path | None:
+    """The folder of the locked environment of this name; None where it is that of a path or a revision, too."""
+    folder = root / LOCKS / text
+    if not re.fullmatch(grammar.NAME, text) or _kind(Path(text)) or not folder.is_dir():
+        return None
+    return None if gittool.is_repository(root) and gittool.has_revision(root, text) else folder
 
 
 def _kind(path: Path) -> Literal["file", "folder"] | None:
@@ -124,7 +139,7 @@ def _kind(path: Path) -> Literal["file", "folder"] | None:
 
 
 def _side(text: str, root: Path) -> Locks:
-    path = Path(text)
+    path = _environment(text, root) or Path(text)
     kind = _kind(path)
     if kind == "file":
         form = formats.of_file(path.name) or formats.default()

@@ -168,14 +168,13 @@ def _module(export: Export, form: recipes.ModuleForm) -> str:
 
 
 def _uv(export: Export) -> str:
-    locks = _locks(export)
-    indexes = {
-        name: url for lock in locks.values() for name, url in zip(lock.indexes, _own_indexes(export, lock), strict=True)
-    }
+    locks = {pylock.marker(export.matrix.platforms[name]): lock for name, lock in _locks(export).items()}
+    indexes: dict[str, dict[str, str]] = {}
+    for marker, lock in locks.items():
+        for name, url in zip(lock.indexes, _own_indexes(export, lock), strict=True):
+            indexes.setdefault(name, {})[marker] = url
     roots = tuple(dict.fromkeys(name for lock in locks.values() for name in _roots(lock)))
-    return uvproject.render_uv(
-        {pylock.marker(export.matrix.platforms[name]): lock for name, lock in locks.items()}, indexes, roots=roots
-    )
+    return uvproject.render_uv(locks, indexes, roots=roots)
 
 
 def _workflow(export: Export) -> str:
@@ -301,6 +300,13 @@ _INSTEAD = MappingProxyType(
         **dict.fromkeys(("nox", "tox", "pytest"), "docs/how-to/testing.md has a noxfile.py and a tox.ini to copy"),
         **dict.fromkeys(("module", "modules"), "kgen export lmod ENV, or kgen export modulefile ENV"),
         **dict.fromkeys(("singularity", "sif"), "kgen export apptainer ENV"),
+        **dict.fromkeys(("pip", "pip-tools"), "kgen export requirements ENV"),
+        **dict.fromkeys(("sbom", "cdx"), "kgen export cyclonedx ENV"),
+        **dict.fromkeys(("conda", "mamba", "environment"), "kgen export environment-yml ENV"),
+        **dict.fromkeys(("github", "gha", "ci", "actions"), "kgen export github-actions"),
+        **dict.fromkeys(("k8s", "kube"), "kgen export kubernetes ENV"),
+        **dict.fromkeys(("direnv",), "kgen export envrc ENV"),
+        **dict.fromkeys(("lock", "pylock"), "locks/ENV/pylock.linux-64.toml is one already, which pip and uv read"),
     }
 )
 """What is asked for as if it were a format -> what there is instead."""

@@ -12,7 +12,10 @@ from kgen.storage import write_file
 
 ATTRIBUTES = ".gitattributes"
 """The file that tells git which files are merged how."""
-_MERGED = tuple(f"locks/*/{name} merge=kgen" for form in formats.known() for name in form.files)
+_LINES = (
+    "locks/** -text",  # else git puts the line endings of Windows into locks and hooks where it is set to
+    *(f"locks/*/{name} merge=kgen" for form in formats.known() for name in form.files),
+)
 
 
 def merge_locks_with_git(root: Path) -> None:
@@ -34,7 +37,7 @@ def merge_locks_with_git(root: Path) -> None:
         raise files.unreadable(path, error) from None
     except ValueError:
         raise SettingsError(f"{path} is not UTF-8 text", hints=[f"edit {shlex.quote(str(path))}"]) from None
-    missing = [line for line in _MERGED if line not in text.splitlines()]
+    missing = [line for line in _LINES if line not in text.splitlines()]
     if missing:
         start = text if text.endswith("\n") or not text else f"{text}\n"
         write_file(path, (start + "".join(f"{line}\n" for line in missing)).encode())

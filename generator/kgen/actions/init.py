@@ -119,7 +119,9 @@ def write_settings(
     """
     there = locate(root)
     if there is not None:
-        raise SettingsError(f"there are settings already, in {there}", hints=[f"edit {there}", "kgen lock --dry-run"])
+        raise SettingsError(
+            f"there are settings already, in {there}", hints=[f"edit {files.typed(there)}", "kgen lock --dry-run"]
+        )
     locked = () if backends or accelerator or python or taken else as_locked.requests(root)
     named = bool(backends)
     backends = backends or (taken.backends if taken is not None else ())
@@ -204,10 +206,14 @@ class _Chooser:
             SettingsError: a file of the project cannot be read.
             UsageError: an argument is wrong.
         """
-        try:
-            names = [parse_backend(name, matrix) for name in dict.fromkeys(backends)]
-        except ValueError as error:
-            raise UsageError(str(error), hints=["kgen init jax torch"]) from None
+        names = []
+        for name in dict.fromkeys(backends):
+            try:
+                names.append(parse_backend(name, matrix))
+            except ValueError as error:
+                fault = UsageError(str(error), hints=["kgen init jax torch"])
+                fault.readings = (name, ())
+                raise fault from None
         try:
             self._python = None if python is None else parse_python(python, matrix)
         except ValueError as error:

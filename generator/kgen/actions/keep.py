@@ -20,6 +20,7 @@ from kgen.model.requirement import Requirement, canonical_name
 from kgen.solver.keeping import keeping
 from kgen.solver.problem import Problem
 from kgen.solver.resolve import select
+from kgen.tables import nearest
 
 
 def keep(
@@ -56,7 +57,11 @@ def keep(
         versions = _versions(path, request, upgraded=upgraded, merge=merge, notes=notes)
         missing = sorted(names - {*versions, *map(canonical_name, known)})
         if missing:
-            raise UsageError(f"`--upgrade-package {missing[0]}`: {path} holds no such package")
+            near = nearest(missing[0], versions)
+            raise UsageError(
+                f"`--upgrade-package {missing[0]}`: {path} holds no such package",
+                hints=[f"did you mean `{near}`?"] if near else [f"kgen list {request.environment}"],
+            )
         # what is preferred to the old lock stands in the request already
         free = {*names, *(wish.name for wish in request.held)}
         recorded = _recorded(path, {wish.name for wish in request.held} | names, merge=merge)

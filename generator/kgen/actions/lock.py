@@ -14,7 +14,7 @@ from kgen import fields, files, leftovers, lockfiles, project, storage
 from kgen.actions import keep, standing
 from kgen.actions.lock_options import AS_USUAL, LockOptions
 from kgen.actions.plan import Plan
-from kgen.actions.pythons import required
+from kgen.actions.pythons import allowed_by
 from kgen.actions.requirements import Part, parts_of
 from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
 from kgen.fields import BY_NAME
@@ -135,7 +135,7 @@ def lock(
     there: Mapping[EnvironmentRequest, StandingLock] = {}
     if not options.upgrade:
         known = {name for locker in lockers for request in job.requests for name in locker.held(job, request)}
-        allowed = required(planned.settings.root, matrix) if planned.settings.project else None
+        allowed = allowed_by(planned.settings, matrix)
         kept = keep.keep(
             matrix,
             job.requests,
@@ -155,10 +155,10 @@ def lock(
         moving = [request for request in job.requests if request not in there]
         job = job._replace(requests=tuple(keeping(matrix, standing.beside(request, there)) for request in moving))
     notes += _dropped(locks, job.requests, planned.settings, options.let_go)
-    if not options.dry_run:
+    if options.writes:
         leftovers.sweep(locks.parent, locks, _envs(locks.parent))
-    with contextlib.nullcontext() if options.dry_run else storage.exclusive(locks):
-        if not options.dry_run:
+    with storage.exclusive(locks) if options.writes else contextlib.nullcontext():
+        if options.writes:
             storage.recover(locks)
         with contextlib.ExitStack() as stack:
             job = job._replace(report=stack.enter_context(progress(job.requests)))
@@ -167,8 +167,8 @@ def lock(
             for finish in finishing:
                 parts.append(finish(parts[0].outcomes if parts else ()))
         made = [one for part in parts for one in part.outcomes]
-        left = options.dry_run or (options.together and outcome.status(made) is not ExitStatus.DONE)
-        written = {} if left else write(locks, parts, every=options.all_platforms)
+        left = not options.writes or (options.together and outcome.status(made) is not ExitStatus.DONE)
+        written = _unchanged(options, made) if left else write(locks, parts, every=options.all_platforms)
     if not left:
         standing.remember(matrix, planned.settings, written, made)
     notes += _others_than_taken(made, taken, options.take_over)
@@ -176,6 +176,11 @@ def lock(
         written = {**written, **({} if left else dict.fromkeys((one.environment for one in there), False))}
         made = _in_order(kept, made, there)
     return LockResult(made, written, tuple(notes))
+
+
+def _unchanged(options: LockOptions, made: Sequence[Outcome[Locked]]) -> Mapping[str, bool]:
+    """What is said of folders where nothing is written: that they are as they were, where all locks stand."""
+    return dict.fromkeys((one.request.environment for one in made), False) if options.standing else {}
 
 
 def _taken_over(job: LockJob, options: LockOptions) -> Mapping[str, Mapping[str, str]]:

@@ -36,9 +36,11 @@ class LockOptions(NamedTuple):
         given: names of the fields that were asked for with a call, as `channels`.
         take_over: the lock of another tool; kgen takes its versions where they fit and no lock of kgen has others.
         reasons: whether the result gives the reason of each version, for which kgen solves again.
+        standing: whether the locks of all requests stand, so that nothing is written: only the reasons are asked for.
         together: whether kgen writes nothing unless every request can be locked.
         proven: how receipts decide; None if they do not.
         all_platforms: whether the requests are for all platforms of their environments, so that no other stays.
+        everything: whether all is asked for that the settings ask for, and nothing else.
         let_go: the packages, normalised, of which the user has just said that they are no longer wanted.
     """
 
@@ -51,9 +53,16 @@ class LockOptions(NamedTuple):
     take_over: Path | None = None
     reasons: bool = False
     all_platforms: bool = True
+    standing: bool = False
     together: bool = False
     proven: ProvenOptions | None = None
+    everything: bool = False
     let_go: tuple[str, ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything may be written."""
+        return not (self.dry_run or self.standing)
 
     @property
     def anew(self) -> bool:

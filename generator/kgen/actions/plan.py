@@ -15,7 +15,7 @@ from kgen import accelerators, host, parsers, uvsettings
 from kgen import settings as settings_module
 from kgen.accelerators import AUTO, Kind
 from kgen.actions import meant
-from kgen.actions.pythons import RequiresPython, required
+from kgen.actions.pythons import RequiresPython, allowed_by
 from kgen.actions.requirements import FILES, given_in, with_project
 from kgen.errors import ContradictionError, SettingsError, UnknownNameError, UsageError
 from kgen.explain.notes import folded
@@ -77,6 +77,11 @@ class RequestFlags(NamedTuple):
     def given(self) -> tuple[str, ...]:
         """The names of the fields that were asked for."""
         return tuple(name for name, raw in self.flags.items() if raw is not None and raw != [])
+
+    @property
+    def is_of_settings(self) -> bool:
+        """Whether the settings alone say what is asked for."""
+        return not (self.names or self.given or self.together or self.as_of or self.like)
 
     def command_for(self, names: Iterable[str], more: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
         """The same command, as it is typed, for other names.
@@ -211,7 +216,7 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
         notes += _shaped(requests, settings, shaped, matrix)
     notes += folded((one, note) for one in requests for note in _built_into_others(one, matrix))
     python = settings.python or (None if settings.pythons else host.python_version_file(root))
-    allowed = required(root, matrix) if settings.project else None
+    allowed = allowed_by(settings, matrix)
     if allowed is not None:
         for one in settings.pythons or (python,):
             notes += _required_python(allowed, one)
@@ -483,10 +488,12 @@ def _environments(
     known |= dict.fromkeys(matrix.short_names)
     for name in asked.names:
         if name not in known:
-            raise UnknownNameError(
+            fault = UnknownNameError(
                 f"unknown backend{' or environment' if settings.environments else ''} `{shown(name)}`",
                 hints=meant.hints(name, asked, matrix, settings.environments),
             )
+            fault.readings = (name, ())
+            raise fault
     named = tuple(
         dict.fromkeys(
             name if name in settings.environments else _full_name(name, generation, matrix, settings)

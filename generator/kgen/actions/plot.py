@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -103,18 +104,30 @@ def _move_notes(found: MovePlan) -> Iterator[str]:
         yield f"= the same: {', '.join(found.unaffected)}"
 
 
-def require_drawing(target: Path, cudas: Sequence[str]) -> None:
+def require_drawing(target: Path, cudas: Sequence[str], words: Sequence[str] = ()) -> None:
     """See that the pictures of these CUDA majors can be drawn into a file of this name; of a move the SVG is the new.
+
+    Args:
+        target: the file.
+        cudas: the CUDA majors.
+        words: what else was asked for, as it is typed.
 
     Raises:
         UsageError: they cannot.
     """
+
+    def call(suffix: str, *more: str) -> str:
+        file = str(target.with_suffix(suffix)) if target.name else f"plot{suffix}"
+        return shlex.join(["kgen", "matrix", "plot", *words, *more, "-o", file])
+
+    asked = [word for cuda in cudas for word in ("--cuda", cuda)]
     if target.suffix not in _FORMS:
-        raise UsageError(
-            f"`-o {target}`: a drawing is {' or '.join(_FORMS)}", hints=[f"-o {target.stem or 'plot'}.svg"]
-        )
+        raise UsageError(f"`-o {target}`: a drawing is {' or '.join(_FORMS)}", hints=[call(".html", *asked)])
     if target.suffix == ".svg" and len(cudas) != 1:
-        raise UsageError("an SVG is of one CUDA", hints=["--cuda 12", f"or a page of all: -o {target.stem}.html"])
+        one = cudas[-1] if cudas else "12"
+        raise UsageError(
+            "an SVG is of one CUDA", hints=[call(".svg", "--cuda", one), f"{call('.html', *asked)}   # a page of all"]
+        )
 
 
 def drawing(target: Path, found: Sequence[Overlap]) -> str:

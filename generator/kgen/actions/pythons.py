@@ -1,10 +1,11 @@
-"""Which Pythons the project itself allows: `requires-python` of its `pyproject.toml`, or what stands for it."""
+"""Which Pythons a project allows: `requires-python` of its `pyproject.toml`, or what stands for it, and of scripts."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,12 +13,14 @@ import tomli
 from packaging.version import Version
 
 from kgen import files
+from kgen.actions import scripts
 from kgen.editable import SETUP_CFG, setup_cfg
 from kgen.errors import SettingsError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
 from kgen.model.ranges import VersionRange
 from kgen.project import PYPROJECT
+from kgen.settings import Settings
 from kgen.tables import mismatch
 
 _PATCHES = 40
@@ -36,6 +39,60 @@ class RequiresPython(NamedTuple):
     text: str
     minors: tuple[str, ...]
     file: str = PYPROJECT
+
+
+def allowed_by(settings: Settings, matrix: CompatibilityMatrix) -> RequiresPython | None:
+    """What a project, and the scripts whose requirements are locked with it, require of their Python.
+
+    Args:
+        settings: what is asked for.
+        matrix: the facts, which know the minors.
+
+    Returns:
+        None where none of them says.
+
+    Raises:
+        SettingsError: what one says is no range of versions.
+    """
+    own = required(settings.root, matrix) if settings.project else None
+    found = [] if own is None else [own]
+    for path in settings.requirement_files:
+        if path.endswith(scripts.SUFFIX):
+            with contextlib.suppress(OSError, ValueError):  # where its requirements are read, this is reported
+                found += of_script(settings.root / path, path, matrix)
+    if not found:
+        return None
+    first, *others = found
+    return RequiresPython(
+        ",".join(dict.fromkeys(one.text for one in found)),
+        tuple(minor for minor in first.minors if all(minor in one.minors for one in others)),
+        " and ".join(dict.fromkeys(one.file for one in found)),
+    )
+
+
+def of_script(path: Path, name: str, matrix: CompatibilityMatrix) -> Sequence[RequiresPython]:
+    """What a script requires of its Python; nothing where it does not say.
+
+    Args:
+        path: the script.
+        name: what it is called.
+        matrix: the facts, which know the minors.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it has no block that says what it requires.
+        SettingsError: what it says is no range of versions.
+    """
+    text = scripts.read(path).requires_python
+    if text is None or not text.strip():
+        return ()
+    try:
+        return (_within(grammar.line(text), matrix)._replace(file=grammar.printable(name)),)
+    except ValueError as error:
+        raise SettingsError(
+            f"{grammar.printable(name)}: requires-python: {grammar.printable(str(error))}",
+            hints=[f"edit {shlex.quote(grammar.printable(name))}"],
+        ) from None
 
 
 def required(root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:

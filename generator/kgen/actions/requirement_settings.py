@@ -110,9 +110,17 @@ def add(root: Path, matrix: CompatibilityMatrix, texts: Sequence[str], place: Pl
     return _edited(root, matrix, place, change)
 
 
-def _elsewhere(root: Path, matrix: CompatibilityMatrix, name: str) -> list[str]:
-    """Where else a package is required than in the settings, as hints."""
+def _elsewhere(root: Path, matrix: CompatibilityMatrix, name: str, place: Place) -> list[str]:
+    """Where else a package is required than in a list of the settings, as hints."""
     found = settings.read(root, matrix)
+    lists = {
+        EVERY: found.dependencies,
+        **{Place(backend=backend): own for backend, own in found.backend_dependencies.items()},
+        **{Place(environment=one): own.dependencies for one, own in found.environments.items()},
+    }
+    others = [other for other, own in lists.items() if other != place and name in {one.name for one in own}]
+    if others:
+        return [f"kgen remove {shlex.quote(name)}{other.words}" for other in others]
     with contextlib.suppress(KgenError):  # `kgen lock` reports what is wrong with it
         if name in {one.name for one in with_project(found).required.dependencies}:
             named = [name for name in (PYPROJECT, SETUP_CFG) if found.project and (root / name).is_file()]
@@ -145,7 +153,7 @@ def remove(root: Path, matrix: CompatibilityMatrix, names: Sequence[str], place:
                 hints = [f"kgen remove {near}{place.words}"] if near else ["kgen list"]
                 raise UsageError(
                     f"the settings do not require `{name}` there; they require {listed}",
-                    hints=_elsewhere(root, matrix, name) or hints,
+                    hints=_elsewhere(root, matrix, name, place) or hints,
                 )
         for at in reversed(range(len(has))):
             if has[at] in wanted:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import tomli
 
 from kgen import files, parsers, replay, trees
-from kgen.actions import setuptools_files
+from kgen.actions import scripts, setuptools_files
 from kgen.actions.pythons import poetry_range
 from kgen.actions.setuptools_files import SetuptoolsRequirements
 from kgen.editable import SETUP_CFG, SETUPTOOLS_MODULE, ProjectBuild, finds_packages, project_build, setup_cfg
@@ -78,7 +78,11 @@ def with_project(settings: Settings) -> Settings:
     reader = _Reader(settings)
     found = reader.read()
     if reader.faults:
-        hints = [f"edit {reader.faulty}", "kgen lock --no-project"] if reader.faulty else reader.where_to_edit()
+        hints = (
+            [f"edit {files.typed(reader.faulty)}", "kgen lock --no-project"]
+            if reader.faulty
+            else reader.where_to_edit()
+        )
         raise SettingsError("\n".join(map(grammar.printable, reader.faults)), hints=hints)
     return found
 
@@ -106,15 +110,11 @@ def parts_of(settings: Settings, names: Collection[str]) -> tuple[Part, ...]:
     """
     if not settings.project:
         return ()
-    data = _pyproject(settings.root)
-    extras = {*_table(data, "project", "optional-dependencies")}
-    with contextlib.suppress(ValueError):  # what is wrong with them is reported where they are asked for
-        extras |= {*setuptools_files.declared(settings.root, data).extras}
     asked = {"extras": settings.extras, "groups": settings.groups}
     found: list[Part] = []
     without = {one.name for one in settings.required.dependencies}
-    for field, known in (("extras", extras), ("groups", _table(data, "dependency-groups"))):
-        for name in sorted(set(map(canonical_name, known)) - {*asked[field]}):
+    for field, known in named_parts(settings.root).items():
+        for name in (one for one in known if one not in asked[field]):
             with contextlib.suppress(KgenError):  # one that is asked for is reported
                 wider = (*asked[field], name)
                 other = settings._replace(extras=wider) if field == "extras" else settings._replace(groups=wider)
@@ -129,6 +129,20 @@ def parts_of(settings: Settings, names: Collection[str]) -> tuple[Part, ...]:
             parts.append(part)
             left -= part.brings
     return tuple(parts)
+
+
+def named_parts(root: Path) -> Mapping[str, Sequence[str]]:
+    """The extras and groups that a project has, by the names of their fields.
+
+    Raises:
+        SettingsError: `pyproject.toml` cannot be read.
+    """
+    data = _pyproject(root)
+    extras = {*_table(data, "project", "optional-dependencies")}
+    with contextlib.suppress(ValueError):  # what is wrong with them is reported where they are asked for
+        extras |= {*setuptools_files.declared(root, data).extras}
+    every = {"extras": extras, "groups": _table(data, "dependency-groups")}
+    return {field: sorted(set(map(canonical_name, names))) for field, names in every.items()}
 
 
 def unnamed_trees(settings: Settings, lock: Lockfile) -> Iterator[str]:
@@ -370,6 +384,7 @@ class _Reader:
         foreign = list(self._foreign(data))
         yield from foreign
         self._note_unread_tools(data)
+        self._note_unread_files()
         counted: dict[str, list[str]] = {}
         for source in sources:
             if source.texts:
@@ -544,6 +559,17 @@ class _Reader:
         if self.settings.file is None and (self.settings.root / PIXI).is_file():
             self._notes.append(f"kgen ignores {PIXI}, which only pixi reads; `kgen init --from pixi` takes it over")
 
+    def _note_unread_files(self) -> None:
+        """Name the files that say what a project without settings requires, and are read where they are named alone."""
+        root = self.settings.root
+        replay.looked(root / PYPROJECT)
+        if self.settings.file is not None or self.settings.requirement_files or (root / PYPROJECT).exists():
+            return
+        for name, how in _UNREAD_FILES.items():
+            replay.looked(root / name)
+            if (root / name).is_file():
+                self._notes.append(f"kgen ignores {name}; {how}")
+
     def _is_own(self, one: Requirement) -> bool:
         """Whether a requirement of a file is the project itself, which `kgen sync` installs."""
         root = self.settings.root
@@ -576,14 +602,16 @@ class _Reader:
 
         for path in paths:
             try:
-                script = _in_script(root / path, self._notes) if path.endswith(".py") else None
+                script = scripts.read(root / path) if path.endswith(scripts.SUFFIX) else None
+            except OSError:
+                script = None  # uv says why
             except ValueError as error:
                 self.faults.append(f"{path}: {error}")
                 continue
             inner = tuple(_with_inner(path, root)) if script is None else ()
             # where a variable is part of a path, only uv knows which file it has read
             reads = None if any("${" in one.text for one in inner) else [root / one.path for one in inner]
-            texts = script or ()
+            texts = () if script is None else script.dependencies
             if script is None:
                 texts = uvtool.requirements_in(uvtool.find(), root / path, root=root, reads=reads)
             for text in texts:
@@ -599,12 +627,18 @@ class _Reader:
                 else:
                     yield one
             self._note_unread(inner)
+            self._notes += [
+                f"[tool.{tool}] in {grammar.printable(path)} is not read"
+                for tool in (() if script is None else script.tools)
+            ]
             self._notes.append(f"{len(texts)} {what}{'' if len(texts) == 1 else 's'} of {grammar.printable(path)}")
 
 
-_SCRIPT = re.compile(r"(?m)^# /// script$\s(?P<content>(?:^#(?:| .*)$\s)+)^# ///$")
-"""The block in which a script says what it needs (PEP 723)."""
-
+_UNREAD_FILES = {
+    "requirements.txt": "`-r requirements.txt` has what is in it locked, and `kgen init` takes it over",
+    "environment.yml": "`kgen init` takes it over",
+}
+"""Files that other tools read by themselves, and what has kgen read them."""
 
 _UNREAD = re.compile(
     r"(?m)(?:^|(?<=\s))(--(?:hash|index-url|extra-index-url|find-links|no-index|no-binary|only-binary|pre|trusted-host"
@@ -659,36 +693,6 @@ def _with_inner(path: str, root: Path) -> Iterator[_RequirementFile]:
         yield _RequirementFile(one, text, tuple(constraints))
 
 
-def _in_script(path: Path, notes: list[str]) -> tuple[str, ...] | None:
-    """What a script requires, by the comment in it; None where it cannot be read.
-
-    Args:
-        path: the script.
-        notes: what the user should know, which this adds to.
-
-    Raises:
-        ValueError: it has no such comment, or one that makes no sense.
-    """
-    try:
-        text = files.read_text(path, encoding="utf-8-sig")
-    except OSError:
-        return None
-    found = list(_SCRIPT.finditer(text))
-    if len(found) != 1:
-        raise ValueError("a script names its requirements in one block `# /// script`, and this one has none")
-    lines = found[0]["content"].splitlines()
-    try:
-        data = tomli.loads("\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines))
-    except tomli.TOMLDecodeError as error:
-        raise ValueError(f"its block `# /// script` is not valid TOML: {error}") from None
-    if "requires-python" in data:
-        notes.append(f"requires-python of {grammar.printable(path.name)} is not read; `--python` names one")
-    required = data.get("dependencies", [])
-    if not isinstance(required, list) or not all(isinstance(one, str) for one in required):
-        raise ValueError("its block `# /// script`: dependencies: should be an array of texts")
-    return tuple(required)
-
-
 def _pyproject(root: Path) -> Mapping[str, Any]:
     """What the project's `pyproject.toml` says; nothing where there is none.
 
@@ -701,7 +705,8 @@ def _pyproject(root: Path) -> Mapping[str, Any]:
         return {}
     except OSError as error:
         raise SettingsError(
-            f"{root / PYPROJECT} cannot be read: {error.strerror or error}", hints=[f"ls -l {root / PYPROJECT}"]
+            f"{root / PYPROJECT} cannot be read: {error.strerror or error}",
+            hints=[f"ls -l {files.typed(root / PYPROJECT)}"],
         ) from None
     try:
         return tomli.loads(content.decode("utf-8-sig"))
@@ -709,7 +714,7 @@ def _pyproject(root: Path) -> Mapping[str, Any]:
         said = grammar.printable(str(error))
         raise SettingsError(
             f"{root / PYPROJECT} is not valid TOML: {said}",
-            hints=[f"edit {root / PYPROJECT}"],
+            hints=[f"edit {files.typed(root / PYPROJECT)}"],
         ) from None
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from kgen.actions import plan
 from kgen.actions.lock_options import ProvenOptions
 from kgen.actions.plan import Plan, RequestFlags
-from kgen.actions.pythons import required
+from kgen.actions.pythons import allowed_by
 from kgen.errors import KgenError
 from kgen.formats.wheels import company
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -90,7 +90,7 @@ def _as_locked(matrix: CompatibilityMatrix, planned: Plan, locks: Path) -> tuple
     """The requests with what locking would keep; as they are where a lock cannot be read, which `kgen lock` tells."""
     from kgen.actions.keep import keep  # noqa: PLC0415 - most projects that are tried out have no locks
 
-    allowed = required(planned.settings.root, matrix) if planned.settings.project else None
+    allowed = allowed_by(planned.settings, matrix)
     minors = None if allowed is None else allowed.minors
     try:
         return keep(matrix, planned.requests, locks, upgraded=(), allowed=minors, merge=False, notes=[])

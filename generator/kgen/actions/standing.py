@@ -64,6 +64,20 @@ def all_standing(
     return tuple(found) or None
 
 
+def unnamed(settings: Settings, requests: Sequence[EnvironmentRequest], options: LockOptions) -> tuple[str, ...]:
+    """The locked environments that the settings do not name, where all is asked for that they name.
+
+    Args:
+        settings: the settings.
+        requests: what is asked for.
+        options: how it is locked.
+    """
+    if settings.file is None or not options.everything:
+        return ()
+    asked = {request.environment for request in requests}
+    return tuple(one.name for one in lockfiles.environments(settings.root) if one.name not in asked)
+
+
 def _in_default_form(matrix: CompatibilityMatrix, drafted: Draft, *, every: bool) -> list[Outcome[StandingLock]]:
     """The locks that there are of everything that is asked, in the default form; none if any is to be made."""
     settings = drafted.settings

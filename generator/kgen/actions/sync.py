@@ -383,7 +383,9 @@ def _project_build(root: Path) -> ProjectBuild | None:
     except (OSError, UnicodeDecodeError, RecursionError):
         return None
     except ValueError as error:
-        raise SettingsError(f"{project.PYPROJECT}: {error}", hints=[f"edit {root / project.PYPROJECT}"]) from None
+        raise SettingsError(
+            f"{project.PYPROJECT}: {error}", hints=[f"edit {files.typed(root / project.PYPROJECT)}"]
+        ) from None
 
 
 def _content_of_pyproject(root: Path) -> bytes:

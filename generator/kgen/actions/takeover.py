@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import tomli
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from kgen import conda_only, files, parsers, uvtool
+from kgen import conda_only, files, lockfiles, parsers, uvtool
+from kgen.actions import scripts
 from kgen.actions.pythons import RequiresPython, poetry_range
 from kgen.actions.requirements import PIXI, given_in
-from kgen.errors import SettingsError, UsageError
+from kgen.errors import KgenError, SettingsError, UsageError
 from kgen.formats import interface
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
@@ -32,6 +33,9 @@ from kgen.tables import mismatch, nearest
 
 TOOLS = ("uv", "poetry", "pixi")
 """What can be named without a file: their tables are in `pyproject.toml`, or in a file of a fixed name."""
+
+_SOURCES = ("requirements.txt", "environment.yml", "environment.yaml", PIXI)
+"""Files that say what a project requires, under the names that they have as a rule."""
 
 _NO_DEFAULTS = "nodefaults"
 """The entry that keeps conda from asking other channels than those of the file."""
@@ -77,8 +81,8 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
 
     Args:
         root: the project's folder.
-        source: `uv`, `poetry`, `pixi`, or the path of an `environment.yml`, a file of requirements, a `pixi.toml` or a
-            `pyproject.toml`.
+        source: `uv`, `poetry`, `pixi`, or the path of an `environment.yml`, a file of requirements, a script, a
+            `pixi.toml` or a `pyproject.toml`.
         matrix: the facts.
 
     Raises:
@@ -93,6 +97,8 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
         reader.read_environment(path)
     elif path.suffix in {".txt", ".in"}:
         reader.read_requirements(path)
+    elif path.suffix == scripts.SUFFIX:
+        reader.read_script(path)
     elif path.name == PIXI:
         reader.read_pixi(_toml(path), path.name)
     elif path.name == PYPROJECT:
@@ -105,10 +111,56 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
             hints=[
                 f"did you mean `--from {near}`?"
                 if near
-                else f"give {', '.join(TOOLS)}, environment.yml or requirements.txt"
+                else f"give {', '.join(TOOLS)}, environment.yml, requirements.txt or a script with `# /// script`"
             ],
         )
     return reader.found(source)
+
+
+def source_in(root: Path, matrix: CompatibilityMatrix) -> tuple[str | None, Sequence[str]]:
+    """What `kgen init` takes a project over from, where that is not named.
+
+    Args:
+        root: the project's folder.
+        matrix: the facts.
+
+    Returns:
+        The one source that says what the project requires, where nothing is locked yet and it can be read; and what is
+        to be said of such sources.
+    """
+    found = _sources_in(root)
+    if not found or lockfiles.environments(root):
+        return None, ()
+    name, *others = found
+    if others:
+        ways = " or ".join(f"`kgen init --from {one}`" for one in found)
+        return None, (f"{' and '.join(found)} are not read; {ways}, in the place of these settings, takes one over",)
+    try:
+        take_over(root, name, matrix)
+    except KgenError as error:
+        return None, (f"{name} is not taken over: {error.message}",)
+    return name, (f"{name} is taken over, as with `kgen init --from {name}`",)
+
+
+def _sources_in(root: Path) -> tuple[str, ...]:
+    """What in a folder says what its project requires, where `[project]` of its `pyproject.toml` does not.
+
+    Args:
+        root: the project's folder.
+
+    Returns:
+        Files by their names, and the tools whose tables `pyproject.toml` has.
+    """
+    if not (root / PYPROJECT).exists():
+        return tuple(name for name in _SOURCES if (root / name).is_file())
+    try:
+        data = _toml(root / PYPROJECT)
+    except KgenError:  # who reads it for what it says reports it
+        return ()
+    tool = data.get("tool")
+    if "project" in data or not isinstance(tool, Mapping):
+        return ()
+    return tuple(name for name in ("poetry", "pixi") if name in tool)
 
 
 def _text_of(path: Path) -> str:
@@ -118,7 +170,7 @@ def _text_of(path: Path) -> str:
         raise UsageError(f"--from: {path} is not there", hints=["kgen init"]) from None
     except (OSError, UnicodeDecodeError) as error:
         said = getattr(error, "strerror", None) or "it is no text"
-        raise SettingsError(f"{path} cannot be read: {said}", hints=[f"ls -l {path}"]) from None
+        raise SettingsError(f"{path} cannot be read: {said}", hints=[f"ls -l {files.typed(path)}"]) from None
 
 
 def _toml(path: Path) -> Mapping[str, Any]:
@@ -126,7 +178,7 @@ def _toml(path: Path) -> Mapping[str, Any]:
         return tomli.loads(_text_of(path))
     except (tomli.TOMLDecodeError, RecursionError) as error:
         said = grammar.shown(str(error).partition("\n")[0])
-        raise SettingsError(f"{path} is not valid TOML: {said}", hints=[f"edit {path}"]) from None
+        raise SettingsError(f"{path} is not valid TOML: {said}", hints=[f"edit {files.typed(path)}"]) from None
 
 
 @dataclass
@@ -437,13 +489,36 @@ class _Reader:
             if re.match(r"\s*(-i|--index-url|--extra-index-url|-f|--find-links)\b", line):
                 self.left.append(f"{line.split()[0]} in {path.name}: uv asks its own indexes; name them in uv.toml")
         if not refused:
-            inside = path.resolve().is_relative_to(self.root.resolve())
-            place = os.path.relpath(path.resolve(), self.root.resolve()) if inside else str(path)
-            named = (place,) if inside else given_in(Path.cwd(), self.root, [place])
-            self.lists.setdefault("requirements", []).extend(named)
+            self._name(path)
             return
         # the file as it stands could not be locked
         for text in texts:
+            self.add(text)
+
+    def _name(self, path: Path) -> None:
+        """Have a file of requirements read whenever kgen locks."""
+        inside = path.resolve().is_relative_to(self.root.resolve())
+        place = os.path.relpath(path.resolve(), self.root.resolve()) if inside else str(path)
+        named = (place,) if inside else given_in(Path.cwd(), self.root, [place])
+        self.lists.setdefault("requirements", []).extend(named)
+
+    def read_script(self, path: Path) -> None:
+        if not path.is_file():
+            raise UsageError(f"--from: {path} is not there", hints=["kgen init"])
+        try:
+            script = scripts.read(path)
+        except (OSError, ValueError) as error:
+            said = (error.strerror if isinstance(error, OSError) else None) or error
+            raise SettingsError(f"{path}: {grammar.printable(str(said))}", hints=["kgen init"]) from None
+        self.left += [f"[tool.{tool}] in {path.name}: uv reads its settings from uv.toml" for tool in script.tools]
+        self.python = script.requires_python
+        before = len(self.left)
+        for text in script.dependencies:
+            self.add(text, known=True)
+        if len(self.left) == before:
+            self._name(path)
+            return
+        for text in script.dependencies:
             self.add(text)
 
 

@@ -561,7 +561,7 @@ def _foreign(path: Path, variables: Mapping[str, str]) -> EnteredInterpreter:
     """The interpreter of an environment that kgen did not make: what its caller has set stands."""
     interpreter = path / "bin" / "python" if path.is_dir() else path
     if not interpreter.exists():
-        raise UsageError(f"`--python`: there is no interpreter {interpreter}", hints=[f"ls {path}"])
+        raise UsageError(f"`--python`: there is no interpreter {interpreter}", hints=[f"ls {files.typed(path)}"])
     missing = {name: value for name, value in variables.items() if host.variable(name) is None}
     # Not resolved: a virtual environment's interpreter is known by its own path.
     return EnteredInterpreter(interpreter.absolute(), missing)

@@ -21,7 +21,7 @@ from kgen.actions.init import interpreter_here, wheels_here, write_settings
 from kgen.actions.requirement_settings import Edit, Place, add
 from kgen.cli import console
 from kgen.cli.edit import BackendOf, EnvironmentOf, NoLock, apply
-from kgen.cli.options import ASKED, argument
+from kgen.cli.options import ASKED, Json, argument
 from kgen.errors import ExitStatus, KgenError, UsageError
 from kgen.matrix import origin
 from kgen.project import PYPROJECT, find_root, locate
@@ -34,6 +34,7 @@ def run(
     backend: BackendOf = None,
     environment: EnvironmentOf = None,
     no_lock: NoLock = False,
+    json: Json = False,
 ) -> ExitStatus:
     """Add the packages, and lock; settings that no lock follows from are put back.
 
@@ -41,7 +42,7 @@ def run(
         UsageError: there are no settings, and none ask for what is locked.
     """
     edit = edited(find_root(Path.cwd()), packages, Place(backend, environment))
-    return apply(edit, added, no_lock=no_lock)
+    return apply(edit, added, no_lock=no_lock, json=json)
 
 
 def added(edit: Edit) -> str:

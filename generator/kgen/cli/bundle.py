@@ -66,7 +66,7 @@ def run(
         f" {size_text(done.fetched)} were fetched"
     )
     console.result(str(done.path))
-    name = Path(output).name
+    name = shlex.quote(Path(output).name)
     console.say(f"\nnext, where there is no network: kgen unbundle {name}, then kgen sync {done.environments[0]}")
     if done.kgen is not None:
         install = f"tar -xf {name} {PROGRAMS} && python3 -m venv kgen-venv && kgen-venv/bin/pip install --no-index"

@@ -11,14 +11,15 @@ import itertools
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-from kgen.cli import console, registry
+from kgen.cli import console, foreign, registry
 from kgen.cli.registry import Declaration
-from kgen.errors import MEANINGS, UsageError
+from kgen.errors import MEANINGS, SettingsError, UsageError
 from kgen.model.grammar import YES
 from kgen.tables import nearest
 
@@ -36,7 +37,8 @@ EPILOG = f"Exit status: {', '.join(f'{status} {meaning}' for status, meaning in 
 _ARGUMENTS = "Arguments"
 _OPTIONS = "Options"
 _HELP_WIDTH = 100
-_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH}
+_HELP = ("-h", "--help")
+_SETTINGS = {"help_option_names": [*_HELP], "max_content_width": _HELP_WIDTH}
 _QUOTED = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
 """A word of a command line, with the quotes in it."""
 
@@ -126,6 +128,7 @@ class _Shared:
         return " -- " in self.declaration.example
 
     if TYPE_CHECKING:
+        context_class: type[Context]
 
         def get_params(self, ctx: Context) -> list[Parameter]: ...
 
@@ -188,15 +191,45 @@ class _Shared:
     def _unknown_option(self, ctx: Context, name: str, words: Sequence[str]) -> UsageError:
         """The error about an unknown option, with a call that was parsed: as it may have been meant."""
         fault = misspelt(ctx.command_path, "option", name, (), words)
-        if name in _ONE_COMMAND and self.declaration.program_by:
+        meant = self.meant(ctx, words)
+        if meant is not None and meant.row is not None and meant.row.program and self.declaration.program_by:
             place = next(at for at, word in enumerate(words) if _is(word, name))
             given = words[place].partition("=")[2]
             return self._with_program_by(ctx, fault, words[:place], [*([given] if given else []), *words[place + 1 :]])
-        meant = self._with_environment(ctx, name, words) or self._with_known_options(ctx, name, words)
         if meant is None:
             return self._with_options_by(ctx, fault, words)
-        call = shlex.join([*ctx.command_path.split(), *meant])
-        return UsageError(fault.message, hints=[f"did you mean `{call}`?", *fault.hints])
+        return answered(fault, meant)
+
+    def meant(self, ctx: Context, words: Sequence[str], so_far: foreign.Meant | None = None) -> foreign.Meant | None:
+        """A call with words that it does not know, as it may have been meant; None where that is no call.
+
+        Args:
+            ctx: the context of the command.
+            words: the words behind it.
+            so_far: what is known of it, where the command itself is meant by another word.
+        """
+        group = ctx.find_root().command
+        assert isinstance(group, Group)  # noqa: S101 - kgen itself
+        path = ctx.command_path.split()[1:] or [""]
+        options = self._options(ctx)
+
+        def wrong(call: Sequence[str]) -> str | None:
+            if list(call[: len(path)]) != path:
+                return None if is_call(group, call) else ""
+            name = self._fits(ctx, call[len(path) :])
+            return "" if name in options else name
+
+        def near(call: Sequence[str], name: str) -> Sequence[str] | None:
+            found = like_option(name, options, call[len(path) :])
+            return None if found is None else [*path, *found]
+
+        meant = foreign.meant([*path, *words], wrong, near, _every, so_far)
+        if meant is None or meant.words is None:
+            return meant
+        call = [word for word in meant.words if word]
+        if is_call(group, call):
+            return meant._replace(words=tuple(call))
+        return meant._replace(words=None) if meant.says else None
 
     def _with_program_by(
         self, ctx: Context, fault: UsageError, before: Sequence[str], program: Sequence[str]
@@ -229,30 +262,6 @@ class _Shared:
         if any(found.params.get(one.name or "") for one in found.command.params if isinstance(one, TyperArgument)):
             return fault
         return UsageError(fault.message, hints=[f"did you mean `kgen {shlex.join(call)}`?", *fault.hints])
-
-    def _with_environment(self, ctx: Context, name: str, words: Sequence[str]) -> list[str] | None:
-        """The words with the environment as an argument, where an option has it as in other tools."""
-        if name not in _ENVIRONMENT or not any(one.metavar == "ENV" for one in self.get_params(ctx)):
-            return None
-        place = next(at for at, word in enumerate(words) if _is(word, name))
-        call = list(words)
-        call[place : place + 1] = [given] if (given := words[place].partition("=")[2]) else []
-        return call if self._fits(ctx, call) is None else None
-
-    def _with_known_options(self, ctx: Context, name: str, words: Sequence[str]) -> list[str] | None:
-        """The words with each unknown option replaced by the one that is like it; None where that is no call."""
-        options, call = self._options(ctx), list(words)
-        for _ in words:
-            meant = like_option(name, options, call)
-            if meant is None:
-                return None
-            call, wrong = meant, self._fits(ctx, meant)
-            if wrong is None:
-                return call
-            if not wrong or wrong in options:
-                return None
-            name = wrong
-        return None
 
     def _fits(self, ctx: Context, words: Sequence[str]) -> str | None:
         """What is wrong with these words: an option, empty where it is something else, None where nothing is."""
@@ -354,10 +363,30 @@ class Group(_Shared, TyperGroup):
         """
         command = self.get_command(ctx, args[0])
         if command is None and not ctx.resilient_parsing:
-            known = registry.declarations(self.group)
-            elsewhere = {word: name for name, one in known.items() for word in one.elsewhere}
-            raise misspelt(ctx.command_path, "command", args[0], known, args, meant=elsewhere.get(args[0]))
+            raise self._unknown_command(ctx, args)
         return args[0] if command else None, command, args[1:]
+
+    def _unknown_command(self, ctx: Context, args: Sequence[str]) -> UsageError:
+        """The error about an unknown command, with a call that was parsed: as it may have been meant."""
+        found = None if self.group else foreign.command(args)
+        if found is None:
+            return misspelt(ctx.command_path, "command", args[0], registry.declarations(self.group), args)
+        fault = UsageError(f"unknown command `{found.typed}`", hints=[f"{ctx.command_path} --help"])
+        if found.words is None or found.words[0].startswith("-"):
+            is_one = found.words is not None and is_call(self, found.words)
+            return answered(fault, found if is_one else found._replace(words=None))
+        name, *rest = found.words
+        there = self.get_command(ctx, name)
+        if there is None:  # behind the name of another tool
+            return misspelt(ctx.command_path, "command", name, registry.declarations(), found.words)
+        assert isinstance(there, _Shared)  # noqa: S101 - as all are
+        context = there.context_class(there, info_name=name, parent=ctx)
+        fault.hints = (f"{ctx.command_path} {name} --help", *fault.hints)
+        other = there.meant(context, rest, found) or foreign.Meant(None)
+        meant = other._replace(says=tuple(dict.fromkeys([*found.says, *other.says])))
+        if meant.words is not None:
+            fault.hints = fault.hints[1:]
+        return answered(fault, meant)
 
     def usage(self, ctx: Context) -> list[str]:
         """The words of a call behind the command."""
@@ -404,9 +433,38 @@ def group_of(app: typer.Typer, group: str, callback: Callable[..., None]) -> Gro
 # -- texts -------------------------------------------------------------------------------------------------------------
 
 
-def misspelt(
-    path: str, kind: str, wrong: str, known: Iterable[str], words: Sequence[str], *, meant: str | None = None
-) -> UsageError:
+def answered(fault: UsageError, meant: foreign.Meant) -> UsageError:
+    """The same error with what was meant, and with what kgen does otherwise."""
+    text = meant.text
+    return UsageError(
+        ": ".join([fault.message, *(["; ".join(meant.says)] if meant.says else [])]),
+        hints=[*([] if text is None else [f"did you mean `{text}`?"]), *fault.hints],
+    )
+
+
+def _every(kind: str) -> Sequence[str]:
+    """What the project has of a kind, as `extras`."""
+    from kgen.actions import requirements  # noqa: PLC0415 - only one who asks for all of them pays for it
+    from kgen.project import find_root  # noqa: PLC0415 - as above
+
+    try:
+        return requirements.named_parts(find_root(Path.cwd()))[kind]
+    except SettingsError:  # which the call that was meant reports
+        return ()
+
+
+def is_call(group: Group, words: Sequence[str]) -> bool:
+    """Whether words behind the program can be parsed."""
+    if not {*_HELP}.isdisjoint(words):
+        return True  # which would be printed
+    try:
+        context_of(group, words)
+    except UsageError:
+        return False
+    return True
+
+
+def misspelt(path: str, kind: str, wrong: str, known: Iterable[str], words: Sequence[str]) -> UsageError:
     """The error about a word that is unknown, with the whole call as it may have been meant.
 
     Args:
@@ -415,10 +473,8 @@ def misspelt(
         wrong: the word.
         known: what there is.
         words: all words behind the command.
-        meant: what is known of this kind that the word stands for elsewhere; None where it stands for nothing.
     """
-    known = tuple(known)
-    near = meant or nearest(wrong, known)
+    near = nearest(wrong, tuple(known))
     hints = [f"{path} --help"]
     if near is not None and kind == "command":
         hints.insert(0, f"did you mean `{path} {shlex.join([near if word == wrong else word for word in words])}`?")
@@ -450,13 +506,6 @@ def like_option(wrong: str, known: Iterable[str], words: Sequence[str]) -> list[
     if near is None:
         return None
     return [bare[near] + word.removeprefix(wrong) if _is(word, wrong) else word for word in words]
-
-
-_ENVIRONMENT = ("-e", "-n", "-p", "--env", "--environment", "--name")
-"""What other tools call the option that names the environment."""
-
-_ONE_COMMAND = ("-c", "--command", "--run")
-"""What shells and the shells of other tools call the option that has them run one command."""
 
 
 def _is(word: str, option: str) -> bool:

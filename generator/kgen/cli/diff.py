@@ -29,7 +29,7 @@ _SIDES = "What is compared"
 def run(
     before: Annotated[
         str | None,
-        argument("A", "a lock, a folder of locks, or a revision of git; HEAD by default", panel=_SIDES),
+        argument("A", "a lock, a folder of locks, an environment, or a revision of git; HEAD by default", panel=_SIDES),
     ] = None,
     after: Annotated[
         str | None, argument("B", "the same; by default the locks of the working tree", panel=_SIDES)

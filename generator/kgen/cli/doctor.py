@@ -7,7 +7,6 @@ __command__ = {
     "rank": 2,
     "purpose": "find what on this machine breaks an environment, and the command that fixes it",
     "example": "kgen doctor jax-cuda12",
-    "elsewhere": ("diagnose",),
 }
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import Annotated
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import RequestFlags
 from kgen.actions.requirement_settings import Edit
-from kgen.cli import candidates, console
+from kgen.cli import candidates, console, outcomes
 from kgen.cli.lock import lock_and_tell
 from kgen.cli.options import ASKED, LOCKING, option
 from kgen.errors import ExitStatus, KgenError
@@ -24,13 +24,16 @@ EnvironmentOf = Annotated[
 NoLock = Annotated[bool, option("--no-lock", text="edit the settings and leave the locks", panel=LOCKING)]
 
 
-def apply(edit: Edit, said: Callable[[Edit], str], *, no_lock: bool, let_go: Collection[str] = ()) -> ExitStatus:
+def apply(
+    edit: Edit, said: Callable[[Edit], str], *, no_lock: bool, json: bool, let_go: Collection[str] = ()
+) -> ExitStatus:
     """Write the settings and lock; where that fails for one environment, put back the settings and write no lock.
 
     Args:
         edit: the change of the settings.
         said: the text about it.
         no_lock: whether the locks are left.
+        json: whether what is locked is printed as data.
         let_go: the packages that the change takes out, by their names.
 
     Raises:
@@ -39,16 +42,20 @@ def apply(edit: Edit, said: Callable[[Edit], str], *, no_lock: bool, let_go: Col
     edit.write()
     if no_lock:
         console.say(said(edit))
-        console.say("\nnext: kgen lock")
+        if json:
+            console.data(outcomes.data((), {}))
+        else:
+            console.say("\nnext: kgen lock")
         return ExitStatus.DONE
     try:
-        status = lock_and_tell(
-            RequestFlags(), LockOptions(together=True, let_go=tuple(map(canonical_name, let_go))), done=said(edit)
-        )
+        options = LockOptions(together=True, let_go=tuple(map(canonical_name, let_go)))
+        status = lock_and_tell(RequestFlags(), options, json=json, done=said(edit))
     except (KgenError, KeyboardInterrupt):
         edit.undo()
         raise
     if status is not ExitStatus.DONE:
         edit.undo()
         console.say(f"{edit.path.name} is as it was, and so are the locks")
+    elif json:
+        console.say(said(edit))
     return status

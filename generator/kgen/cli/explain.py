@@ -7,7 +7,6 @@ __command__ = {
     "rank": 4,
     "purpose": "why these versions, and what would give newer ones",
     "example": "kgen explain torch --cuda 12",
-    "elsewhere": ("why",),
 }
 
 from pathlib import Path

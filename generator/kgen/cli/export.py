@@ -7,7 +7,6 @@ __command__ = {
     "rank": 1,
     "purpose": "print a lock in the format of another tool",
     "example": "kgen export dockerfile jax-cuda12 > Dockerfile",
-    "elsewhere": ("freeze", "convert"),
 }
 
 from pathlib import Path

@@ -7,7 +7,6 @@ __command__ = {
     "rank": 1,
     "purpose": "write settings that suit this machine",
     "example": "kgen init jax torch",
-    "elsewhere": ("new", "create"),
 }
 
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from kgen import gittool, host
 from kgen.actions.gitattributes import ATTRIBUTES, merge_locks_with_git
 from kgen.actions.init import interpreter_here, wheels_here, write_settings
 from kgen.actions.plan import accelerator_of
-from kgen.actions.takeover import TOOLS, take_over
+from kgen.actions.takeover import TOOLS, source_in, take_over
 from kgen.cli import candidates, console
 from kgen.cli.options import ASKED, argument, option
 from kgen.cli.request import of_field, offering_accelerators
@@ -59,7 +58,7 @@ def run(
         option(
             "--from",
             metavar="SOURCE",
-            text="take an existing project over: environment.yml, requirements.txt, uv, poetry or pixi",
+            text="take an existing project over: environment.yml, requirements.txt, a script, uv, poetry or pixi",
             panel=ASKED,
             values=candidates.of(*TOOLS, "environment.yml", "requirements.txt"),
         ),
@@ -92,7 +91,8 @@ def run(
 
 def _write_settings(options: InitOptions, root: Path) -> None:
     matrix = origin.current()
-    taken = None if options.source is None else take_over(root, options.source, matrix)
+    source, notes = (options.source, ()) if options.source is not None else source_in(root, matrix)
+    taken = None if source is None else take_over(root, source, matrix)
     path, text = write_settings(
         root,
         host.inspect(),
@@ -106,6 +106,8 @@ def _write_settings(options: InitOptions, root: Path) -> None:
         taken=taken,
     )
     console.result(text.rstrip("\n"))
+    for note in notes:
+        console.say(f"note: {note}")
     for one in () if taken is None else taken.left:
         console.say(f"note: left out: {one}")
     console.say(f"\nwritten to {path.name}; next: kgen lock")

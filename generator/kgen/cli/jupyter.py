@@ -24,7 +24,7 @@ def install(environment: str, envs: str | None, *, form: Format | None, no_sync:
         root = find_root(Path.cwd())
         place = without_ipykernel(root, environment, form)
         if place is not None:
-            status = apply(edited(root, [KERNEL], place), added, no_lock=False)
+            status = apply(edited(root, [KERNEL], place), added, no_lock=False, json=False)
             if status is not ExitStatus.DONE:
                 return status
     kernel = install_kernel(realised(environment, envs, form=form, no_sync=no_sync))

@@ -7,7 +7,6 @@ __command__ = {
     "rank": 2,
     "purpose": "list the packages that are locked, and their versions",
     "example": "kgen list jax",
-    "elsewhere": ("ls", "show"),
 }
 
 from pathlib import Path

@@ -7,7 +7,6 @@ __command__ = {
     "rank": 3,
     "purpose": "solve, resolve all packages, and write locks/ with its hooks",
     "example": "kgen lock jax torch --cuda 12",
-    "elsewhere": ("compile", "resolve"),
 }
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from kgen import host, replay
 from kgen.actions import flake, plan
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Draft, RequestFlags
-from kgen.actions.standing import all_standing
+from kgen.actions.standing import all_standing, unnamed
 from kgen.cli import console, outcomes
 from kgen.cli.formats import MoreFormats, naming_formats
 from kgen.cli.options import LOCKING, Json, option
@@ -111,30 +110,46 @@ def lock_and_tell(
     """
     matrix = origin.current()
     drafted = plan.draft(asked, matrix, Path.cwd())
-    options = options._replace(reasons=json)
+    options = options._replace(everything=asked.is_of_settings)
     there = all_standing(matrix, drafted, options)
-    if there is not None:
+    options = options._replace(reasons=json, standing=json and there is not None and not options.dry_run)
+    if there is not None and not json:
         replay.settle()
-        return _tell_standing(there, drafted, dry_run=options.dry_run, done=done)
+        return _tell_standing(there, drafted, options, done=done)
     replay.forget()
     from kgen.cli import locking  # noqa: PLC0415 - to print what is locked takes no solver
 
     return locking.lock_and_tell(matrix, plan.complete(drafted, matrix), options, json=json, done=done)
 
 
-def _tell_standing(there: Sequence[Outcome[Locked]], drafted: Draft, *, dry_run: bool, done: str | None) -> ExitStatus:
+def _tell_standing(
+    there: Sequence[Outcome[Locked]], drafted: Draft, options: LockOptions, *, done: str | None
+) -> ExitStatus:
     """Print that all that is asked for is locked already."""
     for note in drafted.notes:
         console.say(f"note: {note}")
-    written = {} if dry_run else {one.request.environment: False for one in there}
+    written = {} if options.dry_run else {one.request.environment: False for one in there}
     console.result(outcomes.table(there, written))
     outcomes.tell(there, CommandForm(lock_command), standing=True, portable=drafted.settings.portable)
-    if not dry_run:
+    if not options.dry_run:
         left_out = flake.left_out(drafted.settings)
         if left_out is not None:
             console.say(f"note: {left_out}")
-        tell_next([one.request for one in there], new_flake=False, done=done)
+        requests = [one.request for one in there]
+        tell_unnamed(unnamed(drafted.settings, requests, options))
+        tell_next(requests, new_flake=False, done=done)
     return ExitStatus.DONE
+
+
+def tell_unnamed(others: Sequence[str]) -> None:
+    """Say which locks are of environments that the settings name no longer: kgen removes none.
+
+    Args:
+        others: the environments.
+    """
+    if others:
+        folders = " ".join(f"locks/{name}" for name in others)
+        console.say(f"note: the settings do not name {', '.join(others)}: `rm -r {folders}` removes the locks")
 
 
 def tell_next(requests: Sequence[EnvironmentRequest], *, new_flake: bool, done: str | None) -> None:

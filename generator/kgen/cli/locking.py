@@ -10,8 +10,9 @@ from kgen.actions.interpreters import absent
 from kgen.actions.lock import LockResult, kept_although_newer, lock
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Plan
+from kgen.actions.standing import unnamed
 from kgen.cli import console, outcomes, progress
-from kgen.cli.lock import tell_next
+from kgen.cli.lock import tell_next, tell_unnamed
 from kgen.errors import ExitStatus, OutsideError
 from kgen.explain.commands import CommandForm
 from kgen.fields import lock_command
@@ -93,6 +94,7 @@ def _tell(
     outcomes.tell(result.outcomes, form, standing=not options.dry_run, portable=planned.settings.portable)
     _tell_newer(matrix, result)
     if len(locked) == len(result.outcomes) and not options.dry_run and not json:
+        tell_unnamed(unnamed(planned.settings, [outcome.request for outcome in locked], options))
         _tell_absent(matrix, [outcome.request for outcome in locked if not outcome.form.brings_python])
         tell_next([outcome.request for outcome in locked], new_flake=new_flake, done=done)
 

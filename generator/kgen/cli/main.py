@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from kgen import INTERRUPTED, __version__, host
-from kgen.cli import command, console
+from kgen.cli import command, console, foreign
 from kgen.cli.options import option
 from kgen.cli.registry import Declaration
 from kgen.errors import ExitStatus, KgenError
@@ -60,10 +60,14 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _calls(argv: Sequence[str], fault: KgenError) -> tuple[str, ...]:
-    """The whole call with each word that an ambiguous one may stand for; nothing where none is ambiguous."""
+    """The whole call with each word that an ambiguous or unknown one may stand for; nothing where none is."""
     word, meant = fault.readings or ("", ())
     if word not in argv:
         return ()
+    if not meant:
+        found = foreign.word(argv, word)
+        is_call = found is not None and command.is_call(kgen(), found.words or ())
+        return (found.text,) if found is not None and found.text is not None and is_call else ()
     at = argv.index(word)
     return tuple(shlex.join(["kgen", *argv[:at], one, *argv[at + 1 :]]) for one in meant[:_CALLS])
 

@@ -65,7 +65,12 @@ def run(
     matrix = origin.current()
     target = None if output is None else Path(output)
     if target is not None:
-        require_drawing(target, cuda or ())
+        rest = [
+            *(backends or ()),
+            *(() if platform is None else ("--platform", platform)),
+            *(["--plan"] if plan else []),
+        ]
+        require_drawing(target, cuda or (), rest)
     if plan:
         found = move_pictures(matrix, Path.cwd(), cuda or (), platform, backends or ())
     else:

@@ -41,7 +41,6 @@ class Declaration(NamedTuple):
         options_by: the command that has options which are tried here: those with which nothing else is named; empty for
             none.
         leftover: the option that a word too many is meant for, as a rule; empty for none.
-        elsewhere: what other tools call it, for people who type that.
     """
 
     purpose: str
@@ -54,7 +53,6 @@ class Declaration(NamedTuple):
     program_by: str = ""
     options_by: str = ""
     leftover: str = ""
-    elsewhere: tuple[str, ...] = ()
 
 
 def declarations(group: str = "") -> Mapping[str, Declaration]:

@@ -7,7 +7,6 @@ __command__ = {
     "rank": 5,
     "purpose": "remove packages from the settings, and lock",
     "example": "kgen remove optax --backend jax",
-    "elsewhere": ("uninstall", "rm"),
 }
 
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Annotated
 
 from kgen.actions.requirement_settings import Edit, Place, remove
 from kgen.cli.edit import BackendOf, EnvironmentOf, NoLock, apply
-from kgen.cli.options import ASKED, argument
+from kgen.cli.options import ASKED, Json, argument
 from kgen.errors import ExitStatus
 from kgen.matrix import origin
 from kgen.project import find_root
@@ -27,6 +26,7 @@ def run(
     backend: BackendOf = None,
     environment: EnvironmentOf = None,
     no_lock: NoLock = False,
+    json: Json = False,
 ) -> ExitStatus:
     """Remove the packages, and lock; settings that no lock follows from are put back."""
     edit = remove(find_root(Path.cwd()), origin.current(), packages, Place(backend, environment))
@@ -34,4 +34,4 @@ def run(
     def said(edit: Edit) -> str:
         return f"{edit.path.name} no longer requires {', '.join(edit.changed)}"
 
-    return apply(edit, said, no_lock=no_lock, let_go=edit.changed)
+    return apply(edit, said, no_lock=no_lock, json=json, let_go=edit.changed)

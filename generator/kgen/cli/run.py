@@ -8,11 +8,11 @@ __command__ = {
     "purpose": "run a command in an environment",
     "example": "kgen run jax-cuda12 -- python train.py",
     "passes_on": True,
-    "elsewhere": ("exec", "x"),
 }
 
 import os
 import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -25,9 +25,10 @@ from kgen.cli import console
 from kgen.cli.environments import realised
 from kgen.cli.formats import OneFormat, naming_formats
 from kgen.cli.options import Environment, Envs, NoSync, argument
-from kgen.errors import MissingProgramError, UsageError
+from kgen.errors import MissingProgramError, NotLockedError, UsageError
 from kgen.model import format as formats
 from kgen.project import SHARE, find_root
+from kgen.project import envs as envs_of
 
 _NOT_FOUND = 127
 """The exit status that shells give for a program that is not there."""
@@ -52,14 +53,30 @@ def run(
     """
     command = words or []
     command = command[1:] if command[:1] == ["--"] else command
+    try:
+        _run(environment, command, no_sync=no_sync, form=form, envs=envs)
+    except NotLockedError as error:
+        error.hints = (*_with_an_environment(environment, command), *error.hints)
+        raise
+
+
+def _with_an_environment(program: str, words: Sequence[str]) -> Iterator[str]:
+    """The call with an environment, where a program stands in its place, as `run` of other tools takes it."""
+    root = find_root(Path.cwd())
+    locked = locked_here(root, formats.default())
+    if locked and (host.has_program(program) or (envs_of(root) / locked[0].name / "bin" / program).exists()):
+        yield shlex.join(["kgen", "run", locked[0].name, "--", program, *words])
+
+
+def _run(environment: str, command: Sequence[str], *, no_sync: bool, form: OneFormat, envs: Envs) -> NoReturn:
     if _is_script(environment):
         locked = [one.name for one in locked_here(find_root(Path.cwd()), formats.default())]
-        raise UsageError(
-            f"`{environment}` is a file, and `kgen run` takes the environment first",
-            hints=[shlex.join(["kgen", "run", locked[0], "--", "python", environment, *command])]
-            if locked
-            else ["kgen lock   # which makes one"],
-        )
+        if locked:
+            hint = shlex.join(["kgen", "run", locked[0], "--", "python", environment, *command])
+        else:
+            named = shlex.join(["kgen", "lock", *(["-r", environment] if _says_requirements(environment) else [])])
+            hint = f"{named}   # which makes one"
+        raise UsageError(f"`{environment}` is a file, and `kgen run` takes the environment first", hints=[hint])
     if not command:
         choose(find_root(Path.cwd()), environment, form)  # `kgen run -- pytest` lacks the environment, not the program
         raise UsageError(
@@ -67,6 +84,8 @@ def run(
             hints=[f"kgen run {environment} -- python train.py"],
         )
     if command[0].startswith("-"):
+        if host.has_program(environment):
+            choose(find_root(Path.cwd()), environment, form)  # nor does `kgen run -- python -c …` have it
         place = command.index("--") if "--" in command else 1
         rest = command[place:][command[place : place + 1] == ["--"] :] or ["python", "train.py"]
         raise UsageError(
@@ -101,6 +120,17 @@ def run(
             f" what is locked; `kgen add {add}` locks one"
         )
     process.replace(["/bin/sh", str(source.prefix / SHARE / "run.sh"), *command], env=inside)
+
+
+def _says_requirements(script: str) -> bool:
+    """Whether a script names what it requires."""
+    from kgen.actions import scripts  # noqa: PLC0415 - a call that is right needs none of it
+
+    try:
+        scripts.read(Path(script))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _is_script(word: str) -> bool:

@@ -8,7 +8,6 @@ __command__ = {
     "purpose": "start a shell in an environment",
     "example": "kgen shell jax-cuda12",
     "program_by": "run",
-    "elsewhere": ("enter", "develop"),
 }
 
 import shlex

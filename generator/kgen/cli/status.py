@@ -7,7 +7,6 @@ __command__ = {
     "rank": 2,
     "purpose": "show which environments are locked, on disk, proven and out of date",
     "example": "kgen status",
-    "elsewhere": ("info", "envs", "environments"),
 }
 
 from pathlib import Path

@@ -7,7 +7,6 @@ __command__ = {
     "rank": 1,
     "purpose": "make environments on disk exactly as locked",
     "example": "kgen sync --all",
-    "elsewhere": ("install", "ensure", "restore"),
 }
 
 from pathlib import Path

@@ -8,7 +8,6 @@ __command__ = {
     "purpose": "show which package of an environment needs which",
     "example": "kgen tree jax --invert --package numpy",
     "leftover": "--package",
-    "elsewhere": ("deps",),
 }
 
 import shlex

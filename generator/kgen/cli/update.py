@@ -8,7 +8,6 @@ __command__ = {
     "purpose": "take the newest versions of some packages, or of all, into the locks",
     "example": "kgen update optax",
     "options_by": "lock",
-    "elsewhere": ("upgrade",),
 }
 
 import shlex

@@ -7,7 +7,6 @@ __command__ = {
     "rank": 1,
     "purpose": "train in an environment and write a receipt",
     "example": "kgen validate jax-cuda12 --device gpu",
-    "elsewhere": ("test", "prove"),
 }
 
 import contextlib

@@ -138,7 +138,8 @@ class ReFrame:
             pools[name] = _pool(name, said or {}, matrix, faults, limited="time_limit" in row)
         if faults:
             raise SettingsError(
-                "\n".join(f"{self._file}: {printable(fault)}" for fault in faults), hints=[f"edit {self._file}"]
+                "\n".join(f"{self._file}: {printable(fault)}" for fault in faults),
+                hints=[f"edit {files.typed(self._file)}"],
             )
         return pools
 

@@ -31,6 +31,7 @@ IMPORTS: Mapping[str, Callable[[str, str, CompatibilityMatrix], Iterator[tuple[s
     "pylock.toml": _of_toml,
     "pylock.*.toml": _of_toml,
     "uv.lock": _of_toml,
+    "*.py.lock": _of_toml,
     "poetry.lock": _of_toml,
     "pdm.lock": _of_toml,
     "*.txt": _of_requirements,

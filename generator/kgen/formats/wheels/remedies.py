@@ -310,8 +310,9 @@ class Remedies:
     def given(self, found: Closed, *more: str) -> str:
         """These packages and the frameworks of a resolution, with their versions."""
         frameworks = (name for name in found.resolution.packages if name in self._matrix.framework_names)
-        listed = (name for name in dict.fromkeys((*more, *frameworks)) if name in found.versions)
-        return ", ".join(f"{name} {found.versions[name]}" for name in listed)
+        # a framework is called as the solver calls it: its package for the CPU may be another
+        versions = {**found.resolution.packages, **found.versions}
+        return ", ".join(f"{name} {versions[name]}" for name in dict.fromkeys((*more, *frameworks)) if name in versions)
 
 
 def allowing(request: EnvironmentRequest, faults: Sequence[LockFault], decided: Collection[str]) -> Iterator[str]:

@@ -1,0 +1,235 @@
+"""What words of other tools mean here; `foreign.toml` lists them.
+
+A word is answered with a call that was parsed, and with what kgen does otherwise. Only a wrong call reads the list.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_ROUNDS = 12
+"""So many words of one call are replaced; a call with more is no call of a person."""
+
+
+class Row(NamedTuple):
+    """What words of other tools mean; `foreign.toml` explains each key."""
+
+    words: tuple[str, ...]
+    of: tuple[str, ...] = ()
+    value: bool = False
+    when: str | None = None
+    means: str | None = None
+    each: str | None = None
+    call: str | None = None
+    before: str | None = None
+    says: str | None = None
+    program: bool = False
+
+    @property
+    def takes_value(self) -> bool:
+        """Whether a value follows the option."""
+        texts = (self.means, self.call, self.before)
+        own = any("{" in text for text in texts if text is not None)
+        return self.value or self.when is not None or (own and self.each is None)
+
+    def serves(self, command: str) -> bool:
+        """Whether it is about words behind this command."""
+        return not self.of or command in self.of
+
+
+class Meant(NamedTuple):
+    """A call as it was meant.
+
+    Attributes:
+        words: it, without the program; None where kgen has no such call.
+        before: what is typed in front of it.
+        says: what kgen does otherwise.
+        row: the last row that was taken; None for none.
+        typed: the words that it stands for, where these are a command.
+    """
+
+    words: tuple[str, ...] | None
+    before: tuple[str, ...] = ()
+    says: tuple[str, ...] = ()
+    row: Row | None = None
+    typed: str = ""
+
+    @property
+    def text(self) -> str | None:
+        """It, as it is typed; None where there is none."""
+        if self.words is None:
+            return None
+        return " ".join([*self.before, shlex.join(["kgen", *self.words])])
+
+
+@functools.cache
+def rows() -> Mapping[str, tuple[Row, ...]]:
+    """What `foreign.toml` lists: kind of word -> its rows, in their order."""
+    import tomli  # noqa: PLC0415 - a call that is right needs none of it
+
+    data = tomli.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+    return {kind: tuple(Row(**_frozen(row)) for row in data[kind]) for kind in ("command", "option", "word")}
+
+
+def command(words: Sequence[str]) -> Meant | None:
+    """What is meant by words whose first is no command; None where they are none of another tool.
+
+    Args:
+        words: the words behind the program.
+    """
+    own = list(words)
+    for count in range(len(own), 0, -1):
+        path = " ".join(own[:count])
+        for row in rows()["command"]:
+            if path in row.words:
+                rest = own[count:]
+                if rest and row.means == "":  # the name of another tool
+                    inner = command(rest) or Meant(tuple(rest))
+                    return inner._replace(typed=f"{path} {inner.typed or rest[0]}")
+                if row.means == "":
+                    return Meant(None, says=(row.says or "",), typed=path)
+                found = None if row.means is None else [*row.means.split(), *rest]
+                return _taken(row, found, Meant(None))._replace(typed=path)
+    return None
+
+
+def option(
+    words: Sequence[str], wrong: str, every: Callable[[str], Sequence[str]], so_far: Meant | None = None
+) -> Meant | None:
+    """What is meant by a call with an unknown option; None where it is none of another tool.
+
+    Args:
+        words: the call, its command first.
+        wrong: the option.
+        every: what the project has of a kind, as `extras`.
+        so_far: what is known of the call already.
+    """
+    glued = len(wrong) == len("-x")  # its value may follow at once: `-p3.12`
+    starts = (wrong,) if glued else (f"{wrong}=",)
+    place = next((at for at, word in enumerate(words) if at and (word == wrong or word.startswith(starts))), None)
+    if place is None:
+        return None
+    before, after = list(words[:place]), list(words[place + 1 :])
+    given: str | None = words[place].removeprefix(wrong).removeprefix("=") or None
+    for listed in rows()["option"]:
+        if wrong not in listed.words or not listed.serves(words[0]):
+            continue
+        nothing = listed.each is not None and not every(listed.each)
+        row = listed._replace(says=f"the project has no {listed.each}") if nothing else listed
+        value, rest = given, after
+        if given is not None and not row.takes_value:
+            continue
+        if row.takes_value and value is None:
+            if not after or after[0] == "--":
+                continue
+            value, rest = after[0], after[1:]
+        fields = _fields(row, value)
+        if fields is None:
+            continue
+        found: list[str] | None = None
+        if row.call is not None:
+            found = _filled(row, row.call, fields, every)
+        elif row.means is not None:
+            found = [*before, *_filled(row, row.means, fields, every), *rest]
+        return _taken(row, found, so_far or Meant(None), fields)
+    return None
+
+
+def word(words: Sequence[str], wrong: str) -> Meant | None:
+    """What is meant by a word where a backend is expected; None where it is nothing that other tools take there.
+
+    Args:
+        words: the call, its command first.
+        wrong: the word.
+    """
+    for row in rows()["word"]:
+        if row.serves(words[0]) and wrong in words[1:] and any(re.fullmatch(one, wrong) for one in row.words):
+            place = len(words) - 1 - list(words)[::-1].index(wrong)
+            if row.call is not None:
+                found = _filled(row, row.call, [wrong])
+            else:
+                found = [*words[:place], *_filled(row, row.means or "", [wrong]), *words[place + 1 :]]
+            return _taken(row, found, Meant(None), [wrong])
+    return None
+
+
+def meant(
+    words: Sequence[str],
+    wrong: Callable[[Sequence[str]], str | None],
+    near: Callable[[Sequence[str], str], Sequence[str] | None],
+    every: Callable[[str], Sequence[str]],
+    so_far: Meant | None = None,
+) -> Meant | None:
+    """A call whose command is known, with each unknown option as it may have been meant; None where that is no call.
+
+    Args:
+        words: the call, its command first.
+        wrong: call -> what is wrong with it: an option, empty where it is something else, None where nothing is.
+        near: call, option -> the call with the known option that is like it; None where it is like none.
+        every: what the project has of a kind, as `extras`.
+        so_far: what is known of the call already.
+    """
+    found = (so_far or Meant(None))._replace(words=tuple(words))
+    for _ in range(_ROUNDS):
+        name = wrong(found.words or ())
+        if name is None:
+            return _without_foreign_words(found) if found.row is not None else found
+        taken = option(found.words or (), name, every, found) if name else None
+        if taken is None:
+            call = near(found.words or (), name) if name else None
+            if call is None:
+                return found._replace(words=None) if found.says else None
+            found = found._replace(words=tuple(call))
+            continue
+        found = taken
+        if taken.words is None:
+            return found
+    return None
+
+
+def _without_foreign_words(found: Meant) -> Meant:
+    """A call of another tool whose words are kgen's, too: `pip compile requirements.in` names a file."""
+    words = list(found.words or ())
+    for place in range(len(words) - 1, 0, -1):
+        if words[place - 1].startswith("-") or words[place] in words[:place]:
+            continue  # the value of an option
+        taken = word(words[: place + 1], words[place])
+        if taken is not None and taken.row is not None and taken.row.call is None:
+            words[: place + 1] = taken.words or ()
+    return found._replace(words=tuple(words))
+
+
+def _taken(row: Row, words: Sequence[str] | None, so_far: Meant, fields: Sequence[str] = ()) -> Meant:
+    before, says = so_far.before, so_far.says
+    if row.before is not None:
+        before = (*before, row.before.format(*map(shlex.quote, fields)))
+    if row.says is not None and row.says not in says:
+        says = (*says, row.says.format(*fields) if fields else row.says)
+    return Meant(None if words is None else tuple(words), before, says, row)
+
+
+def _fields(row: Row, value: str | None) -> list[str] | None:
+    """The value and the groups of its expression; None where the row is about another value."""
+    if row.when is None:
+        return [] if value is None else [value]
+    found = re.fullmatch(row.when, value or "")
+    return None if found is None else [found[0], *(group or "" for group in found.groups())]
+
+
+def _filled(
+    row: Row, text: str, fields: Sequence[str], every: Callable[[str], Sequence[str]] | None = None
+) -> list[str]:
+    """The words of a text with its fields filled in; repeated for each of what the project has, where it says so."""
+    if row.each is not None and every is not None:
+        *head, repeated, field = text.split()
+        return [*head, *(part for name in every(row.each) for part in (repeated, field.format(name)))]
+    return [part.format(*fields) for part in text.split()]
+
+
+def _frozen(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}

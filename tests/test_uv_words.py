@@ -59,6 +59,11 @@ def test_what_an_index_lacks() -> None:
     )
     assert absent(reason) == ["sci-kit", "tensor-flow"]
     assert without_wheels(reason) == ["promise"]
+    ranges = "all of: spacy[cuda12x,x]<=2.2.2.dev0 spacy[cuda12x,x]>=2.2.2.dev4,<=3.8.0 spacy[cuda12x,x]>=4.0.0.dev1"
+    assert without_wheels(f"Because {ranges} have no usable wheels and numpy>=1.26.0,<=1.26.4 has no wheels") == [
+        "spacy",
+        "numpy",
+    ]
 
 
 def test_bounds_are_named_once() -> None:

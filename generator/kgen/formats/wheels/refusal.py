@@ -26,7 +26,8 @@ _BOUND = r"{name}(?![A-Za-z0-9_.-])(?:\[[^\]]*\])?(?:\{{[^}}]*\}})?([=<>!~][^\s;
 _HEAD = re.compile("[a-z0-9._-]*")
 
 _NO_WHEEL = re.compile(
-    r"\b([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:[<>=!~]+[^\s]+)? (?:has|have) no (?:usable )?wheels"
+    r"(?<![\w.<>=!~\[\]-])([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:\[[^\]\s]*\])?(?:[<>=!~]+[^\s]+)?"
+    r" (?:has|have) no (?:usable )?wheels"
 )
 """What uv says of a package that it has only source distributions, or wheels for others, of."""
 

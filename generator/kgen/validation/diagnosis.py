@@ -93,8 +93,10 @@ def diagnose(
     errors = [f"{error['type']}: {error['message']}" for error in raised]
     reasons = [str(reason) for reason in facts.get("reasons", ())]
     text = "\n".join([*errors, *reasons, output])
-    matches = [(row, match) for row in rows["log"] if (match := re.search(row["pattern"], text))]
     driver = facts.get("driver") or {}
+    # where the driver's library was asked, its answer is known
+    spoken = () if driver.get("init") else [row for row in rows["driver"] if "pattern" in row]
+    matches = [(row, match) for row in (*spoken, *rows["log"]) if (match := re.search(row["pattern"], text))]
     effects = {
         "libraries": bool(_is_stub(driver, rows["driver"]) or foreign or any(row.get("loader") for row, _ in matches)),
         "modules": any(entry in text for entry in watched.get("PYTHONPATH", "").split(":") if entry),

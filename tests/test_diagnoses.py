@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +60,26 @@ def test_what_the_driver_answered_goes_before_what_is_printed_of_it() -> None:
     answered = {"loaded": True, "stub": False, "init": 802, "devices": None}
     assert causes(text, driver=answered).causes == ("the GPUs are not ready (cuInit: 802)",)
     assert causes(text).causes == ("the driver fails for a reason that it does not know (cuInit: 999)",)
+
+
+@pytest.mark.parametrize(
+    ("status", "begins"),
+    [
+        (-signal.SIGKILL, "the system or a scheduler ended it"),
+        (-signal.SIGILL, "the framework uses instructions"),
+        (-signal.SIGBUS, "a file that memory is read from"),
+        (-signal.SIGXCPU, "it used up the processor time"),
+        (-signal.SIGSEGV, None),
+        (signal.SIGKILL, None),
+        (0, None),
+        (None, None),
+    ],
+)
+def test_what_the_signal_means_that_ended_it(status: int | None, begins: str | None) -> None:
+    """A process that is killed says nothing; one that says it is told so once."""
+    for output in ("", "Fatal Python error: Illegal instruction" if status == -signal.SIGILL else ""):
+        found = diagnosis.diagnose(
+            "compiles and fails", environment="e", output=output, failure={}, watched={}, missing=(), status=status
+        )
+        assert [one[: len(begins or "")] for one in found.causes] == ([] if begins is None else [begins])
+        assert len(found.hints) == len(found.causes)

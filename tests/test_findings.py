@@ -164,7 +164,15 @@ def examined(path: Path, tmp_path: Path, matrix: CompatibilityMatrix) -> tuple[F
     environments = [_examined(case.get("environment", {}))._replace(rivals=_rivals(case, tmp_path / "site"))]
     states = {"cuda": tuple(_condition(row) for row in case.get("conditions", ()))}
     around = _around(case.get("around", {}))
-    return findings.examine(host, around, environments, matrix, LIBRARIES, conditions=states)
+    return findings.examine(
+        host,
+        around,
+        environments,
+        matrix,
+        LIBRARIES,
+        conditions=states,
+        folder=str(tmp_path / case.get("folder", "project")),
+    )
 
 
 def kgen_calls(text: str) -> list[list[str]]:

@@ -48,6 +48,7 @@ def examine(
     *,
     target: str = "",
     conditions: Mapping[str, tuple[Condition, ...]] = MappingProxyType({}),
+    folder: str = "",
 ) -> tuple[Finding, ...]:
     """Every finding, the faults first.
 
@@ -59,8 +60,9 @@ def examine(
         libraries: stem of a shared library, as `libcudnn` -> what it is.
         target: the target of the settings that the machine is, which is judged by its description; empty for this one.
         conditions: kind of accelerator -> the state that each of its devices is in.
+        folder: the project's; empty for another machine.
     """
-    facts = Facts(machine, around, tuple(examined), matrix, libraries, target, conditions)
+    facts = Facts(machine, around, tuple(examined), matrix, libraries, target, conditions, folder)
     rules = {name: rule for name, rule in known().items() if rule.of_description or not target}
     found = [one._replace(identifier=name) for name, rule in rules.items() for one in rule.examine(facts)]
     return tuple(sorted(_merged(found), key=lambda finding: finding.kind))

@@ -921,6 +921,29 @@ class TestEnvironment:
         assert rows[part].by == f"{self.CUDNN.removeprefix('env/')}"
         assert rows["libcudnn.so.9"].inside
 
+    def test_the_parts_of_cudnn_8_are_called_otherwise(self, tmp_path: Path) -> None:
+        """`Could not load library libcudnn_cnn_infer.so.8`: a toolkit's cuDNN on LD_LIBRARY_PATH goes before."""
+        folder, own = f"{self.SITE}/nvidia/cudnn/lib", "libcudnn_cnn_infer.so.8"
+        framework = Library(f"{self.SITE}/torch/lib/libtorch_global_deps.so", needed=(f"{folder}/libcudnn.so.8",))
+        libraries = (
+            Library(f"{folder}/libcudnn.so.8", "libcudnn.so.8", runpath="$ORIGIN"),
+            Library(f"{folder}/{own}", own),
+            Library(f"toolkit/{own}", own),
+            Library("toolkit/libcudnn_adv_train.so.8", "libcudnn_adv_train.so.8"),
+            Library("toolkit/libcudnn_graph.so.8", "libcudnn_graph.so.8"),
+            framework._replace(rpath="$ORIGIN/../../nvidia/cudnn/lib"),
+        )
+        rows = self.opened(tmp_path, libraries, LD_LIBRARY_PATH="{root}/toolkit")
+        assert rows["libcudnn.so.8"].inside
+        assert (rows[own].via, rows[own].inside, rows[own].own) == (
+            "LD_LIBRARY_PATH",
+            False,
+            str(tmp_path / folder / own),
+        )
+        assert rows["libcudnn_adv_train.so.8"].own is None
+        assert "libcudnn_graph.so.8" not in rows
+        assert "libcudnn_cnn_infer.so.9" not in rows
+
     def test_a_record_is_read_whatever_its_rows_are_like(self) -> None:
         """A name within a folder of that ending, a row of several, a quoted one, and the last without an end."""
         rows = [

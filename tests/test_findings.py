@@ -52,7 +52,8 @@ def cases() -> list[Path]:
 
 def _around(data: Mapping[str, Any]) -> Surroundings:
     changes: dict[str, Any] = dict(data)
-    for key, of in (("gpu_vendors", frozenset), ("modules", frozenset), ("distribution", tuple)):
+    kinds = {"gpu_vendors": frozenset, "modules": frozenset, "processor": frozenset, "distribution": tuple}
+    for key, of in kinds.items():
         if key in changes:
             changes[key] = of(changes[key])
     if changes.get("pci") is False:

@@ -293,6 +293,12 @@ def _described() -> str:
     return _reads(Path("/proc/cpuinfo"))
 
 
+def additions() -> frozenset[str] | None:
+    """What Linux calls the additions of this machine's processor to x86-64; None of another, or without telling."""
+    found = re.search(r"^flags\s*:(.*)$", _described(), re.MULTILINE)
+    return None if found is None else frozenset(found[1].split())
+
+
 def _reads(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape")

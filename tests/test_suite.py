@@ -500,7 +500,7 @@ def test_what_cannot_be_compiled_together_is_compiled_one_by_one(
 
 
 @pytest.mark.usefixtures("step")
-@pytest.mark.parametrize("case", ["one thread", "no openssl", "another inductor", "no torch"])
+@pytest.mark.parametrize("case", ["one thread", "threads untold", "no openssl", "another inductor", "no torch"])
 def test_where_kernels_are_left_to_pytorch(case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """PyTorch reads its header with openssl before it compiles it: without, a user's own training fails."""
     if case == "no openssl":
@@ -515,7 +515,8 @@ def test_where_kernels_are_left_to_pytorch(case: str, monkeypatch: pytest.Monkey
         monkeypatch.setitem(sys.modules, "torch._inductor", types.ModuleType("torch._inductor"))
         assert importlib.import_module("kgen_step.inductor").compile_together() is None
         return
-    _, counted, settings = inductor_of(Codes(tmp_path), monkeypatch, compile_threads=1 if case == "one thread" else 8)
+    threads = {"one thread": 1, "threads untold": None}.get(case, 8)
+    _, counted, settings = inductor_of(Codes(tmp_path), monkeypatch, compile_threads=threads)
     assert counted is None
     assert settings.cpp_cache_precompile_headers is True
 

@@ -50,7 +50,7 @@ def compile_together():
         threads = getattr(async_compile, "get_compile_threads", None) or (lambda: config.compile_threads)
         if not waits or threads() <= 1 or (precompiles and shutil.which("openssl") is None):
             return None
-    except (ImportError, AttributeError):
+    except Exception:  # noqa: BLE001 - whatever another PyTorch has otherwise, it goes its own way
         return None
     config.cpp_cache_precompile_headers = False
     counted = Together()

@@ -52,7 +52,13 @@ def cases() -> list[Path]:
 
 def _around(data: Mapping[str, Any]) -> Surroundings:
     changes: dict[str, Any] = dict(data)
-    kinds = {"gpu_vendors": frozenset, "modules": frozenset, "processor": frozenset, "distribution": tuple}
+    kinds = {
+        "gpu_vendors": frozenset,
+        "modules": frozenset,
+        "processor": frozenset,
+        "interfaces": frozenset,
+        "distribution": tuple,
+    }
     for key, of in kinds.items():
         if key in changes:
             changes[key] = of(changes[key])

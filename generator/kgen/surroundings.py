@@ -174,6 +174,7 @@ class Surroundings(NamedTuple):
         writable_home: whether this user may write into the home folder; None where there is no telling.
         processor: what Linux calls the additions of this processor to x86-64; None of another, or without telling.
         addresses: the bytes that a process may have addresses for (`ulimit -v`); None where there is no limit.
+        interfaces: the network interfaces; None where there is no telling.
     """
 
     variables: Mapping[str, str]
@@ -197,6 +198,7 @@ class Surroundings(NamedTuple):
     writable_home: bool | None = None
     processor: frozenset[str] | None = None
     addresses: int | None = None
+    interfaces: frozenset[str] | None = None
 
 
 UNKNOWN = Surroundings(
@@ -254,6 +256,7 @@ def gather(
         writable_home=_may_write(host.home()),
         processor=search.additions(),
         addresses=_addresses(),
+        interfaces=_nodes(Path("/sys/class/net")),
     )
 
 

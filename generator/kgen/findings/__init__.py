@@ -36,7 +36,7 @@ _NEVER_UNSET = {"PATH"}
 def variables_told() -> tuple[str, ...]:
     """Patterns of the variables whose place in start-up files is worth knowing."""
     told = {row.name for row in variables.known()} - _NEVER_UNSET
-    return "KERAS_[A-Z_]+", "PYTHONHOME", *sorted(told)
+    return "KERAS_[A-Z_]+", "PYTHONHOME", "(?:NCCL|GLOO)_SOCKET_IFNAME", *sorted(told)
 
 
 def examine(

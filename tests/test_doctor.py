@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -22,6 +24,7 @@ from kgen.accelerators import Gpu
 from kgen.findings import ExaminedEnvironment, Finding, SystemLibrary
 from kgen.formats.wheels import FORMAT
 from kgen.host import Host
+from kgen.loader import search
 from kgen.loader.environment import Carried
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import LockedFile, Lockfile
@@ -422,3 +425,35 @@ class TestCommand:
     def test_nothing_locked(self, kgen: Kgen) -> None:
         done = kgen("doctor")
         assert done.stderr == "error: nothing in [TEMP]/project is locked for this machine\n\nhint: kgen lock\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            "processor : 0\nvendor_id : GenuineIntel\nflags\t\t: fpu avx  avx2 hypervisor\nbugs\t: x\n",
+            {"fpu", "avx", "avx2", "hypervisor"},
+        ),
+        ("processor : 0\nFeatures\t: fp asimd atomics\n", None),
+        ("", None),
+    ],
+    ids=["x86-64", "AArch64", "no telling"],
+)
+def test_what_linux_says_of_the_processor(text: str, found: set[str] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_described", lambda: text)
+    assert search.additions() == found
+
+
+@pytest.mark.parametrize("limit", [None, 64 << 30])
+def test_how_many_addresses_a_process_may_have(limit: int | None) -> None:
+    asked = "from kgen import surroundings; print(surroundings.gather(()).addresses)"
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    limits = (hard if limit is None else limit, hard)
+    done = subprocess.run(
+        [sys.executable, "-c", asked],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limits),
+    )
+    assert done.stdout.strip() == str(limit if limit is not None or hard == resource.RLIM_INFINITY else hard)

@@ -52,7 +52,14 @@ def cases() -> list[Path]:
 
 def _around(data: Mapping[str, Any]) -> Surroundings:
     changes: dict[str, Any] = dict(data)
-    for key, of in (("gpu_vendors", frozenset), ("modules", frozenset), ("distribution", tuple)):
+    kinds = {
+        "gpu_vendors": frozenset,
+        "modules": frozenset,
+        "processor": frozenset,
+        "interfaces": frozenset,
+        "distribution": tuple,
+    }
+    for key, of in kinds.items():
         if key in changes:
             changes[key] = of(changes[key])
     if changes.get("pci") is False:
@@ -164,7 +171,15 @@ def examined(path: Path, tmp_path: Path, matrix: CompatibilityMatrix) -> tuple[F
     environments = [_examined(case.get("environment", {}))._replace(rivals=_rivals(case, tmp_path / "site"))]
     states = {"cuda": tuple(_condition(row) for row in case.get("conditions", ()))}
     around = _around(case.get("around", {}))
-    return findings.examine(host, around, environments, matrix, LIBRARIES, conditions=states)
+    return findings.examine(
+        host,
+        around,
+        environments,
+        matrix,
+        LIBRARIES,
+        conditions=states,
+        folder=str(tmp_path / case.get("folder", "project")),
+    )
 
 
 def kgen_calls(text: str) -> list[list[str]]:

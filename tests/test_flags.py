@@ -85,3 +85,19 @@ def test_tensorflows_are_in_the_library_that_has_them(tmp_path: Path) -> None:
     (tmp_path / "tensorflow/libtensorflow_cc.so.2").write_bytes(KNOWN)
     (found,) = flags.unknown(tmp_path, {"XLA_FLAGS": "--xla_no_such"})
     assert (found.framework, found.library) == ("tensorflow", str(tmp_path / "tensorflow/libtensorflow_cc.so.2"))
+
+
+@pytest.mark.parametrize(
+    ("value", "lost"),
+    [("--tf_xla_auto_jit=2", ()), ("--tf_xla_auto_jit=2 --tf_xla_no_such", ("--tf_xla_no_such",))],
+)
+def test_tensorflow_has_flags_of_its_own_in_another_library(value: str, lost: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow/libtensorflow_framework.so.2").write_bytes(bytes(64) + KNOWN)
+    (tmp_path / "tensorflow/libtensorflow_cc.so.2").write_bytes(
+        bytes(64) + b"\0tf_xla_auto_jit\0tf_xla_min_cluster_size\0"
+    )
+    found = flags.unknown(tmp_path, {"TF_XLA_FLAGS": value})
+    assert [(one.framework, one.variable, one.flags) for one in found] == (
+        [("tensorflow", "TF_XLA_FLAGS", lost)] if lost else []
+    )

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 import pynvml
@@ -65,6 +67,9 @@ class FakeNvml:
         # 1 is what could not be corrected, 0 since the driver was loaded: NVML's header
         return self.state(handle, "uncorrected") if (kind, since) == (1, 0) else 99
 
+    def fabric(self, handle: tuple[str, ...], answer: Any) -> None:  # noqa: ANN401 - what ctypes calls a reference
+        answer._obj.state = self.state(handle, "fabric")
+
     def module(self) -> types.ModuleType:
         module = types.ModuleType("pynvml")
         functions: dict[str, object] = {
@@ -91,6 +96,8 @@ class FakeNvml:
             "nvmlDeviceGetTotalEccErrors": self.errors,
             # rows replaced for two sorts of errors; whether one waits, and whether one could not be replaced
             "nvmlDeviceGetRemappedRows": lambda handle: self.state(handle, "rows"),
+            "c_nvmlGpuFabricInfo_t": pynvml.c_nvmlGpuFabricInfo_t,
+            "nvmlDeviceGetGpuFabricInfo": self.fabric,
             "nvmlDeviceGetMemoryInfo": lambda handle: types.SimpleNamespace(total=given(handle[2])),
         }
         for name, value in functions.items():
@@ -237,9 +244,15 @@ def test_the_state_that_a_gpu_is_in(install: Install) -> None:
     )
     assert nvml.shutdowns == 1
     states[B200[0]]["rows"] = [0, 1, 1, 0]
-    assert accelerators.kind("cuda").conditions()[1][-2:] == (True, False)
+    assert accelerators.kind("cuda").conditions()[1][-3:-1] == (True, False)
     states[B200[0]]["rows"] = [0, 8, 0, 1]
-    assert accelerators.kind("cuda").conditions()[1][-2:] == (False, True)
+    assert accelerators.kind("cuda").conditions()[1][-3:-1] == (False, True)
+    # NVML's header: not supported, not started, in progress, completed
+    joining = []
+    for state in range(4):
+        states[B200[0]]["fabric"] = state
+        joining.append(accelerators.kind("cuda").conditions()[1].joining)
+    assert joining == [False, True, True, False]
     states[B200[0]]["mode"] = 2
     assert accelerators.kind("cuda").conditions()[1].sharing == "prohibited"
     # what the H200 of the recordings answers: default mode, nobody on it, no errors, MIG off
@@ -510,3 +523,35 @@ def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> No
     assert host.cache("wheels") == Path("/else/wheels")
     monkeypatch.setenv("KGEN_CACHE_DIR", "~/x")
     assert host.cache("wheels") == Path.home() / "x" / "wheels"
+
+
+_NVML = r"""
+typedef struct { unsigned char cluster[16]; unsigned status, clique; unsigned char state; } Fabric;
+int nvmlInitWithFlags(unsigned flags) { return 0; }
+int nvmlInit_v2(void) { return 0; }
+int nvmlShutdown(void) { return 0; }
+const char *nvmlErrorString(int error) { return "no"; }
+int nvmlDeviceGetCount_v2(unsigned *count) { *count = 1; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) { *device = (void *)1; return 0; }
+int nvmlDeviceGetName(void *device, char *name, unsigned length) { __builtin_strcpy(name, "NVIDIA H200"); return 0; }
+int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *minor) { *major = 9; *minor = 0; return 0; }
+int nvmlDeviceGetGpuFabricInfo(void *device, Fabric *fabric) { fabric->state = 2; return 0; }
+"""
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler here")
+def test_the_bindings_ask_a_library_of_c(tmp_path: Path) -> None:
+    """What is handed over is what NVML's header has: by value instead of by reference would end the process."""
+    (tmp_path / "nvml.c").write_text(_NVML)
+    library = tmp_path / "libnvidia-ml.so.1"
+    subprocess.run(["gcc", "-w", "-shared", "-fPIC", str(tmp_path / "nvml.c"), "-o", str(library)], check=True)
+    asked = "from kgen import accelerators; print(accelerators.kind('cuda').conditions())"
+    done = subprocess.run(
+        [sys.executable, "-c", asked],
+        env={"LD_LIBRARY_PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "name='NVIDIA H200'" in done.stdout
+    assert "joining=True" in done.stdout

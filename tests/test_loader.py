@@ -921,6 +921,29 @@ class TestEnvironment:
         assert rows[part].by == f"{self.CUDNN.removeprefix('env/')}"
         assert rows["libcudnn.so.9"].inside
 
+    def test_the_parts_of_cudnn_8_are_called_otherwise(self, tmp_path: Path) -> None:
+        """`Could not load library libcudnn_cnn_infer.so.8`: a toolkit's cuDNN on LD_LIBRARY_PATH goes before."""
+        folder, own = f"{self.SITE}/nvidia/cudnn/lib", "libcudnn_cnn_infer.so.8"
+        framework = Library(f"{self.SITE}/torch/lib/libtorch_global_deps.so", needed=(f"{folder}/libcudnn.so.8",))
+        libraries = (
+            Library(f"{folder}/libcudnn.so.8", "libcudnn.so.8", runpath="$ORIGIN"),
+            Library(f"{folder}/{own}", own),
+            Library(f"toolkit/{own}", own),
+            Library("toolkit/libcudnn_adv_train.so.8", "libcudnn_adv_train.so.8"),
+            Library("toolkit/libcudnn_graph.so.8", "libcudnn_graph.so.8"),
+            framework._replace(rpath="$ORIGIN/../../nvidia/cudnn/lib"),
+        )
+        rows = self.opened(tmp_path, libraries, LD_LIBRARY_PATH="{root}/toolkit")
+        assert rows["libcudnn.so.8"].inside
+        assert (rows[own].via, rows[own].inside, rows[own].own) == (
+            "LD_LIBRARY_PATH",
+            False,
+            str(tmp_path / folder / own),
+        )
+        assert rows["libcudnn_adv_train.so.8"].own is None
+        assert "libcudnn_graph.so.8" not in rows
+        assert "libcudnn_cnn_infer.so.9" not in rows
+
     def test_a_record_is_read_whatever_its_rows_are_like(self) -> None:
         """A name within a folder of that ending, a row of several, a quoted one, and the last without an end."""
         rows = [
@@ -1181,3 +1204,63 @@ class TestSymbolVersions:
                 assert found.wanted == rows
                 compared += 1
         assert compared
+
+
+_FINDS = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <link.h>
+#include <stdio.h>
+int main(void) {
+  struct link_map *found;
+  void *library = dlopen("libx.so.1", RTLD_LAZY);
+  if (!library || dlinfo(library, RTLD_DI_LINKMAP, &found)) { puts("None"); return 0; }
+  puts(found->l_name);
+  return 0;
+}
+"""
+_FOUND = """
+import os, sys
+from pathlib import Path
+from kgen.loader import search
+os.setgid(65534)
+os.setuid(65534)
+program = Path(sys.argv[1])
+print(search.Process(search.system(os.environ), program).open_name("libx.so.1", program).path)
+"""
+_BINDS_LOW_PORTS = b"\x01\x00\x00\x02\x00\x04\x00\x00" + bytes(12)
+"""What `setcap cap_net_bind_service+ep` writes."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a program more rights")
+@pytest.mark.parametrize("right", ["none", "capability", "setuid", "setgid"])
+@pytest.mark.parametrize(
+    "leads", ["LD_LIBRARY_PATH", "LD_PRELOAD", "DT_RPATH", "DT_RUNPATH", "DT_RPATH of a whole path"]
+)
+def test_a_program_with_more_rights_than_its_user_heeds_no_variable(leads: str, right: str) -> None:
+    """A Python with `setcap cap_net_bind_service` finds nothing by LD_LIBRARY_PATH."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        root = Path(folder)
+        root.chmod(0o755)
+        (root / "led").mkdir(mode=0o755)
+        library = ["gcc", "-shared", "-fPIC", "-x", "c", "/dev/null", "-Wl,-soname,libx.so.1", "-o"]
+        subprocess.run([*library, str(root / "led/libx.so.1")], check=True)
+        (root / "host.c").write_text(_FINDS)
+        start = f"{root}/led" if leads == "DT_RPATH of a whole path" else "$ORIGIN/led"
+        dtags = "--enable-new-dtags" if leads == "DT_RUNPATH" else "--disable-new-dtags"
+        flags = [f"-Wl,{dtags},-rpath,{start}"] if leads.startswith("DT_") else []
+        program = root / "host"
+        subprocess.run(["gcc", str(root / "host.c"), *flags, "-ldl", "-o", str(program)], check=True)
+        program.chmod({"setuid": 0o4755, "setgid": 0o2755}.get(right, 0o755))
+        if right == "capability":
+            os.setxattr(program, "security.capability", _BINDS_LOW_PORTS)
+        values = {"LD_LIBRARY_PATH": f"{root}/led", "LD_PRELOAD": f"{root}/led/libx.so.1"}
+        variables = {"PATH": os.environ["PATH"]} | {key: value for key, value in values.items() if key == leads}
+        nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+        real = subprocess.run([str(program)], env=variables, capture_output=True, text=True, check=True, **nobody)  # type: ignore[call-overload]
+        told = subprocess.run(
+            [sys.executable, "-c", _FOUND, str(program)], env=variables, capture_output=True, text=True, check=True
+        )
+        wanted = "None" if right != "none" and leads != "DT_RPATH of a whole path" else f"{root}/led/libx.so.1"
+        assert real.stdout.strip() == wanted
+        assert told.stdout.strip() == wanted

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.machinery
+import importlib.util
 import json
 import math
 import os
 import socket
+import subprocess
 import sys
+import sysconfig
 import tempfile
 import types
 from collections.abc import Iterator, Mapping
@@ -364,6 +368,7 @@ def test_which_failures_begin_again(monkeypatch: pytest.MonkeyPatch, error: str,
     monkeypatch.setattr(program, "_begin_again", lambda *call: ran.append(call))
     monkeypatch.setattr(backend, "watch", list)
     monkeypatch.setattr(backend, "prepare", lambda _: None)
+    monkeypatch.setattr(backend, "hasten", lambda: None)
 
     class Runner:
         model = None
@@ -389,6 +394,131 @@ def test_a_step_that_failed_with_a_short_cut_begins_again_without_it(
     program._begin_again({"backend": "torch"}, {"HOME": "/x"})
     assert json.loads(spec.read_text()) == {"backend": "torch", "plain": True}
     assert ran == [(sys.executable, [sys.executable, "-B", "step", str(spec), "events"], {"HOME": "/x"})]
+
+
+class Codes:
+    """What inductor has for a program of C++: takes a text with an entry `kernel`, and gives the module of it."""
+
+    def __init__(self, folder: Path, refused: str = "\0") -> None:
+        self.given: list[tuple[str, dict[str, Any]]] = []
+        self._folder = folder
+        self._refused = refused
+
+    def load_async(self, code: str, _: str = "cpu", **named: Any) -> Any:  # noqa: ANN401
+        def load() -> Any:  # noqa: ANN401
+            self.given.append((code, named))
+            if self._refused in code:
+                message = "C++ compile error"
+                raise RuntimeError(message)
+            name = f"unit{len(self.given)}"
+            source, library = self._folder / f"{name}.cpp", self._folder / f"{name}.so"
+            source.write_text(code)
+            include = f"-I{sysconfig.get_path('include')}"
+            subprocess.run(["g++", "-shared", "-fPIC", include, str(source), "-o", str(library)], check=True)
+            loader = importlib.machinery.ExtensionFileLoader("kernel", str(library))
+            module = importlib.util.module_from_spec(importlib.util.spec_from_loader("kernel", loader))  # type: ignore[arg-type]
+            loader.exec_module(module)
+            return module
+
+        return load
+
+
+def kernel(value: int) -> str:
+    """A kernel and its binding as inductor writes them, which gives this number."""
+    return f"""#include <cstdlib>
+extern "C" void kernel(long* out) {{ *out = {value}; }}
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+template <typename T> static inline T parse_arg(PyObject*) {{ return T(0); }}
+template <> inline long parse_arg<long>(PyObject* made) {{ return PyLong_AsLong(made); }}
+static PyObject* kernel_py(PyObject*, PyObject* added) {{
+    long out; kernel(&out); return PyLong_FromLong(out + parse_arg<long>(added)); }}
+static PyMethodDef py_methods[] = {{ {{"kernel", kernel_py, METH_O, ""}}, {{NULL, NULL, 0, NULL}} }};
+static struct PyModuleDef py_module = {{PyModuleDef_HEAD_INIT, "kernel", NULL, -1, py_methods}};
+PyMODINIT_FUNC PyInit_kernel(void) {{ return PyModule_Create(&py_module); }}
+"""
+
+
+def inductor_of(codes: Codes, patch: pytest.MonkeyPatch, **config: Any) -> Any:  # noqa: ANN401
+    """kgen's module on inductor, where that is this one; gives (the cache, what is counted)."""
+
+    class Cache:
+        @classmethod
+        def load_async(cls, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+            return codes.load_async(*arguments, **named)
+
+        load_pybinding_async = load_async
+
+    class AsyncCompile:
+        cpp_pybinding = True
+
+    settings = types.SimpleNamespace(**{"cpp_cache_precompile_headers": True, "compile_threads": 2, **config})
+    package = types.ModuleType("torch._inductor")
+    made = {
+        "torch": types.ModuleType("torch"),
+        "torch._inductor": package,
+        "torch._inductor.codecache": types.SimpleNamespace(CppPythonBindingsCodeCache=Cache),
+    }
+    package.async_compile = types.SimpleNamespace(AsyncCompile=AsyncCompile)  # type: ignore[attr-defined]
+    package.config = settings  # type: ignore[attr-defined]
+    for name, module in made.items():
+        patch.setitem(sys.modules, name, module)
+    return Cache, importlib.import_module("kgen_step.inductor").compile_together(), settings
+
+
+@pytest.mark.usefixtures("step")
+def test_kernels_that_wait_for_each_other_are_compiled_together(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    codes = Codes(tmp_path)
+    cache, counted, settings = inductor_of(codes, monkeypatch)
+    assert settings.cpp_cache_precompile_headers is False
+    forward = [cache.load_async(kernel(value), "cpu", submit_fn=print) for value in (1, 2, 3)]
+    assert codes.given == []
+    assert [load().kernel(10) for load in [*forward, *forward]] == [11, 12, 13, 11, 12, 13]
+    backward = [cache.load_async(kernel(value), "cpu", submit_fn=print) for value in (4, 5)]
+    other = cache.load_async(kernel(6), "cpu", submit_fn=print, extra_flags=("-O1",))
+    assert [load().kernel(0) for load in (*backward, other)] == [4, 5, 6]
+    assert [named for _, named in codes.given] == [{}, {}, {"extra_flags": ("-O1",)}]
+    assert (counted.kernels, counted.compilations) == (6, 3)
+
+
+@pytest.mark.usefixtures("step")
+def test_what_cannot_be_compiled_together_is_compiled_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An error of a kernel's own is raised as without."""
+    cache, counted, _ = inductor_of(Codes(tmp_path, "namespace"), monkeypatch)
+    loads = [cache.load_async(kernel(value), "cpu") for value in (1, 2)]
+    assert [load().kernel(0) for load in loads] == [1, 2]
+    assert (counted.kernels, counted.compilations) == (2, 2)
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(str(STEP))
+    cache, _, _ = inductor_of(Codes(tmp_path, "Python.h"), monkeypatch)
+    with pytest.raises(RuntimeError, match="C\\+\\+ compile error"):
+        cache.load_async(kernel(1), "cpu")()
+
+
+@pytest.mark.usefixtures("step")
+@pytest.mark.parametrize("case", ["one thread", "threads untold", "no openssl", "another inductor", "no torch"])
+def test_where_kernels_are_left_to_pytorch(case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """PyTorch reads its header with openssl before it compiles it: without, a user's own training fails."""
+    if case == "no openssl":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    if case == "no torch":
+        monkeypatch.setitem(sys.modules, "torch._inductor", None)
+        assert importlib.import_module("kgen_step.inductor").compile_together() is None
+        return
+    if case == "another inductor":
+        monkeypatch.setattr("kgen_step.inductor.ExtensionFileLoader", None)
+        monkeypatch.setitem(sys.modules, "torch", types.ModuleType("torch"))
+        monkeypatch.setitem(sys.modules, "torch._inductor", types.ModuleType("torch._inductor"))
+        assert importlib.import_module("kgen_step.inductor").compile_together() is None
+        return
+    threads = {"one thread": 1, "threads untold": None}.get(case, 8)
+    _, counted, settings = inductor_of(Codes(tmp_path), monkeypatch, compile_threads=threads)
+    assert counted is None
+    assert settings.cpp_cache_precompile_headers is True
 
 
 # -- what the step holds -----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -171,6 +172,9 @@ class Surroundings(NamedTuple):
         shared_memory: the size of `/dev/shm` in bytes; None where there is no telling.
         scratch: the folder for temporary files; None where there is no telling.
         writable_home: whether this user may write into the home folder; None where there is no telling.
+        processor: what Linux calls the additions of this processor to x86-64; None of another, or without telling.
+        addresses: the bytes that a process may have addresses for (`ulimit -v`); None where there is no limit.
+        interfaces: the network interfaces; None where there is no telling.
     """
 
     variables: Mapping[str, str]
@@ -192,6 +196,9 @@ class Surroundings(NamedTuple):
     shared_memory: int | None = None
     scratch: Scratch | None = None
     writable_home: bool | None = None
+    processor: frozenset[str] | None = None
+    addresses: int | None = None
+    interfaces: frozenset[str] | None = None
 
 
 UNKNOWN = Surroundings(
@@ -247,6 +254,9 @@ def gather(
         shared_memory=_size(Path("/dev/shm")),  # noqa: S108 - looked at, not written to
         scratch=scratch(host.temporary_folder()),
         writable_home=_may_write(host.home()),
+        processor=search.additions(),
+        addresses=_addresses(),
+        interfaces=_nodes(Path("/sys/class/net")),
     )
 
 
@@ -469,6 +479,11 @@ class _Counter(NamedTuple):
 
 _GROUPS_2 = _Counter("memory.max", "memory.current", "inactive_file")
 _GROUPS_1 = _Counter("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def _addresses() -> int | None:
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def memory_left(system: Path, own: Path, mounted: Path) -> int | None:

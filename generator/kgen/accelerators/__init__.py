@@ -101,6 +101,7 @@ class Condition(NamedTuple):
         partitions: the devices that it is divided into; None if it is undivided.
         remapping: whether a faulty row of its memory waits for a reset to be replaced.
         worn: whether a faulty row of its memory could not be replaced.
+        joining: whether it has still to join the fabric that it is a part of.
     """
 
     number: int
@@ -112,6 +113,7 @@ class Condition(NamedTuple):
     selector: str = ""
     remapping: bool = False
     worn: bool = False
+    joining: bool = False
 
     def refuses(self, *, served: bool) -> bool:
         """Whether a process that begins now is refused.

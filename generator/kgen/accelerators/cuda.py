@@ -302,6 +302,8 @@ def _selector(nvml: Any, handle: Any) -> str:  # noqa: ANN401 - it has no types
 
 
 def _condition(nvml: Any, index: int, handle: Any) -> Condition:  # noqa: ANN401 - it has no types
+    import ctypes  # noqa: PLC0415 - only who probes needs it
+
     gpu = _gpu(nvml, handle)
     found = Condition(index, gpu.name, partitions=_partitions(nvml, handle, gpu), selector=gpu.selector)
     # Each may be unknown to a GPU or a driver, or not for everybody to ask.
@@ -318,6 +320,12 @@ def _condition(nvml: Any, index: int, handle: Any) -> Condition:  # noqa: ANN401
     with contextlib.suppress(nvml.NVMLError):
         *_, pending, failed = nvml.nvmlDeviceGetRemappedRows(handle)
         found = found._replace(remapping=bool(pending), worn=bool(failed))
+    # bindings and drivers before 525 know of no fabric
+    with contextlib.suppress(nvml.NVMLError, AttributeError):
+        fabric = nvml.c_nvmlGpuFabricInfo_t()
+        nvml.nvmlDeviceGetGpuFabricInfo(handle, ctypes.byref(fabric))
+        waiting = {nvml.NVML_GPU_FABRIC_STATE_NOT_STARTED, nvml.NVML_GPU_FABRIC_STATE_IN_PROGRESS}
+        found = found._replace(joining=fabric.state in waiting)
     return found
 
 

@@ -257,6 +257,7 @@ class _Runner:
                 failure={},
                 watched={},
                 missing=(),
+                status=status,
                 locked=None if lock is None else set(map(canonical_name, lock.versions)),
             )
             if not one.diagnosis.quotes:

@@ -89,7 +89,7 @@ def examine(
     kinds = dict.fromkeys(one.lock.computes_on.kind for one in examined if one.lock.accelerated)
     around = surroundings.gather(findings.variables_told(), carried, [accelerators.kind(kind) for kind in kinds], rules)
     conditions = {kind: accelerators.kind(kind).conditions() for kind in kinds if machine.of(kind).found}
-    found = findings.examine(machine, around, examined, matrix, libraries, conditions=conditions)
+    found = findings.examine(machine, around, examined, matrix, libraries, conditions=conditions, folder=str(root))
     return DoctorResult(machine, tuple(one.lock.environment for one in examined), found)
 
 

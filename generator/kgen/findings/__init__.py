@@ -36,7 +36,7 @@ _NEVER_UNSET = {"PATH"}
 def variables_told() -> tuple[str, ...]:
     """Patterns of the variables whose place in start-up files is worth knowing."""
     told = {row.name for row in variables.known()} - _NEVER_UNSET
-    return "KERAS_[A-Z_]+", "PYTHONHOME", *sorted(told)
+    return "KERAS_[A-Z_]+", "PYTHONHOME", "(?:NCCL|GLOO)_SOCKET_IFNAME", *sorted(told)
 
 
 def examine(
@@ -48,6 +48,7 @@ def examine(
     *,
     target: str = "",
     conditions: Mapping[str, tuple[Condition, ...]] = MappingProxyType({}),
+    folder: str = "",
 ) -> tuple[Finding, ...]:
     """Every finding, the faults first.
 
@@ -59,8 +60,9 @@ def examine(
         libraries: stem of a shared library, as `libcudnn` -> what it is.
         target: the target of the settings that the machine is, which is judged by its description; empty for this one.
         conditions: kind of accelerator -> the state that each of its devices is in.
+        folder: the project's; empty for another machine.
     """
-    facts = Facts(machine, around, tuple(examined), matrix, libraries, target, conditions)
+    facts = Facts(machine, around, tuple(examined), matrix, libraries, target, conditions, folder)
     rules = {name: rule for name, rule in known().items() if rule.of_description or not target}
     found = [one._replace(identifier=name) for name, rule in rules.items() for one in rule.examine(facts)]
     return tuple(sorted(_merged(found), key=lambda finding: finding.kind))

@@ -99,6 +99,7 @@ class Facts(NamedTuple):
         libraries: stem of a shared library, as `libcudnn` -> what it is.
         target: the target of the settings that is judged by its description; empty for this machine.
         conditions: kind of accelerator -> the state that each of its devices is in.
+        folder: the project's; empty for another machine.
     """
 
     machine: Host
@@ -108,6 +109,7 @@ class Facts(NamedTuple):
     libraries: Mapping[str, SystemLibrary]
     target: str = ""
     conditions: Mapping[str, tuple[Condition, ...]] = MappingProxyType({})
+    folder: str = ""
 
     def seen_by(self, interface: str) -> str:
         """Where a fact about the machine is from: an interface of this machine, or the description of another."""

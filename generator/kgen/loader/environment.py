@@ -182,6 +182,7 @@ def _open_parts(process: Process, library: Mapping[str, Any]) -> None:
         if (match := _NAME.match(opening.name.rpartition("/")[2]))
         and match["stem"] == library["name"]
         and match["number"]
+        and library["majors"][0] <= int(match["number"].partition(".")[0]) <= library["majors"][1]
     ]
     for path, number in loaded[:1]:
         for stem in library["opens"]:

@@ -13,6 +13,7 @@ import functools
 import itertools
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -292,6 +293,12 @@ def _described() -> str:
     return _reads(Path("/proc/cpuinfo"))
 
 
+def additions() -> frozenset[str] | None:
+    """What Linux calls the additions of this machine's processor to x86-64; None of another, or without telling."""
+    found = re.search(r"^flags\s*:(.*)$", _described(), re.MULTILINE)
+    return None if found is None else frozenset(found[1].split())
+
+
 def _reads(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape")
@@ -331,6 +338,38 @@ def processor(machine: int, text: str, glibc: Version | None) -> Processor:
     return Processor(platform, tuple(levels), tuple(words))
 
 
+def has_privileges(program: Path) -> bool:
+    """Whether a program runs with more rights than who starts it: the loader then heeds neither variables nor $ORIGIN.
+
+    That is the kernel's AT_SECURE, of a program with the right to be another user (setuid) or with capabilities, as
+    `setcap` gives them to a Python that is to open ports below 1024.
+    """
+    try:
+        facts = program.stat()
+        unheeded = os.statvfs(program).f_flag & os.ST_NOSUID
+    except OSError:
+        return False
+    if unheeded or "NoNewPrivs:\t1" in _reads(Path("/proc/self/status")):
+        return False
+    another_user = facts.st_mode & stat.S_ISUID and facts.st_uid != os.getuid()
+    another_group = facts.st_mode & stat.S_ISGID and facts.st_mode & stat.S_IXGRP and facts.st_gid != os.getgid()
+    return bool(another_user or another_group) or (os.getuid() != 0 and _has_capabilities(program))
+
+
+def _has_capabilities(program: Path) -> bool:
+    """Whether a file gives capabilities (`struct vfs_cap_data` of `linux/capability.h`)."""
+    try:
+        words = os.getxattr(program, "security.capability")
+    except (OSError, AttributeError):
+        return False
+    effective, permitted = words[0] & 1, words[4:8] + words[12:16]
+    return bool(effective) or any(permitted)
+
+
+def _without_origin(folders: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(one for one in folders if "ORIGIN" not in one)
+
+
 _READ: dict[tuple[int, int, int, int], Elf] = {}
 """What was read of a file. One file has many paths: environments are linked from the cache of what installs them."""
 
@@ -365,7 +404,12 @@ class Process:
         self._loader = rules.loader
         real = program.resolve()
         with contextlib.suppress(OSError, ValueError):
-            self._main = _Mapped(real, _elf(real, rules.machine), None)
+            read = _elf(real, rules.machine)
+            if has_privileges(real):
+                self._rules = rules = rules._replace(library_path=(), preload=())
+                runpath = None if read.runpath is None else _without_origin(read.runpath)
+                read = read._replace(rpath=_without_origin(read.rpath), runpath=runpath)
+            self._main = _Mapped(real, read, None)
             if self._main.elf.interpreter is not None:
                 self._loader = loader(self._main.elf.interpreter)
         # what is preloaded is there before anything that it or the program needs
@@ -383,8 +427,9 @@ class Process:
     def open_name(self, name: str, by: Path) -> Opening:
         """Open a library by its name alone, as a file that is loaded may, and all that it needs."""
         caller = self._main
-        with contextlib.suppress(OSError, ValueError):
-            caller = _Mapped(by, _elf(by, self._rules.machine), self._main)
+        if self._main is None or by.resolve() != self._main.path:
+            with contextlib.suppress(OSError, ValueError):
+                caller = _Mapped(by, _elf(by, self._rules.machine), self._main)
         return self._open(name, caller, via=None)
 
     def _open(self, name: str, by: _Mapped | None, *, via: str | None) -> Opening:

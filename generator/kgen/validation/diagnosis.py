@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import signal
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -69,6 +70,7 @@ def diagnose(
     foreign: bool = False,
     synced: bool = True,
     locked: Collection[str] | None = None,
+    status: int | None = None,
 ) -> Diagnosis:
     """Looks for the cause of a failure.
 
@@ -83,6 +85,7 @@ def diagnose(
         foreign: whether a library of an accelerator was loaded from outside the environment, the driver's aside.
         synced: whether the environment is one that `kgen sync` makes from a lock.
         locked: the normalised names of what the lock installs, where a program of the user's ran, which may need more.
+        status: its exit status, minus the signal's number if one ended it; None if it ran out of time.
     """
     causes: list[str] = []
     hints: list[str] = []
@@ -93,8 +96,10 @@ def diagnose(
     errors = [f"{error['type']}: {error['message']}" for error in raised]
     reasons = [str(reason) for reason in facts.get("reasons", ())]
     text = "\n".join([*errors, *reasons, output])
-    matches = [(row, match) for row in rows["log"] if (match := re.search(row["pattern"], text))]
     driver = facts.get("driver") or {}
+    # where the driver's library was asked, its answer is known
+    spoken = () if driver.get("init") else [row for row in rows["driver"] if "pattern" in row]
+    matches = [(row, match) for row in (*spoken, *rows["log"]) if (match := re.search(row["pattern"], text))]
     effects = {
         "libraries": bool(_is_stub(driver, rows["driver"]) or foreign or any(row.get("loader") for row, _ in matches)),
         "modules": any(entry in text for entry in watched.get("PYTHONPATH", "").split(":") if entry),
@@ -109,14 +114,15 @@ def diagnose(
     told = [
         *_of_driver(facts.get("driver"), rows["driver"]),
         *(_of_variable(row, watched) for row in _variables(fault, watched) if row.effect is None),
+        *(
+            (row["says"], row["hint"].format(environment=environment))
+            for row in rows["installed"]
+            if fault in row["faults"] and _are_there(row["packages"], installed)
+        ),
     ]
     for cause, hint in told:
         causes.append(cause)
         hints.append(hint)
-    for row in rows["installed"]:
-        if fault in row["faults"] and _are_there(row["packages"], installed):
-            causes.append(row["says"])
-            hints.append(row["hint"].format(environment=environment))
     known: list[str] = []
     for row, match in matches:
         known.append(_line(text, match.start()))
@@ -125,6 +131,9 @@ def diagnose(
         if locked is not None and "unlocked" in row and canonical_name(match[1].partition(".")[0]) not in locked:
             hint = row["unlocked"]  # no sync brings what is not locked
         hints.append(hint.format(match[0], *match.groups(), environment=environment))
+    for cause, hint in _of_signal(status, rows["signal"]):
+        causes.append(cause)
+        hints.append(hint)
     # what may have an effect and may have none comes last, and only where one was seen
     for variable in _variables(fault, watched):
         led = variable.effect == "toolkit" and _leads_to_toolkit(watched[variable.name], text)
@@ -157,6 +166,11 @@ def _of_driver(driver: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any
             yield f"the driver does not start (cuInit: {driver['init']})", "nvidia-smi"
     elif driver["devices"] == 0:
         yield "the driver starts and has no GPU to give", "nvidia-smi"
+
+
+def _of_signal(status: int | None, rows: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
+    numbers = {row["name"]: getattr(signal, row["name"], None) for row in rows}
+    return ((row["says"], row["hint"]) for row in rows if status is not None and numbers[row["name"]] == -status)
 
 
 def _is_stub(driver: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:

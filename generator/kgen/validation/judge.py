@@ -137,6 +137,7 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
             missing=observation.last("libraries").get("missing", ()),
             installed=installed,
             synced=bool(locked),
+            status=observation.status,
             foreign=any(row["where"] != "environment" and row["name"] not in _DRIVERS for row in loaded),
         )
         causes = tuple(_mismatch_text(one) for one in wrong if one.judged)

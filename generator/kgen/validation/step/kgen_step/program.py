@@ -155,6 +155,8 @@ def _compile(runner, backend, spec, before, taken):
     """Takes the first step; gives what was watched. Short cuts that a compiler fails of are not taken again."""
     watch = backend.watch()
     try:
+        if hasattr(backend, "hasten") and not spec.get("plain"):
+            backend.hasten()
         if hasattr(backend, "prepare"):
             backend.prepare(runner.model)
         runner.step(0)
@@ -192,12 +194,18 @@ def _runner(keras, backend, arrays, options):
 
 @contextlib.contextmanager
 def _without_collection():
-    """No cycles are looked for meanwhile: modules and a compiler in Python make millions of objects, and keep them."""
+    """No cycles are looked for meanwhile: modules and a compiler in Python make millions of objects, and keep them.
+
+    Nor are these looked through afterwards: the interpreter would for a second when it ends.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        # since CPython 3.7
+        if hasattr(gc, "freeze"):
+            gc.freeze()
         if enabled:
             gc.enable()
 

@@ -14,6 +14,7 @@ prepare(model)          only of who has it: what Keras does not do before the fi
 batch(array)            only of who has it: batches as the training step takes them, in place of NumPy's arrays
 SHORT_CUTS              only of who has it: variables that save time, and are not set where the first step failed with
                         them, that is with the error CUT_SHORT; what the user has set stands
+hasten()                only of who has it: has its compiler take less time; not called where short cuts failed
 switch()                only of who has it: has it compiled from here on, after a training without, which counts too
 ROTATED                 only of who has it: True if its convolution is one, and not a correlation
 fused_attention(kind, query, key, value)   only of who has it: outputs of a fused kernel, and its name

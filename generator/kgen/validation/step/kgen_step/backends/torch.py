@@ -2,7 +2,7 @@
 
 import os
 
-from kgen_step import libraries
+from kgen_step import inductor, libraries
 from kgen_step.events import Absent, Cannot, Refused
 
 TRAINS = True
@@ -13,6 +13,7 @@ WATCHED = (
     "TORCHDYNAMO_DISABLE",
     "TORCH_COMPILE_DISABLE",
     "TORCHDYNAMO_SUPPRESS_ERRORS",
+    "TORCHINDUCTOR_COMPILE_THREADS",
     "CXX",
     "CC",
 )
@@ -35,6 +36,9 @@ CUT_SHORT = (
     "InternalTorchDynamoError",
 )
 """What the compilers of a PyTorch that one of these is too much for would raise."""
+
+_together = None
+"""What was compiled together, where it was."""
 
 _CPU = "cpu"
 _ACCELERATORS = ("cuda", "mps", "xpu")
@@ -138,6 +142,12 @@ def prepare(model):
         skip(model.train_function)
 
 
+def hasten():
+    """What saves time and is no variable: kernels for the CPU are compiled together."""
+    global _together  # noqa: PLW0603 - `prove` tells of it
+    _together = inductor.compile_together()
+
+
 def watch():
     """Has inductor show each graph that it is about to make a program of."""
     import torch
@@ -216,6 +226,8 @@ def prove(_function, watch, _folder):
         "frames": {name: int(count) for name, count in sorted(counters["frames"].items())},
         "aot": {name: int(count) for name, count in sorted(counters["aot_autograd"].items())},
     }
+    if _together is not None:
+        found.update(kernels=_together.kernels, compilations=_together.compilations)
     if not watch:
         found["instead"] = "inductor was given no graph"
     return found

@@ -1,7 +1,19 @@
 """PyTorch under a Keras that compiles nothing on it, keras-core: its model is handed to `torch.compile` here."""
 
 from kgen_step.backends import torch as inductor
-from kgen_step.backends.torch import CUT_SHORT, MODULES, SHORT_CUTS, TRAINS, WATCHED, built, device, hold, places, prove
+from kgen_step.backends.torch import (
+    CUT_SHORT,
+    MODULES,
+    SHORT_CUTS,
+    TRAINS,
+    WATCHED,
+    built,
+    device,
+    hasten,
+    hold,
+    places,
+    prove,
+)
 
 __all__ = [
     "CUT_SHORT",
@@ -12,6 +24,7 @@ __all__ = [
     "built",
     "compile_options",
     "device",
+    "hasten",
     "hold",
     "places",
     "prepare",

@@ -506,6 +506,7 @@ def test_an_encrypted_key(
         (("receipts",), "`kgen receipts` needs an action: list, merge, export, migrate"),
         (("receipts", "merge"), "needs a folder to put them into"),
         (("receipts", "list", "gone"), "there is no folder or file gone"),
+        (("proven", "numpy"), "hint: kgen validate numpy --list   # what is proven of an environment\n"),
         (("receipts", "list", "git:gone"), "there is no revision `gone`"),
         (("receipts", "list", "git:--help"), "there is no revision `--help`"),
     ],

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 from kgen import files, gittool, host, lockfiles, storage
-from kgen.errors import NotLockedError, UsageError
+from kgen.errors import KgenError, NotLockedError, UsageError
 from kgen.project import LOCKS
 from kgen.validation import collection, receipts, remote, signing
 from kgen.validation.collection import Entry, Skipped
@@ -112,7 +114,7 @@ def collect(root: Path, sources: Sequence[str] = (), *, report: Callable[[str], 
                 entries, bad = index.of_folder(folder)
                 named = {entry.digest: remote.url_of(source, folder, Path(entry.source)) for entry in entries}
             else:
-                entries, bad = index.of_folder(_place(source))
+                entries, bad = index.of_folder(_place(source, root))
                 named = {entry.digest: _seen_from(root, entry.source) for entry in entries}
             early = [(entry, receipts.date_fault(entry.date, today)) for entry in entries]
             skipped += [Skipped(entry.source, fault, "does not count") for entry, fault in early if fault is not None]
@@ -186,12 +188,14 @@ def _revision(root: Path, name: str) -> str:
     return name
 
 
-def _place(source: str) -> Path:
+def _place(source: str, root: Path) -> Path:
     path = Path(source)
     if not path.exists():
-        raise UsageError(
-            f"there is no folder or file {source}", hints=["kgen receipts list", f"kgen receipts list {GIT}HEAD"]
-        )
+        hints = ["kgen receipts list", f"kgen receipts list {GIT}HEAD"]
+        with contextlib.suppress(KgenError):  # it is no environment either
+            lockfiles.called(root, source)
+            hints.insert(0, f"kgen validate {shlex.quote(source)} --list   # what is proven of an environment")
+        raise UsageError(f"there is no folder or file {source}", hints=hints)
     return path
 
 

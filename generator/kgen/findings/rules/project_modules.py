@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from kgen.findings.shadowing import few, shadowed, shadowed_of_python
+from kgen.explain.names import few
+from kgen.findings.shadowing import shadowed, shadowed_of_python
 from kgen.findings.shape import Facts, Finding, Rule
 
 _SAFE = "PYTHONSAFEPATH"

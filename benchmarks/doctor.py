@@ -28,7 +28,7 @@ from tests.elves import shared_object
 from kgen import lockfiles
 from kgen.formats import environment
 from kgen.model import format as formats
-from kgen.verified import SETTLED
+from kgen.verified_files import SETTLED
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "locks" / "torch-cuda12"

@@ -27,9 +27,9 @@ from kgen import resources, uvtool, wheels
 from kgen.index import Index
 from kgen.matrix import writer
 from kgen.matrix.compatibility import Folder
-from kgen.refresh.facts import FactReader
 from kgen.refresh.recipes import recipes
 from kgen.refresh.run import IN_FLIGHT, Refresh, Refreshed
+from kgen.refresh.wheel_facts import FactReader
 
 RELEASE = "[[release]]"
 

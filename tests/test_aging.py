@@ -21,7 +21,7 @@ from tests.test_whole_lock import kgen_table
 from tests.wheelhouse import Wheel, Wheelhouse
 
 from kgen import uvtool
-from kgen.formats.wheels.closed import Closed
+from kgen.formats.wheels.closure import Closed
 from kgen.formats.wheels.newest import Newest
 from kgen.formats.wheels.remedies import Remedies
 from kgen.matrix.compatibility import CompatibilityMatrix

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import pytest
 from packaging.version import Version
 
+from kgen.explain.causes import cause_data
 from kgen.explain.commands import flags_of
-from kgen.explain.facts import cause_data
 from kgen.explain.reasons import warning_text
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator

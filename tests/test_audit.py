@@ -20,7 +20,7 @@ from tests.wheelhouse import Wheel
 
 from kgen import wheels
 from kgen.audit import evidence
-from kgen.audit.reading import Reader
+from kgen.audit.reader import Reader
 from kgen.audit.run import Audit, Audited
 from kgen.index import Index
 from kgen.matrix.compatibility import CompatibilityMatrix, Folder

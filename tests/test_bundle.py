@@ -23,7 +23,7 @@ from tests.command import LOCK, Kgen
 from tests.index import Index
 from tests.loopback import Handler, Server, running
 
-from kgen import lockfiles, verified, wheels
+from kgen import lockfiles, verified_files, wheels
 from kgen.errors import Cancelled, OutsideError
 from kgen.formats.wheels import ownwheels, repack
 
@@ -470,7 +470,7 @@ class TestOwnWheels:
     def test_a_change_of_just_now_is_not_relied_on(
         self, tmp_path: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ownwheels, "SETTLED", verified.SETTLED)
+        monkeypatch.setattr(ownwheels, "SETTLED", verified_files.SETTLED)
         (tmp_path / "code").mkdir()
         (tmp_path / "code/one.py").touch()
         for _ in range(2):

@@ -19,7 +19,7 @@ from tests.index import Index
 from tests.standalone import installed_by_uv, make
 
 from kgen.errors import UsageError
-from kgen.formats import vendored
+from kgen.formats import vendor
 from kgen.formats.wheels import standalone
 from kgen.formats.wheels.standalone import Standalone
 
@@ -71,7 +71,7 @@ class TestThereAndBack:
         assert "there is no CPython" not in doctor.stdout + doctor.stderr
         made = without_network(kgen, "sync", "numpy", folder=there, cache=cache, **apart)
         assert made.status == 0, made.stderr
-        moved = there / vendored.PYTHONS / PYTHON
+        moved = there / vendor.PYTHONS / PYTHON
         script = "import sys, keras; print(keras.__name__, sys.base_prefix)"
         words = ("run", "--no-sync", "numpy", "--", "python", "-c", script)
         ran = without_network(kgen, *words, folder=there, cache=cache, **apart)
@@ -82,7 +82,7 @@ class TestThereAndBack:
         assert again.status == 0
         assert (moved / "bin").stat().st_ino == before
         # without what the bundle brought, there is no interpreter
-        (moved / vendored.MARK).unlink()
+        (moved / vendor.MARK).unlink()
         shutil.rmtree(there / ".kgen/envs")
         failed = without_network(kgen, "sync", "numpy", folder=there, cache=cache, **apart)
         assert failed.status == 4
@@ -195,7 +195,7 @@ class TestDamage:
         done = kgen("unbundle", str(bad), "--into", str(tmp_path / "there"))
         assert done.status == 4
         assert f"the CPython {OWN} of the bundle does not run on this machine" in done.stderr
-        assert not (tmp_path / "there" / vendored.PYTHONS / OWN).exists()
+        assert not (tmp_path / "there" / vendor.PYTHONS / OWN).exists()
 
 
 def _link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:

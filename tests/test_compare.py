@@ -22,7 +22,7 @@ from kgen.accelerators import Devices, Gpu
 from kgen.actions.compare import Lent
 from kgen.actions.validate import ValidationTarget
 from kgen.matrix.compatibility import CompatibilityMatrix
-from kgen.validation import program, running
+from kgen.validation import observation, program
 from kgen.validation.comparison import TOLERANCE, Training, distance, judge, read, summarise, warmup
 
 GPU = Gpu("NVIDIA H200", "9.0", 1)
@@ -358,7 +358,7 @@ def watched(tmp_path: Path, code: str, **spec: object) -> list[Mapping[str, Any]
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return list(running.read_events(events))
+    return list(observation.read_events(events))
 
 
 @pytest.mark.parametrize(
@@ -506,7 +506,7 @@ def test_events_of_another_kind_are_left_out(event: Mapping[str, object]) -> Non
 
 @pytest.mark.parametrize("step", sorted(path.stem for path in (program.STEP / "kgen_step/backends").glob("[a-z]*.py")))
 def test_who_trains_is_known_of_every_backend(step: str) -> None:
-    assert running.trains(step) is (step not in {"numpy", "openvino"})
+    assert observation.trains(step) is (step not in {"numpy", "openvino"})
 
 
 def test_the_page_says_what_is_in_the_code() -> None:

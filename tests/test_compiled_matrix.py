@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from kgen import resources
-from kgen.matrix import compiled
+from kgen.matrix import compiled_cache
 from kgen.matrix.compatibility import CompatibilityMatrix, Folder
-from kgen.matrix.compiled import CompiledFiles
+from kgen.matrix.compiled_cache import CompiledFiles
 
 
 def everything(matrix: CompatibilityMatrix) -> list[object]:
@@ -107,7 +107,7 @@ def test_a_damaged_file_is_not_there(
 
 def test_no_other_kgen_uses_it(sources: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = matrix_of(sources, cache).majors("cuda")
-    monkeypatch.setattr(compiled, "_readers", lambda: "another kgen")
+    monkeypatch.setattr(compiled_cache, "_readers", lambda: "another kgen")
     assert CompiledFiles(cache).load("accelerators.toml", (sources / "accelerators.toml").read_text()) is None
     assert matrix_of(sources, cache).majors("cuda") == expected
 

@@ -13,7 +13,7 @@ from tests.command import Kgen
 from tests.conda_packages import MINOR, TAG, Channel
 
 from kgen.cli import outcomes
-from kgen.explain.facts import cause_text
+from kgen.explain.causes import cause_text
 from kgen.formats.conda import FORMAT
 from kgen.formats.conda.rattlertool import Rattler
 from kgen.formats.conda.session import CondaOutcome, CondaSession

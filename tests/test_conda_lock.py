@@ -24,7 +24,7 @@ from kgen.actions.lock import lock as lock_planned
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Plan
 from kgen.errors import UsageError
-from kgen.formats.conda import RECORDS, condafiles, rattlertool, standing, text
+from kgen.formats.conda import RECORDS, condafiles, rattlertool, text, uptodate
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.settings import Settings
 
@@ -493,14 +493,14 @@ class TestStanding:
         file = condafiles.read(folder / RECORDS)
         request = condafiles.request_of(file, "linux-64", file.platforms["linux-64"])
         given = Settings(root=project, platforms=("linux-64",), channels=(served.url,))
-        assert standing.made_for(folder, request, matrix, given, every=True) is not None
+        assert uptodate.made_for(folder, request, matrix, given, every=True) is not None
         more = file._replace(platforms={**file.platforms, "osx-arm64": file.platforms["linux-64"]})
         (folder / RECORDS).write_text(condafiles.text(more))
-        assert standing.made_for(folder, request, matrix, given, every=True) is None
-        assert standing.made_for(folder, request, matrix, given, every=False) is not None
+        assert uptodate.made_for(folder, request, matrix, given, every=True) is None
+        assert uptodate.made_for(folder, request, matrix, given, every=False) is not None
         for change in ({"kgen": "0.0.1"}, {"matrix": "0" * 16}, {"channels": ("other",)}, {"mode": "base"}):
             (folder / RECORDS).write_text(condafiles.text(file._replace(**change)))
-            assert standing.made_for(folder, request, matrix, given, every=True) is None, change
+            assert uptodate.made_for(folder, request, matrix, given, every=True) is None, change
 
 
 class TestRefusedAtOnce:

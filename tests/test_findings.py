@@ -18,7 +18,7 @@ from kgen import findings
 from kgen.accelerators import Condition, Gpu
 from kgen.cli import main, validate
 from kgen.errors import UsageError
-from kgen.findings import ExaminedEnvironment, Finding, manual, wording
+from kgen.findings import ExaminedEnvironment, Finding, manual, phrases
 from kgen.loader import plugins
 from kgen.loader.environment import LibraryTooOld, OpenedLibrary
 from kgen.loader.flags import UnknownFlags
@@ -240,7 +240,7 @@ def test_each_rule_has_a_case_that_it_finds_and_one_that_it_does_not() -> None:
 
 
 def test_a_folder_with_a_space_stands_in_quotes() -> None:
-    assert wording.made_again(EXAMINED._replace(prefix=Path("/my files/e"))) == (
+    assert phrases.made_again(EXAMINED._replace(prefix=Path("/my files/e"))) == (
         "rm -r '/my files/e' && kgen sync jax-cuda12"
     )
 

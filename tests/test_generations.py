@@ -24,7 +24,7 @@ from kgen.emitters.activation import at, render_activation
 from kgen.emitters.hooks import render_hooks
 from kgen.errors import MatrixError, SettingsError
 from kgen.explain import report
-from kgen.explain.facts import requires_text
+from kgen.explain.causes import requires_text
 from kgen.explain.faults import fault_text
 from kgen.explain.reasons import reason_rule, reason_subject, warning_text
 from kgen.fields import request_of

@@ -15,7 +15,7 @@ from tests.test_validate import FAKES, checked, driver, lock, put_on_disk, withi
 
 from kgen.accelerators import Condition, Gpu
 from kgen.matrix.compatibility import load
-from kgen.validation.sharing import ANY, Seat, Seats, seats
+from kgen.validation.seats import ANY, Seat, Seats, seats
 
 __all__ = ["driver"]
 

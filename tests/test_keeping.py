@@ -17,7 +17,7 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
-from kgen.solver.keeping import keeping
+from kgen.solver.retention import keeping
 
 PYLOCK = "locks/jax-cpu/pylock.linux-64.toml"
 OLD = ("--require", "scipy<1.16", "--require", "ml-dtypes<0.5.3", "--require", "jax<0.10")

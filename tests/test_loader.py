@@ -21,7 +21,7 @@ from elftools.elf.elffile import ELFFile
 from packaging.version import Version
 from tests import elves
 
-from kgen import files, verified
+from kgen import files, verified_files
 from kgen.loader import cache, elf, environment, owners, search, versions
 from kgen.loader.environment import Carried, OpenedLibrary
 from kgen.loader.owners import DoubledProject, MissingFile, SharedFile
@@ -1058,7 +1058,7 @@ class TestEnvironment:
 
     @pytest.mark.parametrize("noted", ["[]", "{", "null", '{"%s": [%s]}', '{"%s": [%s, [["x", 1]], 3]}', '{"%s": 7}'])
     def test_notes_that_nobody_wrote_so_are_not_believed(self, noted: str, record: Path, tmp_path: Path) -> None:
-        stamp = verified.stamp_of(record)
+        stamp = verified_files.stamp_of(record)
         assert stamp is not None
         text = noted % ((str(record), [*stamp]) if noted.count("%s") > 1 else str(record)) if "%s" in noted else noted
         served.keep(tmp_path / "records", "kgen-records 1", text.encode())

@@ -9,7 +9,7 @@ import pytest
 from tests.command import Kgen, Result
 
 from kgen import parsers
-from kgen.actions import meant
+from kgen.actions import did_you_mean
 from kgen.actions.plan import RequestFlags
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.parsers import parse_gpu
@@ -48,7 +48,7 @@ LISTED = "the backends are tensorflow, jax, torch, numpy, openvino, theano, thea
     ],
 )
 def test_what_was_meant(matrix: CompatibilityMatrix, typed: str, hints: list[str]) -> None:
-    assert meant.hints(typed, RequestFlags("solve", (typed,)), matrix, ["mined"]) == hints
+    assert did_you_mean.hints(typed, RequestFlags("solve", (typed,)), matrix, ["mined"]) == hints
 
 
 @pytest.mark.parametrize(

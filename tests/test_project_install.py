@@ -16,7 +16,7 @@ from tests.wheelhouse import Wheel, Wheelhouse
 
 from kgen import editable
 from kgen.actions.requirements import with_project
-from kgen.formats.wheels import building
+from kgen.formats.wheels import builder
 from kgen.settings import Settings
 
 BACKEND = b"""\
@@ -286,7 +286,7 @@ def test_setuptools_takes_no_lock_for_a_package(tmp_path: Path, layout: str) -> 
     (root / "pyproject.toml").write_text(f'{FLAT}version = "1"\n')
     (root / layout).parent.mkdir(exist_ok=True)
     (root / layout).write_text("")
-    program = Path(building.__file__).with_name("pep517.py")
+    program = Path(builder.__file__).with_name("pep517.py")
     words = [sys.executable, str(program), "setuptools.build_meta", "", str(wheels), "wheel"]
     done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

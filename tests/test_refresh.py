@@ -28,8 +28,8 @@ from kgen.index import Index
 from kgen.matrix import origin, writer
 from kgen.matrix.compatibility import CompatibilityMatrix, Folder
 from kgen.refresh import names, sonames
-from kgen.refresh.facts import FactReader
 from kgen.refresh.run import Change, Refresh, Refreshed
+from kgen.refresh.wheel_facts import FactReader
 from kgen.served import cache, client
 from kgen.served.file import Page
 

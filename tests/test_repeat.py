@@ -22,7 +22,7 @@ from kgen import uvtool
 from kgen.cli.main import run
 from kgen.errors import OutsideError
 from kgen.formats import notes as notes_kept
-from kgen.formats.wheels.asking import Asker, Question
+from kgen.formats.wheels.questions import Asker, Question
 from kgen.process import Completed
 from kgen.served import client
 

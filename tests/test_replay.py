@@ -17,7 +17,7 @@ from tests.channel import ChannelServer
 from tests.command import LOCK, Kgen
 from tests.conda_packages import MINOR
 from tests.index import Index
-from tests.test_standing import states
+from tests.test_uptodate import states
 from tests.wheelhouse import Wheel
 
 from kgen import replay

@@ -18,8 +18,8 @@ import pytest
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.validation import pins, reference, variables
 from kgen.validation.judge import Fault, Outcome, judge
+from kgen.validation.observation import Observation, Subject, read_events
 from kgen.validation.program import STEP
-from kgen.validation.running import Observation, Subject, read_events
 
 SUBJECT = Subject(
     name="torch-cuda13", backend="torch", device="gpu", interpreter=Path("python"), variables={}, timeout=9.0

@@ -20,7 +20,7 @@ from tests.index import Index
 from kgen import lockfiles
 from kgen.errors import HashMismatchError
 from kgen.formats import archive
-from kgen.verified import VerifiedFiles, stamp_of
+from kgen.verified_files import VerifiedFiles, stamp_of
 
 LATER = 3_000_000_000
 """Nanoseconds after which a file that was left alone has settled, on any filesystem."""

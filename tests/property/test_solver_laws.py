@@ -30,8 +30,8 @@ from tests.property.strategies import (
 )
 
 from kgen.explain import report
+from kgen.explain.causes import cause_data
 from kgen.explain.commands import flags_of
-from kgen.explain.facts import cause_data
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.causes import REQUEST, TermKind

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kgen import host, index, uvsettings, uvtool
-from kgen.audit.reading import Reader
+from kgen.audit.reader import Reader
 from kgen.audit.run import Audit, Audited, Progress
 from kgen.errors import UnknownNameError
 from kgen.matrix.compatibility import CompatibilityMatrix

@@ -28,7 +28,7 @@ from kgen.errors import (
     UsageError,
 )
 from kgen.formats import archive as archives
-from kgen.formats import interface, vendored
+from kgen.formats import interface, vendor
 from kgen.formats.archive import Member, Progress, Report
 from kgen.formats.wheels import ownwheels
 from kgen.lockfiles import LockedEnvironment
@@ -39,7 +39,7 @@ from kgen.model import grammar
 from kgen.model.format import Format
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.project import LOCKS
-from kgen.verified import VerifiedFiles
+from kgen.verified_files import VerifiedFiles
 
 if TYPE_CHECKING:
     from kgen.formats.wheels.standalone import Standalone
@@ -258,7 +258,7 @@ def _fill(order: _Order, pythons: Sequence[Standalone], report: Report) -> int:
         there: Mapping[str, Member] = {}
         if not again:
             there = dict(_local(order.root, files_of_locks, known)) | _old(output, known)
-        if any(vendored.place_of(file) not in there for file, _ in files_of_locks):
+        if any(vendor.place_of(file) not in there for file, _ in files_of_locks):
             _require_place(output)
         members_of_locks, fetched = _files(order.root, store, there, files_of_locks, report)
         members = order.texts()
@@ -302,7 +302,7 @@ def _remember(known: VerifiedFiles, members: Iterable[Member], began: int, *, go
 def _listed(wanted: Iterable[LockedFile]) -> Iterator[Member]:
     """The files of locks by what the locks say of them, whose content nobody asks for."""
     for file in wanted:  # without a size it is in the list of no bundle
-        yield Member(vendored.place_of(file), file.sha256, -1 if file.size is None else file.size, b"")
+        yield Member(vendor.place_of(file), file.sha256, -1 if file.size is None else file.size, b"")
 
 
 def _require_place(output: Path) -> None:
@@ -409,7 +409,7 @@ def _files(
     members: dict[tuple[str, str], Member] = {}
     missing: list[tuple[LockedFile, Lockfile]] = []
     for file, lock in wanted:
-        path = vendored.place_of(file)
+        path = vendor.place_of(file)
         if path in old:
             members[file.sha256, file.filename] = old[path]
         else:
@@ -422,7 +422,7 @@ def _files(
     for file, _ in missing:
         target = store / file.sha256 / file.filename
         size = target.stat().st_size
-        members[file.sha256, file.filename] = Member(vendored.place_of(file), file.sha256, size, target)
+        members[file.sha256, file.filename] = Member(vendor.place_of(file), file.sha256, size, target)
     return members, count
 
 
@@ -492,7 +492,7 @@ def _kept_member(one: ownwheels.KeptWheel, known: VerifiedFiles | None) -> Membe
 
 _MEMBER = re.compile(
     rf"(?:{LOCKS}/(?P<environment>{grammar.NAME})/(?P<text>[A-Za-z0-9._/-]+)"
-    rf"|(?P<folder>{vendored.WHEELS}|{vendored.PACKAGES}|{_PYTHONS})/(?P<sha256>{grammar.SHA256})"
+    rf"|(?P<folder>{vendor.WHEELS}|{vendor.PACKAGES}|{_PYTHONS})/(?P<sha256>{grammar.SHA256})"
     rf"/(?P<file>{grammar.WHEEL}|{grammar.SOURCE}|{grammar.CONDA_FILE}|cpython-(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\.tar)"
     rf"|{PROGRAMS}/{grammar.WHEEL})"
 )
@@ -541,7 +541,7 @@ def _folder_of(match: re.Match[str]) -> str:
     """The folder that a file belongs into, by its name."""
     if match["minor"] is not None:
         return _PYTHONS
-    return vendored.PACKAGES if re.fullmatch(grammar.CONDA_FILE, match["file"]) else vendored.WHEELS
+    return vendor.PACKAGES if re.fullmatch(grammar.CONDA_FILE, match["file"]) else vendor.WHEELS
 
 
 def _see(holds: bool, said: str) -> None:  # noqa: FBT001 - as in `assert`
@@ -589,7 +589,7 @@ def _local(
 ) -> Iterator[tuple[str, Member]]:
     """What lies in folders of this machine under the names of the wanted files, as members of a bundle."""
     for file, lock in wanted:
-        place, path = vendored.place_of(file), next(vendored.here(root, file, lock), None)
+        place, path = vendor.place_of(file), next(vendor.here(root, file, lock), None)
         size = None if path is None else path.stat().st_size
         if path is not None and size is not None and file.size in {None, size}:
             yield place, Member(place, file.sha256, size, path, known=known.known(path, file.sha256))
@@ -655,7 +655,7 @@ def unbundle(
         )
     locks = _complete_locks(path, root, matrix, listed, texts)
     _put_texts(root, texts)
-    folders = tuple(f"{folder}/" for folder in (vendored.WHEELS, vendored.PACKAGES))
+    folders = tuple(f"{folder}/" for folder in (vendor.WHEELS, vendor.PACKAGES))
     return UnbundleResult(
         root=root,
         environments=tuple(lock.environment for lock in locks),
@@ -691,7 +691,7 @@ def _complete_locks(
         raise HashMismatchError(f"{path} is incomplete: the lock of {name} is not in it", hints=["kgen bundle"])
     for lock in locks:
         require_known(matrix, lock)
-        lacking = vendored.lacking(root, lock)
+        lacking = vendor.lacking(root, lock)
         if lacking:
             raise HashMismatchError(
                 f"{path} is incomplete: {lock.environment} needs {lacking[0].filename}, which is not in it",
@@ -720,7 +720,7 @@ def _whole(name: str, content: IO[bytes], sha256: str) -> bytes:
 
 def _put(root: Path, name: str, sha256: str, content: IO[bytes], progress: Progress) -> bool:
     """Put a file of locks in its place, whole or not at all; whether it was not there before."""
-    target = root / vendored.FOLDER / name
+    target = root / vendor.FOLDER / name
     _prepare(root, name)
     part = target.with_name(f".{target.name}.part")
     try:
@@ -743,8 +743,8 @@ def _prepare(root: Path, name: str) -> None:
         UsageError: it leads out of the project.
         OutsideError: it cannot be made.
     """
-    folder = root / vendored.FOLDER / name.partition("/")[0]
-    if not (root / vendored.FOLDER / name).parent.resolve().is_relative_to(root.resolve()):
+    folder = root / vendor.FOLDER / name.partition("/")[0]
+    if not (root / vendor.FOLDER / name).parent.resolve().is_relative_to(root.resolve()):
         raise UsageError(f"{folder} leads out of the project", hints=[f"ls -ld {files.typed(folder)}"])
     ignore = folder / ".gitignore"
     try:

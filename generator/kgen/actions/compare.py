@@ -21,11 +21,11 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
 from kgen.model.grammar import shown
 from kgen.model.requirement import canonical_name
-from kgen.validation import comparison, program, running
+from kgen.validation import comparison, observation, program
 from kgen.validation.comparison import Training
 from kgen.validation.diagnosis import NOTHING, Diagnosis, diagnose
 from kgen.validation.judge import Fault
-from kgen.validation.sharing import ANY, Seat, Seats, at_once
+from kgen.validation.seats import ANY, Seat, Seats, at_once
 
 SEED = 20150327
 """The seed of `--same-start`; any would do."""
@@ -166,7 +166,7 @@ def compare(
 
 def _unable(matrix: CompatibilityMatrix, backend: str) -> str | None:
     row = matrix.backends[backend]
-    return None if running.trains(row.step) else f"Keras cannot train on {row.selected}"
+    return None if observation.trains(row.step) else f"Keras cannot train on {row.selected}"
 
 
 class Lent:
@@ -244,7 +244,7 @@ class _Runner:
             status, output = None, error.stdout + error.stderr
         except OutsideError as error:
             status, output = None, error.message
-        training = comparison.read(running.read_events(events))
+        training = comparison.read(observation.read_events(events))
         one.runs.append(training)
         failure = self._failure(one, training, status)
         if failure is not None:

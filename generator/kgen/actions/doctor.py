@@ -232,9 +232,9 @@ def _examined(
 def _has_interpreter(source: Source, python: str) -> bool | None:
     """Whether an environment that is not there finds its interpreter: brought along, or uv's; None without uv."""
     from kgen import uvtool  # noqa: PLC0415 - only who has still to sync pays for it
-    from kgen.formats import vendored  # noqa: PLC0415 - as above
+    from kgen.formats import vendor  # noqa: PLC0415 - as above
 
-    brought = vendored.interpreter(source.environment.folder.parent.parent, python)
+    brought = vendor.interpreter(source.environment.folder.parent.parent, python)
     return True if brought is not None else uvtool.has_interpreter(python)
 
 

@@ -24,8 +24,8 @@ from kgen.project import find_root
 from kgen.settings import Settings
 from kgen.solver.explanation import Explanation
 from kgen.solver.explanation import explain as explain_resolution
-from kgen.solver.keeping import keeping
 from kgen.solver.resolve import own_index_gain
+from kgen.solver.retention import keeping
 from kgen.solver.sharing import solve_together
 from kgen.tables import nearest
 

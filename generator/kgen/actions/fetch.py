@@ -13,7 +13,7 @@ from kgen import files, host, index, project, uvsettings, uvtool, wheels
 from kgen.errors import HashMismatchError, KgenError, OfflineError, OutsideError, UnavailableError
 from kgen.explain.names import few
 from kgen.explain.sizes import size_text
-from kgen.formats import interface, vendored
+from kgen.formats import interface, vendor
 from kgen.formats.archive import Progress, Report, digest
 from kgen.model.format import Format
 from kgen.model.lockfile import LockedFile, Lockfile
@@ -67,7 +67,7 @@ def _refuse_absent(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, L
     absent = [
         file
         for file, lock in wanted
-        if not (store / file.sha256 / file.filename).is_file() and next(vendored.here(root, file, lock), None) is None
+        if not (store / file.sha256 / file.filename).is_file() and next(vendor.here(root, file, lock), None) is None
     ]
     if absent:
         named = few([f"{file.filename} ({size_text(file.size)})" for file in absent])
@@ -111,7 +111,7 @@ class _Places:
         if target.is_file():
             progress.add(target.stat().st_size)
             return
-        fetch = self._fetcher(lock.form) if vendored.is_package(file) else None
+        fetch = self._fetcher(lock.form) if vendor.is_package(file) else None
         if fetch is not None:
             self._save_package(file, target, fetch, progress)
             return
@@ -142,7 +142,7 @@ class _Places:
     def _save_package(
         self, file: LockedFile, target: Path, fetch: Callable[[LockedFile, Path], None], progress: Progress
     ) -> None:
-        brought = vendored.path_of(self._root, file)
+        brought = vendor.path_of(self._root, file)
         part = target.with_name(f"{target.name}.part")
         try:
             if brought.is_file():
@@ -169,7 +169,7 @@ class _Places:
         Raises:
             OutsideError: an index cannot be asked.
         """
-        yield from map(str, vendored.here(self._root, file, lock))
+        yield from map(str, vendor.here(self._root, file, lock))
         location = file.location(lock.path)
         if location is not None and not location.startswith("file:"):
             yield location

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import tomli
 
 from kgen import accelerators, files, settings, uvsettings, uvtool
-from kgen.actions import as_locked
+from kgen.actions import locked_requests
 from kgen.actions.plan import mirror_in_sources, request_for, required_backends
 from kgen.actions.pythons import required
 from kgen.actions.requirements import with_project
@@ -122,7 +122,7 @@ def write_settings(
         raise SettingsError(
             f"there are settings already, in {there}", hints=[f"edit {files.typed(there)}", "kgen lock --dry-run"]
         )
-    locked = () if backends or accelerator or python or taken else as_locked.requests(root)
+    locked = () if backends or accelerator or python or taken else locked_requests.requests(root)
     named = bool(backends)
     backends = backends or (taken.backends if taken is not None else ())
     chooser = _Chooser(root, host, matrix, accelerator=accelerator, backends=backends, python=python)
@@ -132,7 +132,7 @@ def write_settings(
     if not backends:
         chooser.take_required()
     more = [_Entry(one.key, _array(one.values), one.comment) for one in (taken.entries if taken is not None else ())]
-    kept = [_Entry(key, value, "") for key, value in as_locked.settings(root, locked, matrix)]
+    kept = [_Entry(key, value, "") for key, value in locked_requests.settings(root, locked, matrix)]
     kept[:1] = [replace(one, comment="What the locks were asked to be that are there.") for one in kept[:1]]
     entries = [*(kept or chooser.entries(find_links=find_links)), *more, *([_NIX] if nix else [])]
     body = "\n".join("\n".join(entry.lines) for entry in entries) + "\n"

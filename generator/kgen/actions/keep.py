@@ -17,9 +17,9 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
 from kgen.model.request import BoundedVersion, EnvironmentRequest, ProvenVersion
 from kgen.model.requirement import Requirement, canonical_name
-from kgen.solver.keeping import keeping
 from kgen.solver.problem import Problem
 from kgen.solver.resolve import select
+from kgen.solver.retention import keeping
 from kgen.tables import nearest
 
 

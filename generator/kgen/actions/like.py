@@ -12,7 +12,7 @@ from packaging.version import Version
 from kgen.actions import plan
 from kgen.actions.plan import RequestFlags
 from kgen.errors import UnknownNameError
-from kgen.explain.facts import cause_text
+from kgen.explain.causes import cause_text
 from kgen.fields import ACCELERATORS, Raw
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Image

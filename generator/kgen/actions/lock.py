@@ -11,7 +11,7 @@ from typing import NamedTuple
 from packaging.version import Version
 
 from kgen import fields, files, leftovers, lockfiles, project, storage
-from kgen.actions import keep, standing
+from kgen.actions import keep, uptodate
 from kgen.actions.lock_options import AS_USUAL, LockOptions
 from kgen.actions.plan import Plan
 from kgen.actions.pythons import allowed_by
@@ -20,7 +20,7 @@ from kgen.errors import ExitStatus, KgenError, SettingsError, UsageError
 from kgen.fields import BY_NAME
 from kgen.formats import interface, outcome
 from kgen.formats.outcome import Locked, LockJob, Outcome, Progress, Reporter, unreported
-from kgen.formats.standing import StandingLock
+from kgen.formats.uptodate import CurrentLock
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import format as formats
 from kgen.model.format import Format
@@ -29,8 +29,8 @@ from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution
 from kgen.project import LOCKS
 from kgen.settings import Settings
-from kgen.solver.keeping import keeping
 from kgen.solver.resolve import solve
+from kgen.solver.retention import keeping
 
 
 class LockResult(NamedTuple):
@@ -132,7 +132,7 @@ def lock(
         repeatable=not (options.reasons or any(locker.takes_wheels(planned.settings) for locker in lockers)),
     )
     kept: Sequence[EnvironmentRequest] = planned.requests
-    there: Mapping[EnvironmentRequest, StandingLock] = {}
+    there: Mapping[EnvironmentRequest, CurrentLock] = {}
     if not options.upgrade:
         known = {name for locker in lockers for request in job.requests for name in locker.held(job, request)}
         allowed = allowed_by(planned.settings, matrix)
@@ -153,7 +153,7 @@ def lock(
     there = _standing(job, options, forms)
     if there:
         moving = [request for request in job.requests if request not in there]
-        job = job._replace(requests=tuple(keeping(matrix, standing.beside(request, there)) for request in moving))
+        job = job._replace(requests=tuple(keeping(matrix, uptodate.beside(request, there)) for request in moving))
     notes += _dropped(locks, job.requests, planned.settings, options.let_go)
     if options.writes:
         leftovers.sweep(locks.parent, locks, _envs(locks.parent))
@@ -170,7 +170,7 @@ def lock(
         left = not options.writes or (options.together and outcome.status(made) is not ExitStatus.DONE)
         written = _unchanged(options, made) if left else write(locks, parts, every=options.all_platforms)
     if not left:
-        standing.remember(matrix, planned.settings, written, made)
+        uptodate.remember(matrix, planned.settings, written, made)
     notes += _others_than_taken(made, taken, options.take_over)
     if there:
         written = {**written, **({} if left else dict.fromkeys((one.environment for one in there), False))}
@@ -220,19 +220,19 @@ def _others_than_taken(
         yield f"{one.request.environment}: {len(common) - len(other)} versions of {source.name}{said}"
 
 
-def _standing(job: LockJob, options: LockOptions, forms: Sequence[Format]) -> Mapping[EnvironmentRequest, StandingLock]:
+def _standing(job: LockJob, options: LockOptions, forms: Sequence[Format]) -> Mapping[EnvironmentRequest, CurrentLock]:
     """What of the job is locked already; nothing where it cannot be told, or is to be made anew."""
     if options.anew or any(not form.is_default for form in forms) or any(request.as_of for request in job.requests):
         return {}
     if not storage.is_settled(job.settings.root / LOCKS):
         return {}
-    return standing.whole_environments(job.matrix, job.settings, job.requests, every=options.all_platforms)
+    return uptodate.whole_environments(job.matrix, job.settings, job.requests, every=options.all_platforms)
 
 
 def _in_order(
     requests: Sequence[EnvironmentRequest],
     made: Sequence[Outcome[Locked]],
-    there: Mapping[EnvironmentRequest, StandingLock],
+    there: Mapping[EnvironmentRequest, CurrentLock],
 ) -> list[Outcome[Locked]]:
     """What was made and what stands, in the order of the requests."""
     by_target = {(one.request.environment, one.request.platform): one for one in made}

@@ -14,7 +14,7 @@ from kgen.actions.plan import RequestFlags
 from kgen.actions.solve import solve
 from kgen.errors import UsageError
 from kgen.explain import report
-from kgen.explain.facts import cause_text
+from kgen.explain.causes import cause_text
 from kgen.explain.moves import Waiting
 from kgen.fields import ACCELERATORS, accelerator_words, lock_command
 from kgen.matrix.candidates import BuildTarget, candidate, is_doubtful, locked_build, serves

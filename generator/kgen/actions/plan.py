@@ -14,7 +14,7 @@ from packaging.version import Version
 from kgen import accelerators, host, parsers, uvsettings
 from kgen import settings as settings_module
 from kgen.accelerators import AUTO, Kind
-from kgen.actions import meant
+from kgen.actions import did_you_mean
 from kgen.actions.pythons import RequiresPython, allowed_by
 from kgen.actions.requirements import FILES, given_in, with_project
 from kgen.errors import ContradictionError, SettingsError, UnknownNameError, UsageError
@@ -490,7 +490,7 @@ def _environments(
         if name not in known:
             fault = UnknownNameError(
                 f"unknown backend{' or environment' if settings.environments else ''} `{shown(name)}`",
-                hints=meant.hints(name, asked, matrix, settings.environments),
+                hints=did_you_mean.hints(name, asked, matrix, settings.environments),
             )
             fault.readings = (name, ())
             raise fault

@@ -16,7 +16,7 @@ from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest, ProvenVersion
 from kgen.model.requirement import Requirement
 from kgen.project import LOCKS
-from kgen.solver.keeping import keeping
+from kgen.solver.retention import keeping
 from kgen.validation import signing
 from kgen.validation.collection import Entry
 from kgen.validation.witnesses import Witness, device_text, witnesses_of

@@ -13,8 +13,8 @@ from kgen import files, host, index, leftovers, parsers, project, storage, uvset
 from kgen.errors import UsageError
 from kgen.matrix import origin
 from kgen.matrix.compatibility import Folder
-from kgen.refresh.facts import FactReader
 from kgen.refresh.run import Progress, Refresh, Refreshed
+from kgen.refresh.wheel_facts import FactReader
 
 
 def _silent(_text: str) -> None:

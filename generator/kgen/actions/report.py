@@ -13,8 +13,8 @@ from kgen.actions.proven import Proof, Proven, proven
 from kgen.actions.receipts import Collected, collect
 from kgen.emitters import plot
 from kgen.errors import NotLockedError
+from kgen.explain.causes import requires_text, subject_text
 from kgen.explain.commands import flags_of
-from kgen.explain.facts import requires_text, subject_text
 from kgen.explain.reasons import reason_rule, reason_subject
 from kgen.explain.sizes import size_text, step_text
 from kgen.host import Host
@@ -27,8 +27,8 @@ from kgen.model.requirement import Requirement
 from kgen.model.resolution import Resolution
 from kgen.model.trust import NOBODY, Trust
 from kgen.solver.explanation import explain
-from kgen.solver.keeping import keeping
 from kgen.solver.resolve import solve
+from kgen.solver.retention import keeping
 from kgen.templates import render
 from kgen.validation import receipts
 

@@ -31,9 +31,9 @@ from kgen.model.lockfile import Lockfile
 from kgen.tables import nearest
 from kgen.validation import receipts, reference
 from kgen.validation.judge import Outcome, Verdict, judge, skipped
+from kgen.validation.observation import Subject, observe
 from kgen.validation.receipts import Receipt
-from kgen.validation.running import Subject, observe
-from kgen.validation.sharing import ANY, Seat, Seats, at_once, seats
+from kgen.validation.seats import ANY, Seat, Seats, at_once, seats
 
 Reporter = Callable[[str], None]
 """Is told a stage, or a remark."""

@@ -17,7 +17,7 @@ from packaging.version import Version
 
 from kgen import accelerators
 from kgen.audit.evidence import Found, evidence
-from kgen.audit.reading import Reader, Unreadable, Wheel, applying
+from kgen.audit.reader import Reader, Unreadable, Wheel, applying
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Framework, Library, Platform, Release
 

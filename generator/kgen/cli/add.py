@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated
 
 from kgen import host
-from kgen.actions import as_locked
+from kgen.actions import locked_requests
 from kgen.actions.init import interpreter_here, wheels_here, write_settings
 from kgen.actions.requirement_settings import Edit, Place, add
 from kgen.cli import console
@@ -65,12 +65,12 @@ def edited(root: Path, packages: Sequence[str], place: Place) -> Edit:
     matrix = origin.current()
     if locate(root) is not None:
         return add(root, matrix, packages, place)
-    asked = as_locked.requests(root)
-    if asked and not as_locked.settings(root, asked, matrix):
+    asked = locked_requests.requests(root)
+    if asked and not locked_requests.settings(root, asked, matrix):
         raise UsageError(
             "no settings say what is to be locked, and what is locked was asked for in several ways",
             hints=[
-                *as_locked.commands(asked, *(f"--dependency {shlex.quote(one)}" for one in packages)),
+                *locked_requests.commands(asked, *(f"--dependency {shlex.quote(one)}" for one in packages)),
                 "kgen init   # writes settings",
             ],
         )

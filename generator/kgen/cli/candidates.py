@@ -120,7 +120,7 @@ def commands() -> Iterable[Candidate]:
 @_quiet
 def facts() -> Iterable[Candidate]:
     """What `kgen matrix show` has a table of."""
-    from kgen.actions.facts import subjects  # noqa: PLC0415 - as above
+    from kgen.actions.matrix_show import subjects  # noqa: PLC0415 - as above
     from kgen.matrix import origin  # noqa: PLC0415 - as above
 
     matrix = origin.current()

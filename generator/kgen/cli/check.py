@@ -35,7 +35,7 @@ def run(
     """Look at the locks, or at what is installed from them."""
     root = project.find_root(Path.cwd())
     if installed:
-        from kgen.cli import installed as on_disk  # noqa: PLC0415 - locks alone take a fraction of its imports
+        from kgen.cli import check_installed as on_disk  # noqa: PLC0415 - locks alone take a fraction of its imports
 
         return on_disk.run(root, environments or (), envs, json=json)
     result = check(root, origin.current(), environments or (), judges=conda_lock)

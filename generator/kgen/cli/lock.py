@@ -17,11 +17,11 @@ from kgen import host, replay
 from kgen.actions import flake, plan
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Draft, RequestFlags
-from kgen.actions.standing import all_standing, unnamed
+from kgen.actions.uptodate import all_up_to_date, unnamed
 from kgen.cli import console, outcomes
 from kgen.cli.formats import MoreFormats, naming_formats
 from kgen.cli.options import LOCKING, Json, option
-from kgen.cli.proving import OnlyProven, Proven, ProvenBy, proven_options
+from kgen.cli.proof_options import OnlyProven, Proven, ProvenBy, proven_options
 from kgen.cli.request import asking
 from kgen.cli.signers import Identities, Issuer, Keys, TrustConfig
 from kgen.errors import ExitStatus
@@ -111,18 +111,18 @@ def lock_and_tell(
     matrix = origin.current()
     drafted = plan.draft(asked, matrix, Path.cwd())
     options = options._replace(everything=asked.is_of_settings)
-    there = all_standing(matrix, drafted, options)
+    there = all_up_to_date(matrix, drafted, options)
     options = options._replace(reasons=json, standing=json and there is not None and not options.dry_run)
     if there is not None and not json:
         replay.settle()
-        return _tell_standing(there, drafted, options, done=done)
+        return _tell_current(there, drafted, options, done=done)
     replay.forget()
-    from kgen.cli import locking  # noqa: PLC0415 - to print what is locked takes no solver
+    from kgen.cli import lock_call  # noqa: PLC0415 - to print what is locked takes no solver
 
-    return locking.lock_and_tell(matrix, plan.complete(drafted, matrix), options, json=json, done=done)
+    return lock_call.lock_and_tell(matrix, plan.complete(drafted, matrix), options, json=json, done=done)
 
 
-def _tell_standing(
+def _tell_current(
     there: Sequence[Outcome[Locked]], drafted: Draft, options: LockOptions, *, done: str | None
 ) -> ExitStatus:
     """Print that all that is asked for is locked already."""

@@ -11,7 +11,7 @@ __command__ = {
 from typing import Annotated
 
 from kgen import __version__, accelerators
-from kgen.actions.facts import Facts, tables
+from kgen.actions.matrix_show import Facts, tables
 from kgen.cli import candidates, console
 from kgen.cli.options import OUTPUT, Json, argument
 from kgen.errors import ExitStatus

@@ -16,7 +16,7 @@ from kgen.actions.plan import RequestFlags
 from kgen.actions.solve import SolveResult, solve
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, Json, option
-from kgen.cli.proving import OnlyProven, Proven, ProvenBy, proven_options
+from kgen.cli.proof_options import OnlyProven, Proven, ProvenBy, proven_options
 from kgen.cli.request import asking
 from kgen.cli.signers import Identities, Issuer, Keys, TrustConfig
 from kgen.errors import CONFLICT_CODE, ExitStatus

@@ -14,7 +14,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-from kgen.actions import as_locked
+from kgen.actions import locked_requests
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import RequestFlags
 from kgen.cli.lock import lock_and_tell
@@ -36,11 +36,11 @@ def run(
         UsageError: there are no settings, and locks that were made by flags.
     """
     root = find_root(Path.cwd())
-    if locate(root) is None and (asked := as_locked.requests(root)):
+    if locate(root) is None and (asked := locked_requests.requests(root)):
         moving = ["--upgrade"] if not packages else [f"--upgrade-package {shlex.quote(one)}" for one in packages]
         raise UsageError(
             "no settings say what is to be locked: what is locked was asked for by flags",
-            hints=[*as_locked.commands(asked, *moving), "kgen init   # writes settings"],
+            hints=[*locked_requests.commands(asked, *moving), "kgen init   # writes settings"],
         )
     options = LockOptions(upgrade=not packages, upgrade_packages=tuple(packages or ()))
     return lock_and_tell(RequestFlags(), options, json=json)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from kgen.explain import report
+from kgen.explain.causes import cause_data, cause_text, source_text
 from kgen.explain.commands import SOLVE, CommandForm, hint_of
-from kgen.explain.facts import cause_data, cause_text, source_text
 from kgen.explain.reasons import reason_data, reason_rule, reason_subject
 from kgen.model.causes import REQUEST, NewestRelease
 from kgen.model.request import EnvironmentRequest

@@ -8,7 +8,7 @@ from typing import Any
 from packaging.version import Version
 
 from kgen.accelerators import kind, title
-from kgen.explain.facts import bound_text, built_verb, dependency_text, purposes_text, wish_text
+from kgen.explain.causes import bound_text, built_verb, dependency_text, purposes_text, wish_text
 from kgen.model.accelerator import CPU
 from kgen.model.causes import (
     BuiltFor,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kgen.accelerators import kind, title
+from kgen.explain.causes import cause_data, cause_text
 from kgen.explain.commands import SOLVE, CommandForm, command_of, flags_of, gives_text, hint_of
-from kgen.explain.facts import cause_data, cause_text
 from kgen.explain.reasons import reason_data, reason_rule, warning_text
 from kgen.model.accelerator import Accelerator
 from kgen.model.causes import ForwardRun, Refusal, RefusalKind, Wish

@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 
 from kgen.errors import HashMismatchError
 from kgen.model import grammar
-from kgen.verified import Stamp, stamp_of
+from kgen.verified_files import Stamp, stamp_of
 
 _CHUNK = 4 * 1024 * 1024
 """Bytes that are copied, and then hashed, at a time: few enough to be in the processor's cache still."""

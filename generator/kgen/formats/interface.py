@@ -3,7 +3,7 @@
 A package is found by :mod:`kgen.model.format`. Its modules are loaded when they are asked for, so that who runs a
 command in an environment of wheels does not pay for conda. Each is called like its protocol here: `locker.py`,
 `reader.py` and `installer.py`; `checker.py` of the forms whose locks stand beside those of the default one, which
-:mod:`kgen.freshness` compares with the settings; and `exporter.py`, `importer.py`, `merger.py` and `standing.py` of
+:mod:`kgen.freshness` compares with the settings; and `exporter.py`, `importer.py`, `merger.py` and `uptodate.py` of
 those that have them; `fetcher.py` of those whose packages no Python index has.
 """
 
@@ -203,8 +203,8 @@ class Judge(Protocol):
         """
 
 
-class Standing(Protocol):
-    """`standing.py`: says whether locks would be made again as they are, of the forms that can tell without locking."""
+class UpToDate(Protocol):
+    """`uptodate.py`: says whether locks would be made again as they are, of the forms that can tell without locking."""
 
     def surroundings(self, matrix: CompatibilityMatrix, settings: Settings, platforms: Collection[str]) -> str:
         """A digest of what shapes locks besides their requests, the matrix and kgen itself.
@@ -315,9 +315,9 @@ def judge(of: Format) -> Judge | None:
     return found if hasattr(found, "judged") else None
 
 
-def standing(of: Format) -> Standing | None:
+def up_to_date(of: Format) -> UpToDate | None:
     """What says whether its locks would be made again as they are; None where nothing does."""
-    found: Standing | None = _module(of, "standing") if _has(of, "standing") else None
+    found: UpToDate | None = _module(of, "uptodate") if _has(of, "uptodate") else None
     return found
 
 

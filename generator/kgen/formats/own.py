@@ -12,7 +12,7 @@ from kgen import editable, files, host, storage, uvtool
 from kgen.editable import ProjectBuild
 from kgen.errors import KgenError
 from kgen.formats.environment import Source
-from kgen.formats.wheels.building import builder
+from kgen.formats.wheels.builder import builder
 from kgen.formats.wheels.installer import Uv
 from kgen.model.lockfile import Lockfile
 from kgen.model.requirement import canonical_name, parse_requirement

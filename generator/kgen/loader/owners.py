@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from kgen import files
 from kgen.model.requirement import canonical_name
 from kgen.served import cache
-from kgen.verified import SETTLED, stamp_of
+from kgen.verified_files import SETTLED, stamp_of
 
 _ROW = re.compile(rb"([^,\r\n\"]+\.so[^,\r\n\"/]*),(sha256=[^,\r\n]*|),")
 """A row of a RECORD about a shared library: what breaks an environment silently, and is read in no time."""

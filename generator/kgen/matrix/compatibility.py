@@ -16,7 +16,7 @@ from packaging.version import Version
 from kgen import accelerators, files, replay
 from kgen.errors import MatrixError
 from kgen.matrix import reader
-from kgen.matrix.compiled import CompiledFiles
+from kgen.matrix.compiled_cache import CompiledFiles
 from kgen.matrix.records import (
     AcceleratorKind,
     AcceleratorMajor,

@@ -21,7 +21,7 @@ from packaging.version import Version
 from kgen import files, host, project, resources
 from kgen.matrix import reader
 from kgen.matrix.compatibility import CompatibilityMatrix, Folder
-from kgen.matrix.compiled import CompiledFiles
+from kgen.matrix.compiled_cache import CompiledFiles
 from kgen.model import grammar
 from kgen.tables import Table
 

@@ -16,10 +16,10 @@ from kgen.index import NO_WHEEL, IndexFile
 from kgen.matrix import writer
 from kgen.matrix.writer import Fit as LibraryFit
 from kgen.model.ranges import spell
-from kgen.refresh.facts import WheelFacts
 from kgen.refresh.fits import fit_of, glibc_text, is_for_any_python
 from kgen.refresh.requirements import parse
 from kgen.refresh.rows import Contradiction, RowContext, by_version, first_day, yank
+from kgen.refresh.wheel_facts import WheelFacts
 
 CUDA_PACKAGE = re.compile(r"nvidia-[a-z0-9-]+|cuda-(bindings|pathfinder|toolkit)")
 """What is followed as soon as a build requires it: it decides which builds can stand together."""

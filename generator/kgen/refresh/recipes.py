@@ -46,7 +46,7 @@ class Compiled(NamedTuple):
     Attributes:
         distribution: the project whose wheel it is in; `{cuda}` stands for the CUDA major of the build.
         path: where in the wheel it is; `{cuda}` as above.
-        holds: what is read of it, a key of :data:`kgen.refresh.compiled.HOLDS`.
+        holds: what is read of it, a key of :data:`kgen.refresh.binaries.HOLDS`.
     """
 
     distribution: str

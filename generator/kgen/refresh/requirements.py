@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from kgen.matrix.records import Platform
 from kgen.model.ranges import spell
-from kgen.refresh.facts import PARSING
+from kgen.refresh.wheel_facts import PARSING
 
 _PYTHON = re.compile(r"\bpython_(full_)?version\b")
 

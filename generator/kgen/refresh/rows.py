@@ -17,10 +17,10 @@ from kgen.errors import MalformedAnswerError
 from kgen.index import IndexFile
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Platform
-from kgen.refresh.facts import WheelFacts
 from kgen.refresh.fits import Fit, Target, chosen, fit_of, glibc_text, targets
 from kgen.refresh.recipes import Compiled, Made, Recipe, Variant
 from kgen.refresh.requirements import asked_extras, brought_by, parse, row_requirements
+from kgen.refresh.wheel_facts import WheelFacts
 
 RUNTIME = "runtime"
 _DLL = re.compile(r"64_(\d{2})(\d)")

@@ -24,7 +24,6 @@ from kgen.matrix import writer
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.refresh import names as conda_names
 from kgen.refresh import sonames
-from kgen.refresh.facts import FactReader, WheelFacts
 from kgen.refresh.fits import chosen, fit_of
 from kgen.refresh.libraries import CUDA_PACKAGE, Update, toolkit_row
 from kgen.refresh.own import Addition, OwnIndex, labels
@@ -45,6 +44,7 @@ from kgen.refresh.rows import (
     wheel_builds,
     yank,
 )
+from kgen.refresh.wheel_facts import FactReader, WheelFacts
 from kgen.served.cache import keep, kept
 
 T = TypeVar("T")

@@ -53,7 +53,7 @@ from kgen.model.request import BoundedVersion, EnvironmentRequest
 from kgen.model.requestfield import RequestField
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease, Suggestion
-from kgen.solver import conflict, imported, suggest
+from kgen.solver import conflict, imported_frameworks, suggest
 from kgen.solver.problem import CUDNN, FrameworkVariable, Problem, newest
 from kgen.solver.search import Assignment, search
 
@@ -328,7 +328,7 @@ def resolution_of(
             if version is not None and name not in {*packages, *libraries}:
                 packages[name] = version
                 parts[name] = framework
-    imports = list(imported.imported_frameworks(problem, assignment, picked))
+    imports = list(imported_frameworks.imported_frameworks(problem, assignment, picked))
     taken = {**picked, **{one.name: one.build for one in imports}}
     republished = {name: day for build in taken.values() for name, day in build.republished.items()}
     for one in imports:
@@ -398,7 +398,7 @@ def resolution_of(
         why=(
             *(_reason(problem, variable, assignment) for variable in variables),
             *_replacements(problem),
-            *(imported.reason(problem, one, picked, cudnn) for one in imports),
+            *(imported_frameworks.reason(problem, one, picked, cudnn) for one in imports),
             *unstated.values(),
             *beside_companions.values(),
         ),

@@ -12,10 +12,10 @@ from typing import Any
 
 from kgen.validation import parts, pins, receipts, reference
 from kgen.validation.diagnosis import NOTHING, Diagnosis, diagnose, folded, out_of_memory
+from kgen.validation.observation import Observation, Subject
 from kgen.validation.parts import Part
 from kgen.validation.pins import Difference, Mismatch
 from kgen.validation.reference import TOLERANCES, Distance
-from kgen.validation.running import Observation, Subject
 
 
 class Outcome(enum.Enum):

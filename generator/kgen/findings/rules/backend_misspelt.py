@@ -5,8 +5,8 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterator
 
+from kgen.findings.phrases import PROCESS
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import PROCESS
 
 _SELECTS = "KERAS_BACKEND"
 _ALIKE = 0.85

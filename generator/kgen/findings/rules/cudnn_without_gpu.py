@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from packaging.version import Version
 
+from kgen.findings.phrases import kind_of, lock_again
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import kind_of, lock_again
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kgen.accelerators import Devices, Kind
+from kgen.findings.phrases import kind_of, without
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import kind_of, without
 from kgen.matrix.candidates import is_data_center_device
 from kgen.surroundings import DriverLibrary
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from kgen import accelerators
 from kgen.accelerators import Devices
+from kgen.findings.phrases import kind_of, lock_again, newer_driver
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import kind_of, lock_again, newer_driver
 from kgen.matrix.candidates import forward_package, is_data_center_device
 from kgen.model.driver import DriverVersion
 from kgen.model.lockfile import Lockfile

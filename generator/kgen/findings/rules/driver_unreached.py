@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from kgen.findings.phrases import kind_of, looking_first, place
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import kind_of, looking_first, place
 from kgen.loader.search import LIBRARY_PATH
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kgen.findings.phrases import made_again
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import made_again
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:

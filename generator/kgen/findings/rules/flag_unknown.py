@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from kgen.findings.phrases import PROCESS, less, place
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import PROCESS, less, place
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:

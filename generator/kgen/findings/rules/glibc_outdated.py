@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kgen.findings.phrases import backends
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import backends
 from kgen.model.wheelname import needed_glibc
 
 

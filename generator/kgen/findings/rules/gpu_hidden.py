@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from kgen import accelerators
+from kgen.findings.phrases import PROCESS, place
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.showing import count, divided
-from kgen.findings.wording import PROCESS, place
+from kgen.findings.visibility import count, divided
 from kgen.validation import variables
-from kgen.validation.showing import Shown, shown
+from kgen.validation.visibility import Shown, shown
 
 _INSTANCE = r"\+?[0-9]+:[0-9]+"
 """How the toolkit of containers writes an instance: the number of its GPU and its own. CUDA reads the first alone."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kgen.findings.phrases import kind_of, lock_again
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import kind_of, lock_again
 from kgen.matrix.candidates import locked_builds, serves
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 from packaging.version import InvalidVersion, Version
 
+from kgen.findings.phrases import kind_of, looking_first, made_again, without
 from kgen.findings.shape import ExaminedEnvironment, Facts, Finding, Rule, SystemLibrary
-from kgen.findings.wording import kind_of, looking_first, made_again, without
 from kgen.loader.environment import OpenedLibrary
 from kgen.loader.search import PRELOAD, PRELOAD_FILE, RPATH, RUNPATH
 

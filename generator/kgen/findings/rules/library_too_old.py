@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from kgen.findings.phrases import without
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import without
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:

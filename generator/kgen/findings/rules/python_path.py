@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kgen.explain.names import few
+from kgen.findings.phrases import less
 from kgen.findings.shadowing import shadowed, shadowed_of_python
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import less
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator
 from typing import Literal
 
+from kgen.findings.phrases import kind_of
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import kind_of
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from kgen.findings.phrases import kind_of, less, place
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import kind_of, less, place
 from kgen.validation import variables
 
 _SHARED = ("/bin", "/usr/bin", "/usr/local/bin")

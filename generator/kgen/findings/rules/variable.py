@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kgen.findings.phrases import PROCESS, place
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.showing import visible
-from kgen.findings.wording import PROCESS, place
+from kgen.findings.visibility import visible
 from kgen.validation import variables
 
 _MANY = 10**6

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from kgen.findings.phrases import kind_of, without
 from kgen.findings.shape import Facts, Finding, Rule
-from kgen.findings.wording import kind_of, without
 
 
 def _examine(facts: Facts) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kgen import files, host, process, storage, uvtool
 from kgen.errors import HashMismatchError, OutsideError
-from kgen.formats import vendored
+from kgen.formats import vendor
 from kgen.formats.conda import condafiles
 from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
 from kgen.formats.conda.rattlertool import Rattler, opened
@@ -60,16 +60,16 @@ def prepare(of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool)
     lock = condafiles.lockfile(file, of.lock, host.subdir())
     own = beside(lock)
     root = of.environment.folder.parent.parent
-    brought = root if vendored.complete(root, lock) else None
+    brought = root if vendor.complete(root, lock) else None
     # what a bundle brought is unpacked beside it: a folder of the project, on a machine that may have no other
-    rattler = opened(root / vendored.FOLDER / _UNPACKED if brought else None)
+    rattler = opened(root / vendor.FOLDER / _UNPACKED if brought else None)
 
     def make(report: Callable[[str], None]) -> None:
         if brought is not None:
             report("unpacking")
             for one in locked.packages:
                 stem = re.sub(r"\.(conda|tar\.bz2)$", "", one["fn"])
-                rattler.unpack(vendored.path_of(brought, _file_of(lock, one)), one["sha256"], stem)
+                rattler.unpack(vendor.path_of(brought, _file_of(lock, one)), one["sha256"], stem)
         realise(
             of,
             file,
@@ -206,7 +206,7 @@ def _install_wheels(
         requirements = folder / "requirements.txt"
         apart: tuple[str, ...] = ()
         if brought is not None:
-            here = vendored.laid_out(*brought, folder / "wheels")
+            here = vendor.laid_out(*brought, folder / "wheels")
             apart = ("--no-index", "--offline", "--find-links", str(here))
 
         def install(place: Callable[[Mapping[str, str]], str]) -> process.Completed:

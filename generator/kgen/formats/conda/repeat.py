@@ -23,7 +23,7 @@ from kgen.errors import KgenError, OutsideError
 from kgen.formats.conda import FORMAT, RECORDS, condafiles, condarc, rattlertool, shards
 from kgen.formats.conda.rattlertool import CondaRecord, Rattler
 from kgen.formats.conda.session import CondaLock, CondaOutcome, CondaSession
-from kgen.formats.conda.standing import folder_states
+from kgen.formats.conda.uptodate import folder_states
 from kgen.formats.notes import code_state, keep_few
 from kgen.formats.outcome import LockJob, Part
 from kgen.model import grammar

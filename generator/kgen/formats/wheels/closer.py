@@ -16,12 +16,12 @@ from kgen import accelerators
 from kgen.errors import OutsideError, UnavailableError
 from kgen.fields import lock_command
 from kgen.formats.outcome import Reporter, unreported
-from kgen.formats.wheels import company, older, refusal
-from kgen.formats.wheels.asking import CLOSERS
+from kgen.formats.wheels import company, framework_age, refusal
 from kgen.formats.wheels.choice import choose
-from kgen.formats.wheels.closed import Closed
+from kgen.formats.wheels.closure import Closed
 from kgen.formats.wheels.lessons import Lesson
 from kgen.formats.wheels.lock import LockedWheel
+from kgen.formats.wheels.questions import CLOSERS
 from kgen.formats.wheels.uv import Unclosed, Uv
 from kgen.matrix.candidates import reaches
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -30,12 +30,12 @@ from kgen.model.causes import Newer, Reason, SetAside
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Conflict, Resolution, SourceRelease
-from kgen.solver.imported import whole_instead_of_part
+from kgen.solver.imported_frameworks import whole_instead_of_part
 from kgen.solver.resolve import Incompatibility, solve
 from kgen.solver.sharing import common_ceilings, shared_libraries
 
 if TYPE_CHECKING:  # slow to import, and not needed before the first environment is closed
-    from kgen.formats.wheels.aging import Releases
+    from kgen.formats.wheels.age import Releases
     from kgen.formats.wheels.direct import DirectSources
     from kgen.index import IndexFile
     from kgen.wheels import WheelReader
@@ -168,7 +168,7 @@ class Closer:
 
         None where no index tells.
         """
-        from kgen.formats.wheels.aging import fits_on  # noqa: PLC0415 - as there
+        from kgen.formats.wheels.age import fits_on  # noqa: PLC0415 - as there
 
         unknown = [name for name in names if name not in self._listed]
         if unknown and self._open_releases is not None:
@@ -264,7 +264,7 @@ class Closer:
                     *learned.notes,
                     *brought,
                     *company.together_note(self._matrix, answer),
-                    *older.notes(self._matrix, answer),
+                    *framework_age.notes(self._matrix, answer),
                 )
                 notes += [note for note in told if note not in notes]
                 answer = answer._replace(why=tuple(_with_refusal(reason, learned.aside) for reason in answer.why))

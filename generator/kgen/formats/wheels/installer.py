@@ -24,7 +24,7 @@ from kgen.errors import (
 )
 from kgen.explain.names import few
 from kgen.explain.sizes import size_text
-from kgen.formats import vendored
+from kgen.formats import vendor
 from kgen.formats.environment import (
     METADATA,
     RECORD,
@@ -39,7 +39,7 @@ from kgen.formats.environment import (
     site_packages,
 )
 from kgen.formats.interface import Beside, Installation
-from kgen.formats.wheels import building, pylock
+from kgen.formats.wheels import builder, pylock
 from kgen.lockfiles import digest
 from kgen.model.lockfile import LockedFile, Lockfile
 
@@ -98,7 +98,7 @@ class Uv:
         """
         words = ("venv", str(prefix), "--no-project", "--relocatable", "--prompt", prompt, "--python")
         # uv looks through all that a machine has, starting one after the other, before it comes upon these
-        near = [one for one in (vendored.interpreter(self._root, python), host.own_interpreter(python)) if one]
+        near = [one for one in (vendor.interpreter(self._root, python), host.own_interpreter(python)) if one]
         for number, interpreter in enumerate(near):
             done = self._run(*words, str(interpreter), *(["--allow-existing"] if number else []))
             if done.status == 0:
@@ -162,9 +162,9 @@ class Uv:
             allowed = [word for file in lock.files if file.is_source for word in ("--no-binary", file.name)]
             # uv builds apart from the environment, with these and nothing else
             allowed += ["--build-constraints", str(build)] if lock.build else []
-            brought = vendored.complete(self._root, lock)
+            brought = vendor.complete(self._root, lock)
             if brought:
-                here = vendored.laid_out(self._root, lock, folder / "wheels")
+                here = vendor.laid_out(self._root, lock, folder / "wheels")
                 # all of them lie in one folder, whatever place the lock names
                 by_hash = _by_hash([file._replace(direct=False) for file in lock.files], lock, folder, own)
                 apart = ("--no-index", "--offline", "--find-links", str(here))
@@ -381,7 +381,7 @@ def realise(
         uv.create(staged, python=lock.python, prompt=lock.environment)
         report("installing")
         along = beside.own if uv.install(lock, staged, own=beside.own, report=report) else None
-        building.install_trees(lock, uv, staged, root, report)
+        builder.install_trees(lock, uv, staged, root, report)
         if thorough:
             report("comparing every file")
             from kgen.formats.verify import changed_files  # noqa: PLC0415 - slow to import, and seldom asked for

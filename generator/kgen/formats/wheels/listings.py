@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar, final
 
 from kgen.formats.wheels.chain import requires
-from kgen.formats.wheels.closed import Closed
+from kgen.formats.wheels.closure import Closed
 from kgen.formats.wheels.lock import LockedWheel
 
 if TYPE_CHECKING:  # slow to import, and not needed before the first environment is closed

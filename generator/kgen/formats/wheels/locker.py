@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Collection, Iterator
 
 from kgen.formats.outcome import Finish, LockJob, Part
-from kgen.formats.wheels.asking import CLOSERS
 from kgen.formats.wheels.outside import Outside
+from kgen.formats.wheels.questions import CLOSERS
 from kgen.formats.wheels.repeat import Note
 from kgen.model.request import EnvironmentRequest
 from kgen.settings import Settings
@@ -38,7 +38,7 @@ def begin(job: LockJob) -> Iterator[Finish]:
             again = note.repeated(outside.asker, outside.pages, closers=CLOSERS, cancel=outside.cancel)
             if again is not None:
                 return again
-        from kgen.formats.wheels.making import make  # noqa: PLC0415 - slow to import
+        from kgen.formats.wheels.assembly import make  # noqa: PLC0415 - slow to import
 
         made = make(job, outside)
         if note is not None:

@@ -9,13 +9,13 @@ from kgen.emitters.hooks import render_hooks
 from kgen.explain.reasons import recorded_in
 from kgen.fields import differing, request_of
 from kgen.formats.wheels import pylock
+from kgen.formats.wheels.assembly import resolve
 from kgen.formats.wheels.kept import shared
-from kgen.formats.wheels.making import resolve
 from kgen.formats.wheels.outside import Outside
 from kgen.matrix import origin
 from kgen.matrix.selection import selection
 from kgen.model.requirement import Requirement
-from kgen.solver.keeping import keeping
+from kgen.solver.retention import keeping
 
 
 def merged(ours: bytes, theirs: bytes, name: Path) -> str:

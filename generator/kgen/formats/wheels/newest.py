@@ -13,11 +13,11 @@ from packaging.version import Version
 from kgen.errors import OutsideError
 from kgen.fields import lock_command
 from kgen.formats.outcome import Outcome, Reporter
-from kgen.formats.wheels.aging import Aged, Releases, aged, fits_on, floor_of_recent, unasked_prereleases
-from kgen.formats.wheels.asking import results
-from kgen.formats.wheels.closed import Closed
+from kgen.formats.wheels.age import Aged, Releases, aged, fits_on, floor_of_recent, unasked_prereleases
 from kgen.formats.wheels.closer import Closer
+from kgen.formats.wheels.closure import Closed
 from kgen.formats.wheels.lock import Lock
+from kgen.formats.wheels.questions import results
 from kgen.formats.wheels.remedies import Remedies
 from kgen.formats.wheels.uv import Unclosed
 from kgen.matrix.compatibility import CompatibilityMatrix

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kgen import host, templates, uvsettings, uvtool
-from kgen.formats.wheels.asking import Asker
+from kgen.formats.wheels.questions import Asker
 
 if TYPE_CHECKING:  # slow to import, and not needed where nothing has changed
-    from kgen.formats.wheels.aging import Releases
+    from kgen.formats.wheels.age import Releases
     from kgen.index import Index
     from kgen.wheels import WheelReader
 
@@ -44,7 +44,7 @@ class Outside:
 
     def releases(self, reader: WheelReader) -> Releases:
         """What says which releases there are."""
-        from kgen.formats.wheels.aging import Releases  # noqa: PLC0415 - who asks for nothing by name needs none
+        from kgen.formats.wheels.age import Releases  # noqa: PLC0415 - who asks for nothing by name needs none
 
         def open_index() -> Index:
             from kgen.index import Index  # noqa: PLC0415 - as above

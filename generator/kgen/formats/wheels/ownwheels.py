@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from kgen import __version__, replay
 from kgen.served import cache
-from kgen.verified import SETTLED, stamp_of
+from kgen.verified_files import SETTLED, stamp_of
 
 _HEADER = "kgen-own 1"
 _INDEX = "index"

@@ -11,8 +11,8 @@ from kgen import accelerators, uvsettings, uvtool
 from kgen.errors import JudgementError, OutsideError, UnavailableError
 from kgen.fields import lock_command
 from kgen.formats.wheels import refusal
-from kgen.formats.wheels.closed import Closed
 from kgen.formats.wheels.closer import Closer, Unclosable
+from kgen.formats.wheels.closure import Closed
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import Accelerator
 from kgen.model.causes import LockFault, OverlappingFiles

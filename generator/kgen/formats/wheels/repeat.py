@@ -23,14 +23,14 @@ from kgen import __version__, host, lockfiles, uvsettings
 from kgen.errors import KgenError
 from kgen.formats.notes import code_state, keep_few
 from kgen.formats.outcome import LockJob, Outcome, Part
-from kgen.formats.standing import StandingLock
+from kgen.formats.uptodate import CurrentLock
 from kgen.formats.wheels import FORMAT
-from kgen.formats.wheels.asking import Answer, Asker, Question, results
+from kgen.formats.wheels.questions import Answer, Asker, Question, results
 from kgen.project import LOCKS
 from kgen.served.cache import keep, kept
 
 if TYPE_CHECKING:
-    from kgen.formats.wheels.aging import Releases
+    from kgen.formats.wheels.age import Releases
 
 _HEADER = "kgen-repeat 1"
 
@@ -131,7 +131,7 @@ class Note:
             name = lockfiles.filename(request.platform)
             content = noted.files[request.environment][name].encode()
             lock, data = lockfiles.parse(Path(LOCKS) / request.environment / name, content)
-            standing = StandingLock.of(self._job.matrix, lock, data)
+            standing = CurrentLock.of(self._job.matrix, lock, data)
             outcomes.append(Outcome(request=request, form=FORMAT, lock=standing, notes=list(notes), seconds=seconds))
         made = {
             environment: {path: text.encode() for path, text in files.items()}

@@ -18,15 +18,15 @@ from kgen.errors import Cancelled, JudgementError, KgenError, OutsideError
 from kgen.explain.faults import fault_text
 from kgen.formats.outcome import Outcome, Reporter, unreported
 from kgen.formats.wheels import FORMAT, judge
-from kgen.formats.wheels.asking import CLOSERS, results
 from kgen.formats.wheels.chain import chains
-from kgen.formats.wheels.closed import Closed
 from kgen.formats.wheels.closer import Closer, Unclosable
+from kgen.formats.wheels.closure import Closed
 from kgen.formats.wheels.lessons import Lesson, first_of_each, learn, packages_of, roots
 from kgen.formats.wheels.listings import Listings
 from kgen.formats.wheels.lock import Lock
 from kgen.formats.wheels.namespace import only_extends_path
 from kgen.formats.wheels.newest import Newest
+from kgen.formats.wheels.questions import CLOSERS, results
 from kgen.formats.wheels.remedies import Remedies, allowing
 from kgen.formats.wheels.sharing import Sharing
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -36,7 +36,7 @@ from kgen.model.resolution import Conflict, Resolution
 
 if TYPE_CHECKING:  # slow to import, and not needed before the first environment is closed
     from kgen.elf import Needs
-    from kgen.formats.wheels.aging import Releases
+    from kgen.formats.wheels.age import Releases
     from kgen.wheels import WheelListing, WheelReader
 
 T = TypeVar("T")

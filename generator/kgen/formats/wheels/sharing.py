@@ -13,10 +13,10 @@ from packaging.version import Version
 from kgen.errors import OutsideError
 from kgen.explain.names import few
 from kgen.formats.outcome import Outcome, Reporter
-from kgen.formats.wheels.asking import results
-from kgen.formats.wheels.closed import Closed
 from kgen.formats.wheels.closer import Closer
+from kgen.formats.wheels.closure import Closed
 from kgen.formats.wheels.lock import Lock
+from kgen.formats.wheels.questions import results
 from kgen.solver.sharing import shared_reasons
 
 _TOLD = 5

@@ -16,7 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
 from kgen.errors import BuildError, HashMismatchError, MalformedAnswerError, UnavailableError
-from kgen.formats.wheels.aging import Releases, fits_on
+from kgen.formats.wheels.age import Releases, fits_on
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import SourceRelease

@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 
 from kgen import files, host, process, storage, uvtool
 from kgen.errors import InstallationError, OutsideError, UsageError
-from kgen.formats import vendored
+from kgen.formats import vendor
 from kgen.loader import elf
 
 _SECONDS = 60
@@ -217,7 +217,7 @@ def _stays(link: tarfile.TarInfo) -> bool:
 def is_unpacked(root: Path, minor: str, sha256: str) -> bool:
     """Whether a project has the interpreter of the archive with this digest."""
     try:
-        return files.read(root / vendored.PYTHONS / minor / vendored.MARK).decode() == f"{sha256}\n"
+        return files.read(root / vendor.PYTHONS / minor / vendor.MARK).decode() == f"{sha256}\n"
     except (OSError, UnicodeDecodeError):
         return False
 
@@ -235,18 +235,18 @@ def unpack(archive: Path, root: Path, *, minor: str, sha256: str) -> None:
         ValueError: it holds something that no interpreter has.
         OutsideError: it cannot be written, or does not run on this machine.
     """
-    target = root / vendored.PYTHONS / minor
+    target = root / vendor.PYTHONS / minor
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
         storage.exclusive(target.parent, who="kgen unbundle"),
-        storage.staged_folder(target, owned=lambda folder: (folder / vendored.MARK).is_file()) as staged,
+        storage.staged_folder(target, owned=lambda folder: (folder / vendor.MARK).is_file()) as staged,
     ):
         try:
             with tarfile.open(archive, "r:") as content:
                 _extract(content, staged)
         except tarfile.TarError as error:
             raise ValueError(str(error)) from None
-        (staged / vendored.MARK).write_text(f"{sha256}\n", encoding="utf-8")
+        (staged / vendor.MARK).write_text(f"{sha256}\n", encoding="utf-8")
         reason = _stuck(staged, minor)
         if reason is not None:
             raise InstallationError(

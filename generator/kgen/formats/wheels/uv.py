@@ -20,8 +20,8 @@ from packaging.version import InvalidVersion, Version
 
 from kgen import lockfiles, storage
 from kgen.errors import FailedProgramError, OutsideError, UnavailableError
-from kgen.formats.wheels import asking
-from kgen.formats.wheels.asking import Asker, Question
+from kgen.formats.wheels import questions
+from kgen.formats.wheels.questions import Asker, Question
 from kgen.matrix.records import Platform
 from kgen.model import direct
 from kgen.model.requirement import Requirement, parse_requirement
@@ -276,7 +276,7 @@ def _placed(resolution: Resolution, folder: Path) -> list[tuple[bool, str]]:
 @contextlib.contextmanager
 def _for_sources(sources: Sequence[SourceRelease]) -> Iterator[Path]:
     """A folder for what stands in for these: the same each time, so that uv is asked the same; else one of this run."""
-    place = asking.stand_ins() / lockfiles.digest(repr(sorted(sources)).encode("utf-8", "surrogatepass"))
+    place = questions.stand_ins() / lockfiles.digest(repr(sorted(sources)).encode("utf-8", "surrogatepass"))
     try:
         place.mkdir(parents=True, exist_ok=True)
         stand_ins(sources, place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kgen import accelerators
 from kgen.findings.shape import Facts
-from kgen.validation.showing import shown
+from kgen.validation.visibility import shown
 
 
 def visible(facts: Facts, kind: str) -> int | None:

@@ -10,7 +10,7 @@ from kgen.actions.interpreters import absent
 from kgen.actions.lock import LockResult, kept_although_newer, lock
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.plan import Plan
-from kgen.actions.standing import unnamed
+from kgen.actions.uptodate import unnamed
 from kgen.cli import console, outcomes, progress
 from kgen.cli.lock import tell_next, tell_unnamed
 from kgen.errors import ExitStatus, OutsideError

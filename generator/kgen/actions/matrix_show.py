@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from kgen import accelerators
 from kgen.errors import UnknownNameError
-from kgen.explain.facts import gpus_text, pythons_text
+from kgen.explain.causes import gpus_text, pythons_text
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Release
 from kgen.model.driver import DriverVersion

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from kgen.accelerators import Gpu
-from kgen.validation import showing
+from kgen.validation import visibility
 
 _TICK = 0.1
 """Seconds between two looks whether to give up."""
@@ -55,7 +55,7 @@ def seats(
         every = [_named(variables, number, one) for number, one in enumerate(devices)]
     else:
         names = [name for one in shown[held].split(",") if (name := one.strip())]
-        found = showing.shown(shown[held], devices, begin) if devices else None
+        found = visibility.shown(shown[held], devices, begin) if devices else None
         # what stands behind the end of the list is not this process's to give; of one that shows nothing the framework
         # says best what is wrong, and the GPU around instances goes by a name that is none of theirs
         names = names if found is None else names[: len(found.places) or 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from kgen.actions.installed import compare
+from kgen.actions.check_installed import compare
 from kgen.cli import console
 from kgen.errors import ExitStatus
 from kgen.formats.environment import Source

@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 from kgen.errors import HashMismatchError, MalformedAnswerError
 from kgen.index import IndexFile, shown
-from kgen.refresh.compiled import HOLDS
+from kgen.refresh.binaries import HOLDS
 from kgen.refresh.recipes import Compiled
 from kgen.served.cache import keep, kept
 from kgen.wheels import WheelReader, is_metadata

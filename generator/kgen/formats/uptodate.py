@@ -10,7 +10,7 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.lockfile import Lockfile
 
 
-class StandingLock(NamedTuple):
+class CurrentLock(NamedTuple):
     """A lock that stands, as :class:`kgen.formats.outcome.Locked` has it.
 
     Attributes:
@@ -24,7 +24,7 @@ class StandingLock(NamedTuple):
     warnings: tuple[str, ...]
 
     @classmethod
-    def of(cls, matrix: CompatibilityMatrix, lock: Lockfile, data: Mapping[str, Any]) -> StandingLock:
+    def of(cls, matrix: CompatibilityMatrix, lock: Lockfile, data: Mapping[str, Any]) -> CurrentLock:
         """A lock in the default form.
 
         Args:

@@ -21,7 +21,7 @@ from kgen.emitters import hooks
 from kgen.errors import KgenError
 from kgen.formats import interface
 from kgen.formats.outcome import Locked, Outcome
-from kgen.formats.standing import StandingLock
+from kgen.formats.uptodate import CurrentLock
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import selection
 from kgen.model import format as formats
@@ -33,9 +33,9 @@ from kgen.project import LOCKS
 from kgen.settings import Settings
 
 
-def all_standing(
+def all_up_to_date(
     matrix: CompatibilityMatrix, drafted: Draft, options: LockOptions
-) -> tuple[Outcome[StandingLock], ...] | None:
+) -> tuple[Outcome[CurrentLock], ...] | None:
     """The locks that there are of everything that is asked, in the order of the requests; None if any is to be made.
 
     Args:
@@ -78,7 +78,7 @@ def unnamed(settings: Settings, requests: Sequence[EnvironmentRequest], options:
     return tuple(one.name for one in lockfiles.environments(settings.root) if one.name not in asked)
 
 
-def _in_default_form(matrix: CompatibilityMatrix, drafted: Draft, *, every: bool) -> list[Outcome[StandingLock]]:
+def _in_default_form(matrix: CompatibilityMatrix, drafted: Draft, *, every: bool) -> list[Outcome[CurrentLock]]:
     """The locks that there are of everything that is asked, in the default form; none if any is to be made."""
     settings = drafted.settings
     known = _Locks(matrix, settings, every=every)
@@ -106,13 +106,13 @@ def _beside(
     requests: Sequence[EnvironmentRequest],
     *,
     every: bool,
-) -> list[Outcome[StandingLock]]:
+) -> list[Outcome[CurrentLock]]:
     """The locks that there are of requests in a form beside the default one; none if any is to be made.
 
     Such a lock has no seal: it stands where kgen made it on this machine, and nothing in its folder has changed since.
     """
     with contextlib.suppress(OSError, KgenError, ValueError, KeyError, TypeError):
-        known = interface.standing(form)
+        known = interface.up_to_date(form)
         if known is None:
             return []
         surroundings = known.surroundings(matrix, settings, {request.platform for request in requests})
@@ -126,7 +126,7 @@ def _beside(
             if lock is None:
                 return []
             frameworks, notes = there.told[request.platform]
-            locked = StandingLock(lock, frameworks, ())
+            locked = CurrentLock(lock, frameworks, ())
             found.append(Outcome(request=request, form=form, lock=locked, notes=list(notes)))
         return found
     return []
@@ -134,7 +134,7 @@ def _beside(
 
 def whole_environments(
     matrix: CompatibilityMatrix, settings: Settings, requests: Sequence[EnvironmentRequest], *, every: bool
-) -> Mapping[EnvironmentRequest, StandingLock]:
+) -> Mapping[EnvironmentRequest, CurrentLock]:
     """The locks of environments whose every lock would be made again, by their requests.
 
     Args:
@@ -149,7 +149,7 @@ def whole_environments(
     return {request: lock for request, lock in found.items() if lock is not None and request.environment not in moving}
 
 
-def beside(request: EnvironmentRequest, there: Mapping[EnvironmentRequest, StandingLock]) -> EnvironmentRequest:
+def beside(request: EnvironmentRequest, there: Mapping[EnvironmentRequest, CurrentLock]) -> EnvironmentRequest:
     """The request, with the wish for what standing locks have of libraries, so that environments go on sharing them.
 
     Args:
@@ -207,7 +207,7 @@ def remember(
             caches.keep(_memory(root, environment), uvsettings.fingerprint(root).encode())
         for form in formats.others():
             mine = [one for one in outcomes if one.form.name == form.name]
-            known = interface.standing(form) if mine else None
+            known = interface.up_to_date(form) if mine else None
             if known is None:
                 continue
             surroundings = known.surroundings(matrix, settings, {one.request.platform for one in mine})
@@ -277,7 +277,7 @@ class _Locks:
             found.append(read[0].python)
         return tuple(dict.fromkeys(found))
 
-    def of(self, request: EnvironmentRequest) -> StandingLock | None:
+    def of(self, request: EnvironmentRequest) -> CurrentLock | None:
         """The lock that this request would be given again; None if it may be another one."""
         read = self._lock(request)
         if read is None:
@@ -295,7 +295,7 @@ class _Locks:
         )
         if not stands:
             return None
-        return StandingLock.of(matrix, lock, data)
+        return CurrentLock.of(matrix, lock, data)
 
     def _lock(self, request: EnvironmentRequest) -> tuple[Lockfile, Mapping[str, Any]] | None:
         """The lock of a request as kgen wrote it; None if there is none such."""

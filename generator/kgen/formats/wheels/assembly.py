@@ -10,10 +10,10 @@ from kgen import __version__, host, lockfiles, uvsettings, uvtool
 from kgen.emitters.hooks import render_hooks
 from kgen.formats.outcome import LockJob, Part, Reporter, by_environment, unreported
 from kgen.formats.wheels import pylock, refusal, uv
-from kgen.formats.wheels.asking import IN_FLIGHT
 from kgen.formats.wheels.closer import Closer
 from kgen.formats.wheels.lock import Lock
 from kgen.formats.wheels.outside import Outside
+from kgen.formats.wheels.questions import IN_FLIGHT
 from kgen.formats.wheels.session import Session, WheelOutcome
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import selection

@@ -80,7 +80,7 @@ let
     else if sourceParts != null then
       beside "${builtins.substring 0 1 (elemAt sourceParts 0)}/${elemAt sourceParts 0}"
     else
-      throw "kgen: ${file.filename} is no name of a wheel or a source distribution";
+      throw "kgen: ${file.filename} is not a name of a wheel or a source distribution";
   # a store name may not hold "!"
   name = builtins.replaceStrings [ "!" ] [ "-" ] file.filename;
 

@@ -32,7 +32,7 @@ let
     else
       throw "kgen: ${toString locked.activate} is not there; `kgen lock` writes it, and a flake sees it once it is `git add`ed";
   pyproject = project + "/pyproject.toml";
-  # without a table `build-system` a project is no package; a lock of before it was one has nothing to build it with
+  # without a table `build-system` a project is not a package; a lock of before it was one has nothing to build it with
   isPackage =
     project != null
     && locked.buildsProject

@@ -74,7 +74,7 @@ let
     if value == null || (isInt value && value >= 0) then
       value
     else
-      refuse "has ${toJSON value} as ${where} `size`, which is no number of bytes";
+      refuse "has ${toJSON value} as ${where} `size`, which is not a number of bytes";
 
   environment = text "[tool.kgen]" decided "environment" "[a-z0-9]([a-z0-9-]*[a-z0-9])?";
   platform = text "[tool.kgen]" decided "platform" "[a-z0-9]+-[a-z0-9]+";

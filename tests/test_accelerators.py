@@ -433,12 +433,12 @@ class Abacus(Kind):
 
     def parse_architecture(self, text):
         if not text.startswith("wire"):
-            raise ValueError(f"`{text}` is no wire such as wire7")
+            raise ValueError(f"`{text}` is not a wire such as wire7")
         return text
 
     def parse_driver(self, text):
         if not text.startswith("0."):
-            raise ValueError(f"`{text}` is no frame such as 0.5")
+            raise ValueError(f"`{text}` is not a frame such as 0.5")
         return text
 
     def fit(self, code, architecture):
@@ -536,7 +536,7 @@ class TestMadeUp:
             ("jax --abacus 3 --gpu wire8", "jax 0.12.0.1 needs a GPU of wire wire7"),
             ("jax --abacus 3 --gpu wire9", "needs a GPU of wire wire7, wire8 (Abacus 3)"),
             ("jax --abacus 3 --driver 0.3", "needs driver >=0.4 (Abacus 3)"),
-            ("jax --abacus 3 --gpu 8.0", "--gpu: Abacus is asked for, and `8.0` is no wire such as wire7"),
+            ("jax --abacus 3 --gpu 8.0", "--gpu: Abacus is asked for, and `8.0` is not a wire such as wire7"),
             ("jax --abacus 3 --cuda 12", "`--cuda` and `--abacus` contradict each other"),
         ],
     )

@@ -300,7 +300,7 @@ def test_a_newer_glibc_is_named(kgen_alone: Kgen, project: Path, index: Index) -
 
 
 def test_a_hint_is_what_would_be_written(kgen_alone: Kgen, project: Path, index: Index) -> None:
-    """uv closes it on the newest other Python, where the judgement refuses it: that is no way out."""
+    """uv closes it on the newest other Python, where the judgement refuses it: that is not a way out."""
     index.wheelhouse.put(
         Wheel(name="owner", version="1.0", files={"named/core.py": b"x = 1"}),
         *(

@@ -199,7 +199,7 @@ def blocks() -> list[str]:
 def test_the_examples_of_the_documentation(
     kgen: Kgen, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All are run as they stand; nox is played by a recorder, as it is no tool of this project."""
+    """All are run as they stand; nox is played by a recorder, as it is not a tool of this project."""
     solving, sessions, checking, _ = blocks()
     monkeypatch.chdir(project)
     exec(solving, {})  # noqa: S102 - what the documentation says is to be run

@@ -283,8 +283,8 @@ def test_locks_that_are_no_pair(project_with_two: Kgen) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--slower", "fast"), "`--slower` is no percentage"),
-        (("--slower", "-3"), "`--slower` is no percentage"),
+        (("--slower", "fast"), "`--slower` is not a percentage"),
+        (("--slower", "-3"), "`--slower` is not a percentage"),
         (("--repeat", "0"), "`--repeat` is not a number from 1 to 100"),
         (("--timeout", "-1"), "`--timeout` is not a number of seconds"),
     ],
@@ -296,7 +296,7 @@ def test_wrong_words(kgen: Kgen, words: tuple[str, ...], said: str) -> None:
 
 
 def test_what_keeps_a_validation_from_running_keeps_its_kind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A lock for another platform is no fault of the outside: `kgen validate` alone would end with status 2."""
+    """A lock for another platform is not a fault of the outside: `kgen validate` alone would end with status 2."""
     met = OtherPlatformError("numpy-cpu is locked for osx-arm64", hints=["kgen lock numpy"])
     result = SimpleNamespace(validations=(SimpleNamespace(error=met),))
     monkeypatch.setattr(validate, "targets", lambda *_words: ())

@@ -208,7 +208,7 @@ class TestStreams:
 
 
 class TestOutput:
-    """`-o`: what is no regular file is written to, and stays what it is."""
+    """`-o`: what is not a regular file is written to, and stays what it is."""
 
     COMMANDS = (("report", "-o"), ("matrix", "plot", "--cuda", "12", "-o"))
 

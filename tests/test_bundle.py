@@ -441,7 +441,7 @@ class TestOwnWheels:
         assert isinstance(only.content, Path)
         content = only.content.read_bytes()
         assert (hashlib.sha256(content).hexdigest(), len(content)) == (only.sha256, only.size)
-        (code / "__pycache__/one.pyc").touch()  # which is no code
+        (code / "__pycache__/one.pyc").touch()  # which is not code
         assert ownwheels.own_wheels("idna", kept, source={"kgen": code}) == first
         assert made == ["idna"]
         (code / "one.py").write_text("2\n")

@@ -179,7 +179,7 @@ class TestDamage:
         bad = self.bundle(tmp_path / "bad.tar", member())
         done = kgen("unbundle", str(bad), "--into", str(tmp_path / "there"))
         assert done.status == 2, done.stderr
-        assert " is no interpreter of a bundle: " in done.stderr
+        assert " is not an interpreter of a bundle: " in done.stderr
         assert not list(tmp_path.rglob("*evil*"))
         assert not (tmp_path / "there/locks").exists()
 

@@ -146,7 +146,7 @@ class TestTalk:
         assert status == 128 + signal.SIGINT
 
     def test_colour_is_respected(self, kgen: Kgen) -> None:
-        """Without NO_COLOR a terminal gets colours; with it none (what moves the cursor is no colour)."""
+        """Without NO_COLOR a terminal gets colours; with it none (what moves the cursor is not a colour)."""
         assert "\x1b[3" not in on_terminal(kgen, *LOCK, "numpy")[1]
         assert "\x1b[3" in on_terminal(kgen, *LOCK, "numpy", "--upgrade", NO_COLOR="")[1]
 
@@ -332,15 +332,15 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
         "hint: kgen run numpy-cpu -- python\nhint: kgen run --help"
     ),
     ("run", "jax", "--no-sync", "--", "python", "-c", "1 + 1"): (
-        "`--no-sync` is no program: options of `kgen run` stand before the environment\n\n"
+        "`--no-sync` is not a program: options of `kgen run` stand before the environment\n\n"
         "hint: kgen run --no-sync jax -- python -c '1 + 1'"
     ),
     ("run", "jax", "--no-sync"): (
-        "`--no-sync` is no program: options of `kgen run` stand before the environment\n\n"
+        "`--no-sync` is not a program: options of `kgen run` stand before the environment\n\n"
         "hint: kgen run --no-sync jax -- python train.py"
     ),
     ("run", "jax", "-c", "1"): (
-        "`-c` is no program: options of `kgen run` stand before the environment\n\nhint: kgen run --help"
+        "`-c` is not a program: options of `kgen run` stand before the environment\n\nhint: kgen run --help"
     ),
     (
         "tree",

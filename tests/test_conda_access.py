@@ -117,17 +117,17 @@ class TestWhereTheChannelIs:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("channel_alias: [a\n", "error: [TEMP]/home/.condarc is no YAML: "),
-            ("- a\n", "error: [TEMP]/home/.condarc is no configuration of conda: it is no map of keys\n"),
+            ("channel_alias: [a\n", "error: [TEMP]/home/.condarc is not YAML: "),
+            ("- a\n", "error: [TEMP]/home/.condarc is not a configuration of conda: it is not a map of keys\n"),
             (
                 "channel_alias: 3\n",
-                "error: conda's configuration cannot be used: channel_alias: `3` is no URL ([TEMP]/home/.condarc)",
+                "error: conda's configuration cannot be used: channel_alias: `3` is not a URL ([TEMP]/home/.condarc)",
             ),
             *(
                 (text, f"error: conda's configuration cannot be used: {said} ([TEMP]/home/.condarc)")
                 for text, said in (
                     ("custom_channels: [a]\n", "custom_channels: should be a table, is an array"),
-                    ("custom_channels: {a: 1}\n", "custom_channels.a: `1` is no URL"),
+                    ("custom_channels: {a: 1}\n", "custom_channels.a: `1` is not a URL"),
                     ("mirrored_channels: {a: {b: c}}\n", "mirrored_channels.a: should be an array, is a table"),
                     ("custom_multichannels: x\n", "custom_multichannels: should be a table, is text"),
                     ("proxy_servers: x\n", "proxy_servers: should be a table, is text"),

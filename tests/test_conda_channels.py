@@ -134,7 +134,7 @@ def _several_pythons(tmp_path_factory: pytest.TempPathFactory) -> Channel:
 
 
 def test_a_python_without_a_lock(several_pythons: Channel, shipped_matrix: CompatibilityMatrix, tmp_path: Path) -> None:
-    """Nobody can ask for it, and modules for the usual one do not load in it: it is no way out."""
+    """Nobody can ask for it, and modules for the usual one do not load in it: it is not a way out."""
     session = CondaSession(
         shipped_matrix, [several_pythons.folder.as_uri()], lambda: Rattler(tmp_path / "cache"), chosen=()
     )

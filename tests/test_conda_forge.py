@@ -134,7 +134,7 @@ class TestSolves:
         session = CondaSession(shipped_matrix, CHANNELS, lambda: rattler)
         request = ask("jax", python="3.13", dependencies=(Requirement("lmdb"),))
         text = told(session.full(request))
-        assert "  lmdb 0.9.31 is no Python package\n" in text
+        assert "  lmdb 0.9.31 is not a Python package\n" in text
         chosen = CondaSession(shipped_matrix, CHANNELS, lambda: rattler, chosen=[("lmdb", "python-lmdb")])
         assert "python-lmdb" in versions(chosen.full(request))
 

@@ -207,7 +207,7 @@ class TestLocked:
         assert report.conflict_text(outcome.conflict) == (
             f"jax-cpu: {grown.folder.as_uri()} has no packages for this on linux-64\n"
             "  you asked for lmdb (dependencies)\n"
-            "  lmdb 0.9.31 is no Python package"
+            "  lmdb 0.9.31 is not a Python package"
         )
         form = CommandForm(lock_command, {"conda_names": (CondaName("a", "b"),)})
         assert report.hints(outcome.conflict, form)[0] == (

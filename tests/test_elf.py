@@ -90,7 +90,7 @@ def test_the_loader_is_asked_for_the_same(module: str) -> None:
     """What is read of a file that is on disk is what is read while it is inflated."""
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None or not found.origin.endswith(".so"):
-        pytest.skip(f"{module} is no file of its own in this Python")
+        pytest.skip(f"{module} is not a file of its own in this Python")
     path = Path(found.origin)
     inflated = needs(pieces(path.read_bytes(), 4096), limit=1 << 30)
     assert inflated is not None

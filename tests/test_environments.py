@@ -897,7 +897,8 @@ class TestNushell:
         assert synced("shell", "numpy", "--shell", "nu") == Result(
             2,
             "",
-            "error: stdin is no terminal, and nu reads commands from nothing else\n\nhint: kgen run numpy -- nu FILE\n",
+            "error: stdin is not a terminal, and nu reads commands from nothing else\n\n"
+            "hint: kgen run numpy -- nu FILE\n",
         )
 
     def test_an_environment_that_is_older_than_what_kgen_knows_of_a_shell(self, synced: Kgen) -> None:

@@ -167,7 +167,7 @@ def test_a_way_asks_for_no_release_beside_a_wider_bound(kgen: Kgen) -> None:
 
 
 def test_a_package_that_the_matrix_does_not_follow(kgen: Kgen) -> None:
-    """What brought it in is what the installed environment knows; it is no backend to be asked for."""
+    """What brought it in is what the installed environment knows; it is not a backend to be asked for."""
     shutil.copytree(REFERENCE, kgen.folder / "locks")
     done = kgen("explain", "jax-cuda12", "rich")
     assert (done.status, done.stdout) == (2, "")

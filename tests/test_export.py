@@ -128,14 +128,14 @@ class TestExport:
                 (
                     (name,),
                     (
-                        f"`{name}` is no format that is exported\n\n"
+                        f"`{name}` is not a format that is exported\n\n"
                         "hint: docs/how-to/testing.md has a noxfile.py and a tox.ini to copy\n"
                     ),
                 )
                 for name in ("nox", "tox")
             ),
             *(
-                ((name,), f"`{name}` is no format that is exported\n\nhint: {hint}\n")
+                ((name,), f"`{name}` is not a format that is exported\n\nhint: {hint}\n")
                 for name, hint in (
                     ("modules", "kgen export lmod ENV, or kgen export modulefile ENV"),
                     ("singularity", "kgen export apptainer ENV"),

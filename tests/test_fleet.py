@@ -137,7 +137,7 @@ def test_every_way_that_a_node_answers_is_told_apart(kgen: Kgen, project: Path, 
     # nothing is lost: what was refused is still there
     assert len(list((project / ".kgen/fleet").glob("*/run-*/stage/**/receipts/*/*.json"))) >= 4
 
-    # what has a receipt stands; the rest is asked again, and what had been refused is no receipt
+    # what has a receipt stands; the rest is asked again, and what had been refused is not a receipt
     (made / "log").unlink()
     again = kgen("validate", "jax-cuda13", "--fleet", nodes.name, "--resume", "--json")
     stands = {pool.removeprefix("lab:") for (pool, _), one in rows(again.stdout).items() if one["stands"]}

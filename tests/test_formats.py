@@ -110,7 +110,7 @@ def parse(path, content):
     try:
         data = json.loads(content)
     except ValueError:
-        raise SettingsError(f"{path} is no lock of elm", hints=["kgen lock --elm"]) from None
+        raise SettingsError(f"{path} is not a lock of elm", hints=["kgen lock --elm"]) from None
     return [
         Lockfile(
             path=path, form=FORMAT, digest=digest(content), environment=data["environment"] + FORMAT.suffix,

@@ -768,7 +768,7 @@ def test_the_traps_of_old_stacks(output: str, cause: str) -> None:
 
 
 def test_an_index_without_the_build_that_is_only_imported(kgen_alone: Kgen, index: Index) -> None:
-    """The TensorFlow that Keras imports is asked for by another project's name; that it is missing is no bug."""
+    """The TensorFlow that Keras imports is asked for by another project's name; that it is missing is not a bug."""
     for wheel in list(index.wheelhouse.wheels("tensorflow-cpu")):
         index.wheelhouse.remove("tensorflow-cpu", wheel.version)
     done = kgen_alone(

@@ -244,7 +244,7 @@ def test_a_gpu_that_fails_ends_no_other(four: Kgen) -> None:
     assert len(told) == 4
     assert 1 <= len(failed) <= 3
     assert {one["verdict"] for one in told} == {"passed", "failed"}
-    # what kgen itself has set is no cause
+    # what kgen itself has set is not a cause
     assert "CUDA_VISIBLE_DEVICES" not in json.dumps([one.get("causes", []) for one in failed])
 
 
@@ -263,7 +263,7 @@ def test_the_doctor_knows_the_gpus_by_their_names(four: Kgen) -> None:
         return [one["what"] for one in findings if one["identifier"] == "gpu-hidden"]
 
     assert told(f"{_gpu(1)},GPU-00000000") == []
-    assert told("GPU-77") == ["CUDA_VISIBLE_DEVICES=GPU-77 begins with GPU-77, which is no GPU of this machine"]
+    assert told("GPU-77") == ["CUDA_VISIBLE_DEVICES=GPU-77 begins with GPU-77, which is not a GPU of this machine"]
     assert told("GPU-0000000") == [
         "CUDA_VISIBLE_DEVICES=GPU-0000000 begins with GPU-0000000, which begins the names of several GPUs here"
     ]

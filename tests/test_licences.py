@@ -63,7 +63,7 @@ class TestNames:
             (Declared(text="NVIDIA Proprietary Software"), "NVIDIA Proprietary Software"),
             (Declared(classifiers=(f"{OSI}Apache Software License", f"{OSI}B")), "Apache Software License, B"),
             (Declared(classifiers=("License :: Other/Proprietary License",)), "Other/Proprietary License"),
-            # a licence's whole text is no name
+            # a licence's whole text is not a name
             (Declared(text="Copyright (c) 2001\n  All rights.", classifiers=(f"{OSI}BSD License",)), "BSD License"),
             (Declared(text="Copyright (c) 2001\n  All rights reserved."), None),
             (Declared(text="UNKNOWN"), None),

@@ -243,7 +243,7 @@ CASES = {
          Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
         ("m.so",), ("m.so",), _OTHER, fails=True,
     ),
-    "a program is no library": Case(
+    "a program is not a library": Case(
         (_TWO[0], Library("other/libx.so.1", program=True),
          Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
         ("m.so",), ("m.so",), _OTHER, fails=True,
@@ -283,7 +283,7 @@ CASES = {
         (_TWO[0], Library("libx.so.1", "libx.so.1"), Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
         ("m.so",), ("m.so", "libx.so.1"), {"LD_LIBRARY_PATH": ":"},
     ),
-    "nothing at all is no folder": Case(
+    "nothing at all is not a folder": Case(
         (_TWO[0], Library("libx.so.1", "libx.so.1"), Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
         ("m.so",), ("m.so", "own/libx.so.1"), {"LD_LIBRARY_PATH": ""},
     ),
@@ -340,7 +340,7 @@ CASES = {
         (Library("own/libx.so.1", "own/libx.so.1"), _TWO[1], Library("m.so", needed=("own/libx.so.1",))),
         ("m.so",), ("m.so", "own/libx.so.1"), _OTHER,
     ),
-    "a file of zeros is no library": Case(
+    "a file of zeros is not a library": Case(
         (_TWO[0], Library("other/libx.so.1", content=bytes(4096)),
          Library("m.so", needed=("own/libx.so.1",), runpath="$ORIGIN/own")),
         ("m.so",), ("m.so",), _OTHER, fails=True,

@@ -638,7 +638,7 @@ print(*(name for name in {names} if os.path.exists(importlib.import_module(name)
         lock = write_environment(tmp_path / "locks", "numpy-cpu", lock_text("numpy-cpu", [file]))
         nix.seed([file.written(tmp_path / "wheels")])
         said = str(nix.build(f"kgen.mkVenv {{ inherit pkgs; lock = {lock}; }}", fails=True))
-        assert "kgen: the wheel bad-1-py3-none-any.whl is no zip file: " in said
+        assert "kgen: the wheel bad-1-py3-none-any.whl is not a zip file: " in said
         assert "Traceback" not in said
 
     def test_a_module_that_cannot_be_compiled(self, make: Callable[..., Path]) -> None:
@@ -666,7 +666,7 @@ print(*(name for name in {names} if os.path.exists(importlib.import_module(name)
         lock = write_environment(tmp_path / "locks", "numpy-cpu", lock_text("numpy-cpu", files))
         nix.seed(file.written(tmp_path / "wheels") for file in files)
         said = str(nix.build(f"kgen.mkVenv {{ inherit pkgs; lock = {lock}; }}", fails=True))
-        assert "kgen: the wheel wrong-1-py3-none-any.whl is no zip file: " in said
+        assert "kgen: the wheel wrong-1-py3-none-any.whl is not a zip file: " in said
         assert "Traceback" not in said
 
     def test_a_wheel_that_is_large_is_shared(self, nix: Nix, tmp_path: Path) -> None:

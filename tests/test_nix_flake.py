@@ -720,7 +720,7 @@ class TestEditableProject:
 
 
 class TestEditableProjectElsewhere:
-    """What becomes of a project that is no package, or of a shell in another folder."""
+    """What becomes of a project that is not a package, or of a shell in another folder."""
 
     def shell(self, nix: Nix, own: Path, tmp_path: Path, pyproject: str, *, builds: bool = True) -> None:
         build = [File.of(Wheel(name="maker", version="1", files={"maker.py": MAKER}))]

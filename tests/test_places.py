@@ -402,8 +402,8 @@ class TestGit:
     @pytest.mark.parametrize(
         ("url", "said"),
         [
-            ("ext::sh -c evil", "from `ext::sh -c evil`, which is no URL of a git repository that kgen locks"),
-            ("-u./evil", "from `-u./evil`, which is no URL of a git repository that kgen locks"),
+            ("ext::sh -c evil", "from `ext::sh -c evil`, which is not a URL of a git repository that kgen locks"),
+            ("-u./evil", "from `-u./evil`, which is not a URL of a git repository that kgen locks"),
             (None, "and no URL of it in .gitmodules"),
         ],
     )

@@ -65,7 +65,7 @@ def test_what_is_marked_works_together(matrix: CompatibilityMatrix) -> None:
         "PyTorch": "2.10.0",
     }
     assert all(bar.cells[found.chosen] for bar in chosen.values())
-    # what a CUDA has no build of is no part of its best set
+    # what a CUDA has no build of is not part of its best set
     assert {lane.title: len(lane.bars) for lane in picture(matrix, Accelerator("cuda", (13,))).lanes}["TensorFlow"] == 0
     assert picture(matrix, Accelerator("cuda", (13,))).cudnn is not None
 

@@ -185,7 +185,7 @@ def test_the_report_says_what_is_no_receipt(project: Path, receipt: Path, kgen: 
     forged(project / "nodes/broken.json", lambda data: data["predicate"][DETAIL].update(suite="whole"))
     done = kgen("report", "locks", "nodes")
     assert done.status == 1
-    assert "broken.json is no receipt of this version of kgen: " in done.err
+    assert "broken.json is not a receipt of this version of kgen: " in done.err
     assert (project / "report.html").is_file()
 
 

@@ -328,7 +328,7 @@ def beside_another(receipt: Path) -> None:
         (tampered_receipt, "cpu.dsse signs another receipt: this one was changed"),
         (tampered_payload, "cpu.dsse is not valid: no signature in it is by the given key"),
         (another_payload_type, "cpu.dsse is not valid: no signature in it is by the given key"),
-        (no_envelope, "cpu.dsse is not valid: it is no DSSE envelope"),
+        (no_envelope, "cpu.dsse is not valid: it is not a DSSE envelope"),
         (no_signature, "it is not signed by anybody whose signature counts"),
         (empty_signatures, "no signature in it is by the given key"),
         (another_lock, "it is about another lock than "),
@@ -679,7 +679,7 @@ def test_receipts_of_a_revision(receipt: Path, project: Path, tmp_path: Path) ->
     assert [one.digest for one in found.entries] == [one.digest for one in before.entries]
     assert action.collect(project, ["git:HEAD"]) == found  # from the index
     assert found.entries[0].source == "HEAD:locks/numpy-cpu/receipts/cpu.json"
-    # a blob that is no text does not move those behind it
+    # a blob that is not text does not move those behind it
     (receipt.parent / "a.json").write_bytes(b'{"schema": 1, "as_locked": "\xff"}')
     git("add", ".")
     git("-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "-qm", "two")

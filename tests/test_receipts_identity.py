@@ -120,7 +120,7 @@ def test_what_is_no_bundle(receipt: Path, kgen: Callable[..., Said], config: str
     receipt.with_suffix(".sigstore").write_text(text)
     done = kgen("verify", str(receipt), "--identity", WHO, "--trust-config", config)
     assert done.status == 1
-    assert "cpu.sigstore is not valid: it is no bundle of Sigstore" in done.err
+    assert "cpu.sigstore is not valid: it is not a bundle of Sigstore" in done.err
 
 
 def test_an_identity_replayed_for_another_lock(

@@ -1478,7 +1478,7 @@ def test_a_failed_refresh_leaves_the_old_matrix(command: Command, served: Served
     served.fault, served.at = "garbage", "/files/torch-2.22.0"
     status, _, err = command("refresh")
     assert status == 4
-    assert "has under this name is no wheel" in err
+    assert "has under this name is not a wheel" in err
     assert tree(tmp_path / "cache/matrix") == before
 
 

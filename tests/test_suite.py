@@ -188,7 +188,7 @@ def test_a_receipt_has_of_an_error_its_kind_alone() -> None:
 
 
 @pytest.fixture
-def step(monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - a module that is no part of kgen
+def step(monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ANN401 - a module that is not part of kgen
     monkeypatch.syspath_prepend(str(STEP))
     return importlib.import_module("kgen_step.parts")
 

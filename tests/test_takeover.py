@@ -149,9 +149,9 @@ def test_channels(
         ),
         (
             "_libgcc_mutex=0.1=conda_forge",
-            "_libgcc_mutex =0.1=conda_forge: it is no Python package; the system has it, or wheels bring it along",
+            "_libgcc_mutex =0.1=conda_forge: it is not a Python package; the system has it, or wheels bring it along",
         ),
-        ("openssl=3.0.*|3.1.*", "openssl =3.0.*|3.1.*: it is no Python package; the system has it, or wheels bring"),
+        ("openssl=3.0.*|3.1.*", "openssl =3.0.*|3.1.*: it is not a Python package; the system has it, or wheels bring"),
     ],
 )
 def test_what_only_conda_has(tmp_path: Path, matrix: CompatibilityMatrix, spec: str, left: str) -> None:
@@ -254,7 +254,7 @@ def test_what_pixi_has_for_platforms_and_for_itself(tmp_path: Path, matrix: Comp
     }
     assert found.left == (
         "numpy: its version should be text, is a whole number; put quotes around it",
-        "mkl: it is no Python package; the system has it, or wheels bring it along",
+        "mkl: it is not a Python package; the system has it, or wheels bring it along",
         "target.win of pixi.toml (pypi-dependencies): kgen has no such thing",
         "activation of pixi.toml (env): kgen has no such thing",
         "host-dependencies of pixi.toml (rust): kgen has no such thing",

@@ -86,7 +86,7 @@ class TestHonoured:
 
 
 def test_of_another_machine(kgen_alone: Kgen, project: Path, tmp_path: Path) -> None:
-    """A variable is no part of the project: it is recorded, and a colleague's `check` does not ask for it."""
+    """A variable is not part of the project: it is recorded, and a colleague's `check` does not ask for it."""
     bounds = tmp_path / "bounds.txt"
     bounds.write_text("child<2  # for now\n\n", encoding="utf-8")
     assert kgen_alone(*CPU, UV_CONSTRAINT=str(bounds)).status == 0

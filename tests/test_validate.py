@@ -527,7 +527,7 @@ def test_what_is_no_receipt_is_named(validate: Kgen, project: Path) -> None:
     path.write_text("{}")
     done = validate("validate", "--list")
     assert done.status == 2
-    assert "cpu.json is no receipt of this version of kgen" in done.stderr
+    assert "cpu.json is not a receipt of this version of kgen" in done.stderr
 
 
 def test_what_is_no_interpreter_is_told(validate: Kgen, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def offset_of(address: int, parts: Iterable[Segment]) -> int | None:
 
 
 def needs(pieces: Iterable[bytes], *, limit: int) -> Needs | None:
-    """What the file in these pieces needs; None if it is no ELF file of a target of kgen's, or a damaged one.
+    """What the file in these pieces needs; None if it is not an ELF file of a target of kgen's, or a damaged one.
 
     Args:
         pieces: its content; no more is read than is necessary.

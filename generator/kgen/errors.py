@@ -161,7 +161,7 @@ class TimedOut(OutsideError):  # noqa: N818 - it says when, not what
         return self._heard()[1]
 
 
-class Cancelled(OutsideError):  # noqa: N818 - it is no fault
+class Cancelled(OutsideError):  # noqa: N818 - it is not a fault
     """Work was ended because the user asked for it."""
 
     code = "K402"

@@ -57,7 +57,7 @@ class Scope(enum.Enum):
     LOCK = enum.auto()
     """`lock` alone: how locks are written, not what is in them."""
     NONE = enum.auto()
-    """It is no flag."""
+    """It is not a flag."""
 
 
 class LockEntry(NamedTuple):
@@ -740,7 +740,7 @@ def request_of(data: Mapping[str, Any]) -> EnvironmentRequest:
         data: its `[tool.kgen]`.
 
     Raises:
-        ValueError: what it says is no request.
+        ValueError: what it says is not a request.
     """
     try:
         values: dict[str, Any] = {entry.attribute: entry.read(data) for _, entry in LOCKED}

@@ -30,7 +30,7 @@ def read(path: Path, limit: int = LARGE) -> bytes:
         limit: the most bytes that it may have.
 
     Raises:
-        OSError: there is none, it cannot be read, is no regular file or is larger than the limit; its text says so.
+        OSError: there is none, it cannot be read, is not a regular file or is larger than the limit; its text says so.
     """
     with open_regular(path) as file:
         content = file.read(limit + 1)
@@ -43,7 +43,7 @@ def sha256(path: Path) -> str:
     """The digest of a regular file, in hexadecimal, however large it is.
 
     Raises:
-        OSError: there is none, it cannot be read, or is no regular file.
+        OSError: there is none, it cannot be read, or is not a regular file.
     """
     import hashlib  # noqa: PLC0415 - loads OpenSSL
 
@@ -59,7 +59,7 @@ def read_text(path: Path, limit: int = SMALL, *, encoding: str = "utf-8", errors
 
     Raises:
         OSError: see :func:`read`.
-        UnicodeDecodeError: it is no text in this encoding.
+        UnicodeDecodeError: it is not text in this encoding.
     """
     return read(path, limit).decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")
 
@@ -176,4 +176,4 @@ def _refuse_other(facts: os.stat_result, path: Path) -> None:
         return
     if stat.S_ISDIR(facts.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    raise OSError(errno.EINVAL, "it is not a regular file", str(path))

@@ -467,7 +467,7 @@ def _contradictions(lock: Lockfile, data: Mapping[str, Any]) -> Iterator[Stale]:
         except ValueError:  # also what `packaging` says of versions and file names
             same = False
         if not same:
-            yield Stale("edited", f"was edited: {file.filename} is no file of {file.name} {file.version}")
+            yield Stale("edited", f"was edited: {file.filename} is not a file of {file.name} {file.version}")
     for name, version in lock.packages.items():
         has = versions.get(name)
         if has is not None and has.partition("+")[0] != version.partition("+")[0]:

@@ -282,7 +282,7 @@ def _absolute(place: str, url: str, path: str) -> str:
     local = place.startswith("file:") and not url.startswith("file:")
     if re.fullmatch(grammar.REPOSITORY, place) is None or local:
         raise ValueError(
-            f"has a submodule `{path}` from `{place}`, which is no URL of a git repository that kgen locks"
+            f"has a submodule `{path}` from `{place}`, which is not a URL of a git repository that kgen locks"
         )
     return place
 

@@ -128,7 +128,7 @@ def seconds(usual: float) -> float:
     """So long something may take altogether that asks an index or a channel: KGEN_TIMEOUT, or what is usual for it.
 
     Raises:
-        SettingsError: the variable is no number of seconds.
+        SettingsError: the variable is not a number of seconds.
     """
     text = variable("KGEN_TIMEOUT")
     if not text:

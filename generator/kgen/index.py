@@ -50,7 +50,7 @@ class Asker(Protocol):
 
 
 NO_WHEEL = ("", "", "")
-"""The tag of a file that is no wheel."""
+"""The tag of a file that is not a wheel."""
 
 
 class IndexFile(NamedTuple):
@@ -102,7 +102,7 @@ class Listed:
         """The files that it names, in the page's order.
 
         Raises:
-            OutsideError: it is no page of an index.
+            OutsideError: it is not a page of an index.
         """
         return tuple(parse(self.page, self.name))
 
@@ -201,7 +201,7 @@ def parse(page: Page, name: str) -> Iterator[IndexFile]:
     """The files that a page names.
 
     Raises:
-        OutsideError: it is no page of an index.
+        OutsideError: it is not a page of an index.
     """
     try:
         text = page.body.decode()
@@ -209,7 +209,7 @@ def parse(page: Page, name: str) -> Iterator[IndexFile]:
         found = list(rows)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise MalformedAnswerError(
-            f"the page of {name}: {shown(page.url)} is no page of an index: {error}"[:_WORDS],
+            f"the page of {name}: {shown(page.url)} is not a page of an index: {error}"[:_WORDS],
             hints=[f"curl --location {shown(page.url)}/"],
         ) from None
     if not found:

@@ -34,7 +34,7 @@ _LABEL = r"(?:(?:cu|cuda|rocm)-?)?(1[0-9]|[0-9])\.?([0-9]{0,2})(?:\.[0-9]+)*"
 """An accelerator's version as labels of builds and downloads have it: `cu118`, `cuda12`, `rocm6.4`, `12.6.1`."""
 _PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
 _SECRET = r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@"  # noqa: S105 - a pattern of one
-"""A user alone, as in `ssh://git@host`, is no secret."""
+"""A user alone, as in `ssh://git@host`, is not a secret."""
 """Where a project finds kgen's own flake if it does not say: by its name in Nix's registry, which has no host in it."""
 OWN_INDEX = grammar.YES
 """The value of `torch-index` that stands for PyTorch's own index, wherever uv finds that."""
@@ -429,7 +429,7 @@ def parse_requirement_file(text: str) -> str:
         ValueError: it is none; a file is read from disk only.
     """
     if "://" in grammar.line(text) or not text.strip():
-        raise ValueError(f"`{shown(text)}` is no file such as requirements.txt")
+        raise ValueError(f"`{shown(text)}` is not a file such as requirements.txt")
     return text
 
 

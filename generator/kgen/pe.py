@@ -44,7 +44,7 @@ class _Section(NamedTuple):
 
 
 def needs(pieces: Iterable[bytes], *, limit: int) -> Needs | None:
-    """What the file in these pieces needs; None if it is no library for Windows on x86-64, or a damaged one.
+    """What the file in these pieces needs; None if it is not a library for Windows on x86-64, or a damaged one.
 
     Windows minds no capitals, so all names are in small letters.
 

@@ -262,7 +262,7 @@ def _start_fault(program: str, error: OSError, *, cwd: Path | None, path: str | 
     import shutil  # noqa: PLC0415
 
     if cwd is not None and not cwd.is_dir():
-        return FileError(f"{cwd} is no folder that `{program}` could be started in")
+        return FileError(f"{cwd} is not a folder that `{program}` could be started in")
     if not isinstance(error, FileNotFoundError):
         # Told apart because EACCES reads as if a file could not be opened.
         reason = "permission denied" if isinstance(error, PermissionError) else error.strerror

@@ -173,7 +173,7 @@ def parse_envs(text: object) -> Path:
     """The folder of the environments; `~` is the home folder.
 
     Raises:
-        ValueError: this is no folder.
+        ValueError: this is not a folder.
     """
     if not isinstance(text, str) or not text.strip() or not is_line(text):
         raise ValueError(f"should be a folder, such as {ENVS}")

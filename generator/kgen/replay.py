@@ -116,7 +116,7 @@ def keep() -> None:
 
     data = json.dumps({"seen": found.seen, "said": found.said})
     with contextlib.suppress(OSError):  # who cannot keep it looks again next time
-        caches.keep(found.place, data.encode("ascii"))  # what is torn is no JSON, and then there is no answer
+        caches.keep(found.place, data.encode("ascii"))  # what is torn is not JSON, and then there is no answer
         _sweep(os.path.dirname(found.place))  # noqa: PTH120 - as above
 
 
@@ -129,7 +129,7 @@ def _sweep(folder: str) -> None:
 
 
 def _surroundings() -> list[object]:
-    """All that may change an answer and is no path of this machine."""
+    """All that may change an answer and is not a path of this machine."""
     code = os.path.abspath(__file__)  # noqa: PTH100 - as above
     variables = sorted(one for one in os.environ.items() if one[0] not in _PASSING)  # noqa: TID251 - all of them
     streams = [(stream.isatty(), stream.encoding, _width(number)) for number, stream in _streams()]

@@ -144,7 +144,7 @@ class Settings(NamedTuple):
         other_frameworks: what becomes of frameworks that dependencies bring in: `joint`, `cpu`.
         allow_overlap: pairs of packages, as `first+second`, that may own the same files.
         build: projects that may be built from source where they have no wheel.
-        project_build: what builds the project itself; empty where it is no package, and until it was read.
+        project_build: what builds the project itself; empty where it is not a package, and until it was read.
         required: what else that comes to; empty until :func:`kgen.actions.requirements.with_project` has read it.
     """
 

@@ -514,7 +514,7 @@ def _faults(path: Path, what: str = "cannot be written") -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """What is in a folder: the paths of all that is no folder, and the paths and modes of the folders."""
+    """What is in a folder: the paths of all that is not a folder, and the paths and modes of the folders."""
 
     files: set[str] = field(default_factory=set)
     folders: dict[str, int] = field(default_factory=dict)
@@ -550,7 +550,7 @@ def _refuse_all_but_folder(target: Path) -> None:
             hints=[f"rm {shlex.quote(str(target))}"],
         )
     if _is_there(target) and not target.is_dir():
-        raise ObstructedError(f"{target} is in the way: it is no folder", hints=[f"rm {shlex.quote(str(target))}"])
+        raise ObstructedError(f"{target} is in the way: it is not a folder", hints=[f"rm {shlex.quote(str(target))}"])
 
 
 def _refuse_what_could_not_be_removed(target: Path, old: _Contents) -> None:

@@ -34,7 +34,7 @@ _SMALL = 4 * 1024 * 1024
 """Bytes up to which an answer is not looked at closely, and any number of them may be on the way."""
 
 _RATIO = 100
-"""An answer that unpacks to more than so many times what was sent is no page: text packs to a tenth, or a fiftieth."""
+"""An answer that unpacks to more than so many times its size is not a page: text packs to a tenth, or a fiftieth."""
 
 _LARGE_AT_ONCE = 2
 """So many answers larger than that are taken in at the same time."""

@@ -104,7 +104,7 @@ class Shape(NamedTuple):
     """What uv is configured with that shapes a lock.
 
     Attributes:
-        recorded: `key: value`, sorted; what is no part of the project says so.
+        recorded: `key: value`, sorted; what is not part of the project says so.
         day: the last whole day that counts; None for no such limit.
         environments: the markers; a target must fulfil one of them; () for all targets.
         sources: package -> the name and the URL of the index that it is from.
@@ -383,7 +383,7 @@ def wheel_reader(
         within: seconds that all answers together may take, from now on; None for no such limit.
 
     Raises:
-        SettingsError: KGEN_TIMEOUT is no number of seconds.
+        SettingsError: KGEN_TIMEOUT is not a number of seconds.
     """
     from kgen.served.file import PATIENCE  # noqa: PLC0415 - slow to import, and not needed where nothing is read
     from kgen.wheels import WheelReader  # noqa: PLC0415 - as above

@@ -211,7 +211,7 @@ def requirements_in(program: str, path: Path, *, root: Path, reads: Iterable[Pat
     """The requirements in a file of requirements or constraints, as uv understands it: standard text, sorted.
 
     uv writes them into a project that goes with the call. It asks no index and builds nothing; files that the file
-    names (`-r`) are read too, and what it says of indexes and hashes is no requirement.
+    names (`-r`) are read too, and what it says of indexes and hashes is not a requirement.
 
     Args:
         program: the path of uv.

@@ -103,7 +103,7 @@ def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:
     """The pairs of wheels that own the same installed path with different content, sorted.
 
     Content differs if its CRC-32 or its size does. What stands beside the packages by mistake (`build_backend.py`,
-    `LICENSE`, `docs/conf.py`) is no module, and left out. What goes into `*.dist-info/` is every wheel's own, and
+    `LICENSE`, `docs/conf.py`) is not a module, and left out. What goes into `*.dist-info/` is every wheel's own, and
     what goes elsewhere than site-packages (scripts, headers, data) is left out. A listing that is not
     complete overlaps with
     nothing: whether that is good enough is the caller's to say.
@@ -234,7 +234,7 @@ class WheelReader:
             sha256: what the index says, 64 hexadecimal digits.
 
         Raises:
-            OutsideError: it cannot be had, is not what the index names, or is no wheel.
+            OutsideError: it cannot be had, is not what the index names, or is not a wheel.
             Cancelled: `cancel` was set.
         """
         wheel = ServedFile(url=url, filename=filename, sha256=sha256.lower())
@@ -243,7 +243,7 @@ class WheelReader:
         except ValueError as error:
             raise MalformedAnswerError(f"{filename}: the URL that the index gives for it makes no sense") from error
         if not re.fullmatch("[0-9a-f]{64}", wheel.sha256):
-            raise wheel.fault(f"{sha256!r} is no sha256 to know it by", kind=MalformedAnswerError)
+            raise wheel.fault(f"{sha256!r} is not a sha256 to know it by", kind=MalformedAnswerError)
         key = wheel.sha256 if path is None else f"{path}:{wheel.sha256}"
         with self._lock:
             turn = self._turns.setdefault(key, threading.Lock())
@@ -346,7 +346,7 @@ class WheelReader:
             path -> content; None if the index knows no ranges and the wheel is too large to be read whole.
 
         Raises:
-            OutsideError: the wheel cannot be had, is not what the index names, or is no wheel.
+            OutsideError: the wheel cannot be had, is not what the index names, or is not a wheel.
             Cancelled: `cancel` was set.
         """
         wheel = ServedFile(url=url, filename=filename, sha256=sha256.lower())
@@ -376,7 +376,7 @@ class WheelReader:
             ranges and the wheel is too large to be read whole.
 
         Raises:
-            OutsideError: the wheel cannot be had, is not what the index names, or is no wheel.
+            OutsideError: the wheel cannot be had, is not what the index names, or is not a wheel.
             Cancelled: `cancel` was set.
         """
         wheel = ServedFile(url=url, filename=filename, sha256=sha256.lower())
@@ -423,7 +423,7 @@ class WheelReader:
             an installer finds out.
 
         Raises:
-            OutsideError: the wheel cannot be had, is not what the index names, or is no wheel.
+            OutsideError: the wheel cannot be had, is not what the index names, or is not a wheel.
             Cancelled: `cancel` was set.
         """
         paths = {path: size for path, (_, size) in listing.entries.items() if _COMPILED.search(path)}
@@ -632,7 +632,7 @@ def _load_needs(file: Path) -> dict[str, elf.Needs] | None:
 
 
 def _store(file: Path, listing: WheelListing) -> None:
-    """Puts the listing there, whole or not at all; a cache that takes nothing is no fault."""
+    """Puts the listing there, whole or not at all; a cache that takes nothing is not a fault."""
     body = json.dumps([listing.size, dict(listing.entries), listing.declared], separators=(",", ":")).encode()
     with contextlib.suppress(OSError):
         keep(file, _HEADER, body)

@@ -83,7 +83,7 @@ class Logins:
             except OSError as error:
                 raise LookupError(f"NETRC names {path}, which cannot be read: {error.strerror}") from None
             except (netrc.NetrcParseError, ValueError):
-                raise LookupError(f"NETRC names {path}, which is no netrc file") from None
+                raise LookupError(f"NETRC names {path}, which is not a netrc file") from None
 
     def request(self, url: str, headers: dict[str, str]) -> urllib.request.Request:
         """A request for the URL; a redirect does not take the login to another host."""

@@ -97,7 +97,7 @@ class _Wheel:
         _make_folders(self.out, self.places)
 
     def finish(self, minor: str) -> None:
-        """Write what is no member of the archive, once all of them are there."""
+        """Write what is not a member of the archive, once all of them are there."""
         info = os.path.join(self.out, "site", self._info)
         scripts = _entry_points(os.path.join(info, "entry_points.txt"), self.name)
         with open(os.path.join(self.out, "scripts.json"), "w", encoding="utf-8") as file:

@@ -120,7 +120,7 @@ def attest(paths: Sequence[Path], options: SignOptions) -> tuple[Attested, ...]:
     """Sign receipts; each signature is a file beside its receipt.
 
     Raises:
-        KgenError: one is no receipt, or cannot be signed; those before it are.
+        KgenError: one is not a receipt, or cannot be signed; those before it are.
     """
     return tuple(_attest(path, options) for path in paths)
 
@@ -147,7 +147,7 @@ def verify(paths: Sequence[Path], options: VerifyOptions, today: dt.date) -> tup
 
     Raises:
         UsageError: neither a key nor an identity is given, or a key is invalid.
-        KgenError: one is no receipt.
+        KgenError: one is not a receipt.
     """
     if not options.trust:
         raise UsageError(

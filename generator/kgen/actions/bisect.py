@@ -215,7 +215,7 @@ def _side(root: Path, text: str) -> Side:
             hints=["kgen bisect HEAD~1 locks/jax-cpu/pylock.linux-64.toml"],
         )
     if formats.of_file(path.name) not in {None, formats.default()}:
-        raise UsageError(f"{shown(text)} is no lock of wheels", hints=["kgen bisect takes pylock.*.toml"])
+        raise UsageError(f"{shown(text)} is not a lock of wheels", hints=["kgen bisect takes pylock.*.toml"])
     lock, data = lockfiles.parse(_place(path, content), content)
     return Side(text, lock, data)
 

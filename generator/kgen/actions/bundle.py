@@ -533,7 +533,7 @@ def _manifest(path: Path, archive: tarfile.TarFile) -> _Listed:
                 _see(match["folder"] == _folder_of(match), f"no bundle has {name}")
     except (KeyError, TypeError, ValueError, RecursionError, tarfile.TarError, OSError) as error:
         said = grammar.shown(str(error) or type(error).__name__)
-        raise SettingsError(f"{path} is no bundle of kgen: {said}", hints=["kgen bundle --help"]) from None
+        raise SettingsError(f"{path} is not a bundle of kgen: {said}", hints=["kgen bundle --help"]) from None
     return _Listed(found, platform, named)
 
 
@@ -559,7 +559,7 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     try:
         archive = tarfile.open(path, "r:")  # noqa: SIM115 - closed below
     except (OSError, tarfile.TarError) as error:
-        said = getattr(error, "strerror", None) or "it is no tar archive"
+        said = getattr(error, "strerror", None) or "it is not a tar archive"
         raise SettingsError(
             f"{path} cannot be read as a bundle: {said}", hints=[f"ls -l {files.typed(path)}"]
         ) from None
@@ -614,7 +614,7 @@ def unbundle(
         report: shows how far it is.
 
     Raises:
-        SettingsError: it is no bundle, or a lock in it has not the form that kgen writes.
+        SettingsError: it is not a bundle, or a lock in it has not the form that kgen writes.
         UsageError: the project has another lock of an environment.
         OutsideError: it is damaged or incomplete, or cannot be written.
     """
@@ -797,7 +797,7 @@ def _put_python(root: Path, match: re.Match[str], content: IO[bytes], progress: 
             standalone.unpack(archive, root, minor=minor, sha256=sha256)
         except ValueError as error:
             raise SettingsError(
-                f"{name} is no interpreter of a bundle: {grammar.shown(str(error))}", hints=["kgen bundle --help"]
+                f"{name} is not an interpreter of a bundle: {grammar.shown(str(error))}", hints=["kgen bundle --help"]
             ) from None
 
 

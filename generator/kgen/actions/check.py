@@ -48,7 +48,7 @@ class Finding(NamedTuple):
         environment: the environment.
         path: the file, relative to the project.
         what: what is wrong with it.
-        source: where the fact is from that is against it; None where it is no fact of the matrix.
+        source: where the fact is from that is against it; None where it is not a fact of the matrix.
         fix: the command that fixes it; None where nothing needs to be fixed.
     """
 

@@ -338,7 +338,7 @@ def export(
         near = nearest(format_name, FORMATS, _ALIKE)
         instead = _INSTEAD.get(format_name.lower())
         if instead is not None:
-            raise UsageError(f"`{format_name}` is no format that is exported", hints=[instead])
+            raise UsageError(f"`{format_name}` is not a format that is exported", hints=[instead])
         raise UsageError(
             f"unknown format `{format_name}`",
             hints=[f"did you mean `{near}`?"] if near else [f"known are {', '.join(FORMATS)}"],

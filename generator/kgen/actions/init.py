@@ -155,7 +155,7 @@ def interpreter_here(minor: str) -> bool:
 
 
 def wheels_here() -> tuple[str, ...] | None:
-    """The names of the wheels in the folders of UV_FIND_LINKS; None where one of its places is no folder to be read."""
+    """The names of the wheels in the folders of UV_FIND_LINKS; None where one of them cannot be listed."""
     names: list[str] = []
     for place in host_find_links():
         try:

@@ -62,7 +62,7 @@ def settings(root: Path, asked: Sequence[EnvironmentRequest], matrix: Compatibil
     """Settings that ask for the same; nothing where nothing is asked, or settings cannot say it in one way.
 
     Args:
-        root: the project's folder: what its files require is no setting.
+        root: the project's folder: what its files require is not a setting.
         asked: the requests.
         matrix: the facts.
     """

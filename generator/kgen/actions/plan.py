@@ -42,7 +42,7 @@ class Plan(NamedTuple):
         requests: an environment on a platform each; platforms of one environment stand together.
         notes: choices that were made for the user and that they may want to make themselves.
         written: the settings without the flags.
-        form: what flags ask for that is no part of a request, or more than it holds: field -> value.
+        form: what flags ask for that is not part of a request, or more than it holds: field -> value.
     """
 
     settings: Settings
@@ -113,7 +113,7 @@ class Draft(NamedTuple):
         as_of: whether a day was named together with the Keras of then.
         notes: choices that were made for the user and that they may want to make themselves.
         written: the settings without the flags.
-        form: what flags ask for that is no part of a request, or more than it holds: field -> value.
+        form: what flags ask for that is not part of a request, or more than it holds: field -> value.
     """
 
     settings: Settings

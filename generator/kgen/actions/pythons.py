@@ -52,7 +52,7 @@ def allowed_by(settings: Settings, matrix: CompatibilityMatrix) -> RequiresPytho
         None where none of them says.
 
     Raises:
-        SettingsError: what one says is no range of versions.
+        SettingsError: what one says is not a range of versions.
     """
     own = required(settings.root, matrix) if settings.project else None
     found = [] if own is None else [own]
@@ -81,7 +81,7 @@ def of_script(path: Path, name: str, matrix: CompatibilityMatrix) -> Sequence[Re
     Raises:
         OSError: it cannot be read.
         ValueError: it has no block that says what it requires.
-        SettingsError: what it says is no range of versions.
+        SettingsError: what it says is not a range of versions.
     """
     text = scripts.read(path).requires_python
     if text is None or not text.strip():
@@ -106,7 +106,7 @@ def required(root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:
         None where the project does not say.
 
     Raises:
-        SettingsError: what it says is no range of versions.
+        SettingsError: what it says is not a range of versions.
     """
     try:
         content = files.read_text(root / PYPROJECT, files.LARGE, encoding="utf-8-sig")
@@ -121,7 +121,7 @@ def required(root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:
     text = project["requires-python"]
     try:
         if not isinstance(text, str):
-            raise ValueError(mismatch(text, str))  # noqa: TRY301, TRY004 - one message for all that is no range
+            raise ValueError(mismatch(text, str))  # noqa: TRY301, TRY004 - one message for all that is not a range
         return _within(grammar.line(text), matrix) if text.strip() else None
     except ValueError as error:
         raise SettingsError(

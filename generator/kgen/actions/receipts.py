@@ -68,7 +68,7 @@ def migrate(root: Path, paths: Sequence[Path] = ()) -> Migrated:
         paths: the receipts; none for all of the project.
 
     Raises:
-        SettingsError: one is no receipt.
+        SettingsError: one is not a receipt.
         OutsideError: one cannot be read or written.
     """
     chosen = list(paths) or [
@@ -192,7 +192,7 @@ def _place(source: str, root: Path) -> Path:
     path = Path(source)
     if not path.exists():
         hints = ["kgen receipts list", f"kgen receipts list {GIT}HEAD"]
-        with contextlib.suppress(KgenError):  # it is no environment either
+        with contextlib.suppress(KgenError):  # it is not an environment either
             lockfiles.called(root, source)
             hints.insert(0, f"kgen validate {shlex.quote(source)} --list   # what is proven of an environment")
         raise UsageError(f"there is no folder or file {source}", hints=hints)

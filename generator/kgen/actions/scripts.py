@@ -37,7 +37,7 @@ def read(path: Path) -> Script:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no text, it has no such block, or one that makes no sense.
+        ValueError: it is not text, it has no such block, or one that makes no sense.
     """
     text = files.read_text(path, encoding="utf-8-sig").replace("\r\n", "\n")
     # what ends the file ends the block, too

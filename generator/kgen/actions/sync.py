@@ -367,7 +367,7 @@ def _has_own(source: Source) -> bool:
 
 
 def _project_build(root: Path) -> ProjectBuild | None:
-    """How the project of this folder is built; None where it is no package, or the settings leave it out.
+    """How the project of this folder is built; None where it is not a package, or the settings leave it out.
 
     Raises:
         SettingsError: its `pyproject.toml` does not say that as it should.

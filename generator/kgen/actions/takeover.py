@@ -169,7 +169,7 @@ def _text_of(path: Path) -> str:
     except FileNotFoundError:
         raise UsageError(f"--from: {path} is not there", hints=["kgen init"]) from None
     except (OSError, UnicodeDecodeError) as error:
-        said = getattr(error, "strerror", None) or "it is no text"
+        said = getattr(error, "strerror", None) or "it is not text"
         raise SettingsError(f"{path} cannot be read: {said}", hints=[f"ls -l {files.typed(path)}"]) from None
 
 
@@ -212,7 +212,7 @@ class _Reader:
         try:
             allowed = SpecifierSet(self.python)
         except InvalidSpecifier:
-            self.left.append(f"python {self.python}: it is no range of versions")
+            self.left.append(f"python {self.python}: it is not a range of versions")
             return None
         minors = (row.version for row in self.matrix.pythons)
         return RequiresPython(
@@ -409,7 +409,7 @@ class _Reader:
             spec, _, selector = text.partition(_SELECTED)
             match = _CONDA_SPEC.fullmatch(spec)
             if match is None:
-                self.left.append(f"{spec}: it is no requirement that kgen can read")
+                self.left.append(f"{spec}: it is not a requirement that kgen can read")
             elif selector and selector not in _SELECTORS:
                 self.left.append(
                     f"{spec}  # [{selector}]: kgen knows the selectors {', '.join(filter(None, _SELECTORS))}"
@@ -467,7 +467,7 @@ class _Reader:
             return "kgen chooses it, with CUDA"
         if kind == "builds":
             return "it says which build is meant; `kgen lock --cpu` or `--cuda` says that to kgen"
-        return "it is no Python package; the system has it, or wheels bring it along" if kind == "system" else None
+        return "it is not a Python package; the system has it, or wheels bring it along" if kind == "system" else None
 
     # -- requirements --------------------------------------------------------------------------------------------------
 
@@ -620,7 +620,7 @@ class _Environment:
     conda-lock's selector is a comment.
 
     Raises:
-        SettingsError: it is no YAML, or not as an `environment.yml` is.
+        SettingsError: it is not YAML, or not as an `environment.yml` is.
     """
 
     def __init__(self, text: str, path: Path) -> None:

@@ -250,7 +250,7 @@ def applying(
     """Project -> range and extras, of the requirements that hold on a platform and Python.
 
     Raises:
-        Unreadable: one of them is no requirement.
+        Unreadable: one of them is not a requirement.
     """
     found: dict[str, tuple[SpecifierSet, frozenset[str]]] = {}
     for text in requires:

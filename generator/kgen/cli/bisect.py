@@ -37,7 +37,7 @@ def _percent(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise UsageError("`--slower` is no percentage", hints=["leave it out, or give one such as 20"])
+        raise UsageError("`--slower` is not a percentage", hints=["leave it out, or give one such as 20"])
     return value
 
 

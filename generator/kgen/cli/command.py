@@ -201,7 +201,7 @@ class _Shared:
         return answered(fault, meant)
 
     def meant(self, ctx: Context, words: Sequence[str], so_far: foreign.Meant | None = None) -> foreign.Meant | None:
-        """A call with words that it does not know, as it may have been meant; None where that is no call.
+        """A call with words that it does not know, as it may have been meant; None where that is not a call.
 
         Args:
             ctx: the context of the command.

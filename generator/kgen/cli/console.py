@@ -72,7 +72,7 @@ def program(text: str) -> None:
 def finished(status: int) -> int:
     """Sees all that was printed to its end; gives the exit status, which is another one where a result was lost.
 
-    A reader that has gone, or a stream that was closed from the start, is no fault: the user wanted it so.
+    A reader that has gone, or a stream that was closed from the start, is not a fault: the user wanted it so.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

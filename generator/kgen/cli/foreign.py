@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _ROUNDS = 12
-"""So many words of one call are replaced; a call with more is no call of a person."""
+"""So many words of one call are replaced; a call with more is not a call of a person."""
 
 
 class Row(NamedTuple):
@@ -77,7 +77,7 @@ def rows() -> Mapping[str, tuple[Row, ...]]:
 
 
 def command(words: Sequence[str]) -> Meant | None:
-    """What is meant by words whose first is no command; None where they are none of another tool.
+    """What is meant by words whose first is not a command; None where they are none of another tool.
 
     Args:
         words: the words behind the program.
@@ -165,7 +165,7 @@ def meant(
     every: Callable[[str], Sequence[str]],
     so_far: Meant | None = None,
 ) -> Meant | None:
-    """A call whose command is known, with each unknown option as it may have been meant; None where that is no call.
+    """A call whose command is known, with each unknown option as it may have been meant; None where that is not a call.
 
     Args:
         words: the call, its command first.

@@ -39,7 +39,7 @@ _DECLARATION = Declaration(
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run one command line; returns its exit status, and prints no traceback for a fault that is no bug of kgen.
+    """Run one command line; returns its exit status, and prints no traceback for a fault that is not a bug of kgen.
 
     A bug ends with a status of its own and one line about it; `--debug` shows where it is.
     """

@@ -114,7 +114,7 @@ def jobs(text: str) -> int:
     """How much is done at once.
 
     Raises:
-        UsageError: it is no number of 1 or more.
+        UsageError: it is not a number of 1 or more.
     """
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:4]) < _MOST_JOBS:
         raise UsageError("`--jobs` is not a number of environments", hints=["leave it out, or give one such as 2"])

@@ -36,7 +36,7 @@ def run(sources: Sources = None, *, json: Json = False) -> ExitStatus:
 
 
 def told_skipped(found: Collected) -> ExitStatus:
-    """Says what is no receipt, and what that means for the exit status."""
+    """Says what is not a receipt, and what that means for the exit status."""
     status = say_skipped(found)
     if not found.entries and not found.skipped:
         console.say("there is no receipt")
@@ -45,7 +45,7 @@ def told_skipped(found: Collected) -> ExitStatus:
 
 
 def say_skipped(found: Collected) -> ExitStatus:
-    """Says what is no receipt, and what that means for the exit status; that there is none at all is no fault."""
+    """Says what is not a receipt, and what that means for the exit status; that there is none at all is not a fault."""
     for one in found.skipped:
         console.say(f"error: {one.source} {one.what}: {one.why}")
     return ExitStatus.CHECK_FAILED if found.skipped else ExitStatus.DONE

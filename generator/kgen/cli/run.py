@@ -89,7 +89,7 @@ def _run(environment: str, command: Sequence[str], *, no_sync: bool, form: OneFo
         place = command.index("--") if "--" in command else 1
         rest = command[place:][command[place : place + 1] == ["--"] :] or ["python", "train.py"]
         raise UsageError(
-            f"`{command[0]}` is no program: options of `kgen run` stand before the environment",
+            f"`{command[0]}` is not a program: options of `kgen run` stand before the environment",
             hints=[
                 shlex.join(["kgen", "run", *command[:place], environment, "--", *rest])
                 if command[0].startswith("--")

@@ -46,7 +46,7 @@ def run(
         entered, program = which_shell(shell)
         if not entered.reads_pipes and not host.is_terminal(sys.stdin):
             raise UsageError(
-                f"stdin is no terminal, and {entered.name} reads commands from nothing else",
+                f"stdin is not a terminal, and {entered.name} reads commands from nothing else",
                 hints=[f"kgen run {environment} -- {shlex.quote(program)} FILE"],
             )
         _enter(realised(environment, envs, form=form, no_sync=no_sync), entered, program)
@@ -59,5 +59,5 @@ def _enter(source: Source, shell: shells.Shell, program: str) -> NoReturn:
     entry = shell.enter(program, script.parent, {name: host.variable(name) for name in shell.borrows})
     if not host.is_terminal(sys.stdin):
         # with `-i` a shell without a terminal would complain about job control
-        console.say("note: stdin is no terminal: the shell reads its commands from there")
+        console.say("note: stdin is not a terminal: the shell reads its commands from there")
     process.replace(entry.words, env=entry.changes)

@@ -39,7 +39,7 @@ def render_hooks(environment: str, variables: Mapping[str, str], *, in_locks: bo
             an environment. conda runs the latter, and activates an environment below a stacked one again.
 
     Raises:
-        ValueError: a name is no name of a variable, or one that no hook may touch; or a text holds NUL.
+        ValueError: a name is not a name of a variable, or one that no hook may touch; or a text holds NUL.
     """
     if not environment:
         raise ValueError("an environment without a name can have no hooks")
@@ -79,7 +79,7 @@ def digest(environment: str, variables: Mapping[str, str], *, cache: Path) -> st
     made = lockfiles.digest_of_files(
         {path: text.encode() for path, text in render_hooks(environment, variables).items()}
     )
-    with contextlib.suppress(OSError):  # who cannot keep it makes it again; what is torn is no digest
+    with contextlib.suppress(OSError):  # who cannot keep it makes it again; what is torn is not a digest
         caches.keep(place, made.encode())
     return made
 

@@ -61,7 +61,7 @@ def _named(framework: str, urls: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _source(framework: str, urls: Mapping[str, str], platforms: int) -> str:
-    """Where uv takes a framework from, on the platforms on which that is no index of the project's."""
+    """Where uv takes a framework from, on the platforms on which that is not an index of the project's."""
     named = _named(framework, urls)
     if len(named) == 1 and len(urls) == platforms:
         return f"{{ index = {json.dumps(*named.values())} }}"

@@ -101,7 +101,7 @@ class Record(NamedTuple):
         lock: the sha256 of the lock.
         python: the full version of the interpreter, as `3.12.11`.
         installed: folder of metadata in site-packages -> digest, size and time of modification of its RECORD;
-            for what is no wheel the same of the file that says it is there, by its path in the environment.
+            for what is not a wheel the same of the file that says it is there, by its path in the environment.
         own: path in the environment -> digest, of the files that belong to no package.
     """
 

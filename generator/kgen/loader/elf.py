@@ -89,10 +89,10 @@ def read(path: Path, machine: int | None = None) -> Elf:
     Raises:
         OSError: it cannot be read.
         ForeignElfError: it is of a kind that the loader passes over.
-        ValueError: it is no ELF file, or a broken one: the loader ends its search there, and fails.
+        ValueError: it is not an ELF file, or a broken one: the loader ends its search there, and fails.
     """
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     with path.open("rb") as file:
         try:
             return _read(file, machine)
@@ -105,7 +105,7 @@ def symbol_versions(path: Path) -> SymbolVersions:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no ELF file, or a broken one.
+        ValueError: it is not an ELF file, or a broken one.
     """
     with path.open("rb") as file:
         try:

@@ -78,7 +78,7 @@ class LibraryTooOld(NamedTuple):
 
 
 def stem_of(name: str) -> str | None:
-    """`cudnn` of `libcudnn.so.9`; None of what is no library's name."""
+    """`cudnn` of `libcudnn.so.9`; None of what is not a library's name."""
     match = _NAME.match(os.path.basename(name))  # noqa: PTH119 - asked of each name of each process
     return None if match is None else match["stem"]
 

@@ -655,7 +655,7 @@ class CompatibilityMatrix:
         text = self._text(name)
         try:
             return tomli.loads(text)
-        except (ValueError, RecursionError) as error:  # besides what is no TOML: endless numbers, deep nesting
+        except (ValueError, RecursionError) as error:  # besides what is not TOML: endless numbers, deep nesting
             faults.append(f"{name}: {shown(str(error))}")
             return {}
 

@@ -49,7 +49,7 @@ class _Reader(pickle.Unpickler):
         try:
             return _MADE_OF[module_name, global_name]
         except KeyError:
-            raise pickle.UnpicklingError(f"`{module_name}.{global_name}` is no record") from None
+            raise pickle.UnpicklingError(f"`{module_name}.{global_name}` is not a record") from None
 
 
 class CompiledFiles:

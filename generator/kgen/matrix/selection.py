@@ -129,4 +129,4 @@ def unknown_sources(matrix: CompatibilityMatrix, lock: Lockfile, allowed: Collec
             yield f"has {file.filename}: building it runs its code, and the matrix has no row for it"
     for file in lock.build:
         if file.is_source:
-            yield f"builds with {file.filename}, which is no wheel"
+            yield f"builds with {file.filename}, which is not a wheel"

@@ -110,11 +110,11 @@ def parse(text: str) -> DirectReference:
     scheme, colon, _ = location.partition("://")
     known = _GIT_SCHEMES if is_git else _SCHEMES
     if (colon and scheme not in known) or (is_git and not colon):
-        raise ValueError(f"`{shown(text)}` is no URL that kgen locks: one begins with {', '.join(known)}")
+        raise ValueError(f"`{shown(text)}` is not a URL that kgen locks: one begins with {', '.join(known)}")
     if colon and re.search(r"[\s\"'<>\\]", location) is None and _has_credentials(location, scheme):
         raise ValueError(f"`{shown(scheme)}://…` holds credentials, which the lock would carry on; leave them to netrc")
     if re.search(r"[\s\"'<>\\]", text) or not location.strip("/"):
-        raise ValueError(f"`{shown(text)}` is no place of a package: a URL or a path without blanks and quotes")
+        raise ValueError(f"`{shown(text)}` is not a place of a package: a URL or a path without blanks and quotes")
     facts = dict(urllib.parse.parse_qsl(fragment))
     if is_git:
         return _git(location, facts)

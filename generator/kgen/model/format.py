@@ -90,7 +90,7 @@ class Format(NamedTuple):
         """The platform that the file of this name in the folder of an environment is a lock for.
 
         Returns:
-            The platform; empty where the file is for all of them; None if it is no lock of this form.
+            The platform; empty where the file is for all of them; None if it is not a lock of this form.
         """
         match = re.fullmatch(self.lock, name)
         return None if match is None else match.groupdict().get("platform", "")

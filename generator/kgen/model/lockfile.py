@@ -63,7 +63,7 @@ class LockedFile(NamedTuple):
 
     @property
     def wheel(self) -> WheelName | None:
-        """Its name taken apart; None if it is no wheel."""
+        """Its name taken apart; None if it is not a wheel."""
         return wheelname.parse(self.filename)
 
     @property

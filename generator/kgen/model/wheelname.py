@@ -59,7 +59,7 @@ class WheelName(NamedTuple):
 
 
 def parse(filename: str) -> WheelName | None:
-    """A file's name taken apart; None if it is no wheel's.
+    """A file's name taken apart; None if it is not a wheel's.
 
     >>> parse("torch-2.21.0-1-cp312-cp312-linux_x86_64-cu130.whl").variant
     'cu130'

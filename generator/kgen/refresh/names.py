@@ -49,7 +49,8 @@ def names(content: bytes) -> dict[str, str]:
         data: Any = json.loads(content)
         rows = [(str(row["pypi_name"]), str(row["conda_name"])) for row in data.values()]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise MalformedAnswerError(f"{MEMBER} of {PROJECT} is no list of names: {grammar.shown(str(error))}") from None
+        said = grammar.shown(str(error))
+        raise MalformedAnswerError(f"{MEMBER} of {PROJECT} is not a list of names: {said}") from None
     found = {}
     for project, package in sorted(rows):
         try:

@@ -93,7 +93,7 @@ def row_requirements(
         followed: the projects that matter.
 
     Raises:
-        ValueError: one of them is no requirement.
+        ValueError: one of them is not a requirement.
     """
     for text in requires:
         requirement = parse(text)

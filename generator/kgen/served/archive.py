@@ -111,11 +111,11 @@ def content(piece: Fetch, item: zipfile.ZipInfo, wheel: ServedFile) -> bytes:
             raise wheel.fault(f"{item.filename} in it is packed in a way that is not known", kind=MalformedAnswerError)
     except (struct.error, zlib.error) as error:
         raise wheel.fault(
-            f"what {wheel.host or wheel.url} has under this name is no wheel: {error}", kind=MalformedAnswerError
+            f"what {wheel.host or wheel.url} has under this name is not a wheel: {error}", kind=MalformedAnswerError
         ) from error
     if signature != b"PK\x03\x04" or zlib.crc32(found) != item.CRC:
         raise wheel.fault(
-            f"what {wheel.host or wheel.url} has under this name is no wheel: {item.filename} in it is not what its"
+            f"what {wheel.host or wheel.url} has under this name is not a wheel: {item.filename} in it is not what its"
             " list of files says",
             kind=MalformedAnswerError,
         )
@@ -197,7 +197,7 @@ def listed(file: BinaryIO | io.RawIOBase, wheel: ServedFile) -> list[zipfile.Zip
     """The files in a wheel, without its folders.
 
     Raises:
-        OutsideError: it is no wheel.
+        OutsideError: it is not a wheel.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -211,5 +211,5 @@ def listed(file: BinaryIO | io.RawIOBase, wheel: ServedFile) -> list[zipfile.Zip
         EOFError,
     ) as error:
         raise wheel.fault(
-            f"what {wheel.host or wheel.url} has under this name is no wheel: {error}", kind=MalformedAnswerError
+            f"what {wheel.host or wheel.url} has under this name is not a wheel: {error}", kind=MalformedAnswerError
         ) from error

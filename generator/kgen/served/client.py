@@ -345,7 +345,7 @@ class Client:
 
 
 def _auth(login: logins.Login) -> requests.auth.HTTPBasicAuth:
-    # requests would write what is no Latin-1 in it in another way than uv does
+    # requests would write what is not Latin-1 in it in another way than uv does
     return requests.auth.HTTPBasicAuth(login.name.encode(), login.password.encode())
 
 

@@ -44,7 +44,7 @@ class Shell(Protocol):
             kgen. For any other shell `kgen sync` makes the hooks, so that a new one makes no lock stale.
         completes: whether a script makes it complete `kgen`.
         describes: whether it shows what a completion is.
-        reads_pipes: whether an interactive one takes its commands from a stdin that is no terminal.
+        reads_pipes: whether an interactive one takes its commands from a stdin that is not a terminal.
         borrows: the variables of a process that entering an environment changes for a while.
         start_files: what it reads at its start in an environment: path in kgen's folder there -> template.
         leave_file: whether it has no functions, so that what leaves an environment is a script of its own beside that

@@ -268,7 +268,7 @@ def _agreements(runs: Mapping[str, Sequence[Training]], tolerance: float) -> Ite
 
 
 def distance(one: float, other: float) -> float:
-    """How far two losses are apart, relative to the larger; infinite where one is no finite number."""
+    """How far two losses are apart, relative to the larger; infinite where one is not a finite number."""
     if not (math.isfinite(one) and math.isfinite(other)):
         return math.inf
     return abs(one - other) / max(abs(one), abs(other), _FLOOR)

@@ -86,7 +86,7 @@ def mismatches(
     """The loaded libraries that are not of the version of their package.
 
     The package that is installed counts, or else the one that is locked: an environment that kgen did not make may
-    take them from the system, which kgen reports, and is no fault.
+    take them from the system, which kgen reports, and is not a fault.
 
     Args:
         loaded: rows of the step's `libraries`.

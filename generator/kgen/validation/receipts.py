@@ -112,7 +112,7 @@ def date_fault(date: str, today: dt.date) -> str | None:
 
 
 def slug(device: Mapping[str, str | None], suite: str) -> str:
-    """The name of a receipt's file without its ending: that of the device, and of the suite if it is no basic one."""
+    """The name of a receipt's file without its ending: that of the device, and of a suite that is not the basic one."""
     name = device_name(str(device["kind"]), device["name"])
     return name if suite == BASIC else f"{name}-{suite}"
 
@@ -257,7 +257,7 @@ def _file_name(locked: Lockfile, device: Mapping[str, str | None], suite: str) -
 
 
 def write_below(folder: Path, locked: Lockfile, data: Mapping[str, Any]) -> Path:
-    """Writes a receipt as `<env>/<device>.json` below a folder that is no project's.
+    """Writes a receipt as `<env>/<device>.json` below a folder that is not a project's.
 
     Returns:
         Its path.
@@ -309,7 +309,7 @@ def find(folder: Path) -> tuple[Receipt, ...]:
 
     Raises:
         OutsideError: they cannot be read.
-        SettingsError: one of them is no receipt.
+        SettingsError: one of them is not a receipt.
     """
     return tuple(_found(folder))
 
@@ -319,7 +319,7 @@ def stale(folder: Path) -> tuple[Receipt, ...]:
 
     Raises:
         OutsideError: they cannot be read.
-        SettingsError: one of them is no receipt.
+        SettingsError: one of them is not a receipt.
     """
     return tuple(receipt for receipt in find(folder) if receipt.stale)
 
@@ -372,7 +372,7 @@ def load(path: Path, environment: str | None = None) -> Mapping[str, Any]:
 
     Raises:
         OutsideError: it cannot be read.
-        SettingsError: it is no receipt.
+        SettingsError: it is not a receipt.
     """
     try:
         return parse(path, files.read(path), environment)
@@ -412,7 +412,7 @@ def parse(path: Path, content: bytes, environment: str | None = None) -> Mapping
     try:
         data: Any = json.loads(content)
     except (ValueError, RecursionError):
-        data, faults = None, ["it is no JSON"]
+        data, faults = None, ["it is not JSON"]
     if not faults and type(data) is not dict:
         faults.append(mismatch(data, dict))
     if not faults and "_type" in data:
@@ -424,7 +424,7 @@ def parse(path: Path, content: bytes, environment: str | None = None) -> Mapping
     if faults:
         listed = "".join(f"\n  {fault}" for fault in faults)
         raise SettingsError(
-            f"{path} is no receipt of this version of kgen:{listed}", hints=[f"rm {shlex.quote(str(path))}"]
+            f"{path} is not a receipt of this version of kgen:{listed}", hints=[f"rm {shlex.quote(str(path))}"]
         )
     found: Mapping[str, Any] = data
     return found

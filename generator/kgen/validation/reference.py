@@ -50,7 +50,7 @@ TOLERANCES: Mapping[str, Tolerance] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distance:
-    """How far a result is from the reference; infinite where it is no number or of another shape.
+    """How far a result is from the reference; infinite where it is not a number or of another shape.
 
     Attributes:
         losses: the largest relative distance of a loss; None for a forward pass.
@@ -102,7 +102,7 @@ def apart(one: Iterable[float], other: Iterable[float]) -> float:
 
 
 def _largest(found: Iterable[Any], wanted: Iterable[float], *, relative: bool) -> float:
-    """The largest distance; the step writes what is no finite number as text."""
+    """The largest distance; the step writes what is not a finite number as text."""
     have, want = [float(value) for value in found], list(wanted)
     if len(have) != len(want) or not all(map(math.isfinite, have)):
         return math.inf

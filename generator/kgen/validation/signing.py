@@ -164,7 +164,7 @@ def sign_with_key(payload: bytes, key: Path, password: str | None, before: bytes
         needs = "is encrypted, and no password is given" if password is None else "is not encrypted, and a password is"
         raise UsageError(f"{key} {needs}", hints=["set or unset KGEN_KEY_PASSWORD"]) from None
     except ValueError:
-        raise UsageError(f"{key} is no private key that can sign, in PEM", hints=_KEY_HINTS) from None
+        raise UsageError(f"{key} is not a private key that can sign, in PEM", hints=_KEY_HINTS) from None
     envelope = Envelope(payload, PAYLOAD_TYPE, {})
     if before is not None:
         try:
@@ -182,7 +182,7 @@ def verify_with_keys(envelope: bytes, keys: Sequence[Path]) -> tuple[bytes, tupl
     """What an envelope holds, and whose of these keys signed it.
 
     Raises:
-        BadSignature: none of them did, or it is no envelope.
+        BadSignature: none of them did, or it is not an envelope.
         UsageError: a file holds no public key, or a library is missing.
         OutsideError: one cannot be read.
     """
@@ -240,9 +240,9 @@ def _envelope(content: bytes) -> Any:  # noqa: ANN401 - the library has no types
 
     try:
         found = Envelope.from_dict(json.loads(content))
-        found.pae()  # which a payload type that is no text does not have
+        found.pae()  # which a payload type that is not text does not have
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Error):
-        raise BadSignature("it is no DSSE envelope") from None
+        raise BadSignature("it is not a DSSE envelope") from None
     return found
 
 
@@ -331,7 +331,7 @@ def verify_with_identity(bundle: bytes, identity: str, issuer: str | None, confi
     try:
         found = Bundle.from_json(bundle)
     except (ValueError, Error) as error:
-        raise BadSignature(f"it is no bundle of Sigstore: {_first_line(error)}") from None
+        raise BadSignature(f"it is not a bundle of Sigstore: {_first_line(error)}") from None
     try:
         trust = _trust(config, offline=True)
     except Error as error:
@@ -360,7 +360,7 @@ def _trust(config: Path | None, *, offline: bool) -> Any:  # noqa: ANN401 - of t
         return ClientTrustConfig.from_json(content.decode())
     except ValueError as error:
         raise UsageError(
-            f"{config} is no trust configuration of Sigstore: {_first_line(error)}",
+            f"{config} is not a trust configuration of Sigstore: {_first_line(error)}",
             hints=["leave `--trust-config` out for Sigstore's public authority"],
         ) from None
 

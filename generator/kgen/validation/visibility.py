@@ -17,7 +17,7 @@ class Shown(NamedTuple):
 
     Attributes:
         places: the places of the devices among those that there are, in the order of the list.
-        rest: the entries from the first that is no device here; the list ends before it.
+        rest: the entries from the first that is not a device here; the list ends before it.
         several: whether that entry is the beginning of several devices' names.
         twice: whether the list has a device twice, and so shows none.
     """
@@ -37,7 +37,7 @@ class _Named(NamedTuple):
 def shown(
     text: str, devices: Sequence[Gpu], prefixes: Sequence[str], around: Sequence[str] = (), count: int = 0
 ) -> Shown | None:
-    """What a list shows: it ends with the first entry that is no device; None where there is no telling.
+    """What a list shows: it ends with the first entry that is not a device; None where there is no telling.
 
     Args:
         text: the list.

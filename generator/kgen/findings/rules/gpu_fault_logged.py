@@ -32,7 +32,7 @@ RULE = Rule(
     about=(
         "The driver writes faults of a GPU to the kernel's log with a number (NVIDIA's Xid). kgen reads "
         "the log where this user may, and reports those after which a GPU needs a reset; what a program "
-        "did wrong has other numbers and is no finding. The log tells nothing of a reset, so it is a "
+        "did wrong has other numbers and is not a finding. The log tells nothing of a reset, so it is a "
         "note."
     ),
     fixing=("Read the lines, and ask the maker's tool how the GPU is. Reset it, or restart the machine."),

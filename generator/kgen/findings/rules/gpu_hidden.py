@@ -103,7 +103,7 @@ RULE = Rule(
     title="A variable hides GPUs",
     about=(
         "CUDA_VISIBLE_DEVICES, HIP_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES and their like choose the "
-        "devices of a process. The list ends with the first entry that is no device: an empty one, -1, a word, the "
+        "devices of a process. The list ends with the first entry that is not a device: an empty one, -1, a word, the "
         "number or the name of a GPU that this machine does not have, or what begins the names of several. As the "
         "first entry that hides all of them; later on, what stands behind it. A device that is named twice hides all, "
         "too. Where GPUs are divided (MIG), numbers are still those of GPUs, and of several instances a process "

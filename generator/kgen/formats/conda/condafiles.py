@@ -126,13 +126,13 @@ def parse(path: Path, content: bytes) -> CondaFile:
     try:
         data: Any = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path} is no conda lock of kgen: {grammar.shown(str(error))}", hints=hints) from None
+        raise SettingsError(f"{path} is not a conda lock of kgen: {grammar.shown(str(error))}", hints=hints) from None
     if type(data) is not dict:
-        raise SettingsError(f"{path} is no conda lock of kgen: {mismatch(data, dict)}", hints=hints)
+        raise SettingsError(f"{path} is not a conda lock of kgen: {mismatch(data, dict)}", hints=hints)
     faults: list[str] = []
     found = _file(Table(data, "", faults), path, digest(content))
     if faults:
-        listed = "\n".join(f"{path} is no conda lock of kgen: {fault}" for fault in faults)
+        listed = "\n".join(f"{path} is not a conda lock of kgen: {fault}" for fault in faults)
         raise SettingsError(listed, hints=hints)
     return found
 
@@ -201,7 +201,7 @@ def request_of(file: CondaFile, platform: str, locked: CondaPlatform) -> Environ
     """The request that a conda lock says it was made for, which has lists as text.
 
     Raises:
-        ValueError: what it says is no request.
+        ValueError: what it says is not a request.
     """
     head = {name: getattr(file, name) for name in ("environment", "backends", "accelerator", "python")}
     head["isolate-config"] = bool(file.configuration)

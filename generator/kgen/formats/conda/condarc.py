@@ -109,7 +109,7 @@ def read() -> Condarc:
     """What this user's conda is configured for.
 
     Raises:
-        SettingsError: a file is no YAML, or a key has another form than conda's.
+        SettingsError: a file is not YAML, or a key has another form than conda's.
     """
     merged: dict[str, Any] = {}
     found = []
@@ -147,13 +147,13 @@ def _parsed(path: Path, text: str) -> Mapping[str, Any]:
         # libyaml bounds the nesting, which costs Python's own reader minutes
         data = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # besides what is no YAML: days that are none, endless numbers, deep nesting
+        # besides what is not YAML: days that are none, endless numbers, deep nesting
         said = printable(" ".join(str(error).split()))
-        raise SettingsError(f"{path} is no YAML: {said}", hints=[f"edit {shlex.quote(str(path))}"]) from None
+        raise SettingsError(f"{path} is not YAML: {said}", hints=[f"edit {shlex.quote(str(path))}"]) from None
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise SettingsError(f"{path} is no configuration of conda: it is no map of keys")
+        raise SettingsError(f"{path} is not a configuration of conda: it is not a map of keys")
     return {key: value for key, value in data.items() if isinstance(key, str)}
 
 
@@ -298,7 +298,7 @@ def _scalar(value: object) -> str:
 def _expanded(value: object) -> str:
     """A URL with the variables in it filled in, as conda does."""
     if not isinstance(value, str):
-        raise TypeError(f"`{shown(_scalar(value))}` is no URL")
+        raise TypeError(f"`{shown(_scalar(value))}` is not a URL")
     return line(_filled(value)).rstrip("/")
 
 

@@ -1,7 +1,7 @@
 """Why conda's solver found nothing, as typed causes: what excludes each other, and what works instead.
 
 The solver's own tree names every build of every Python on its way. Here each wish, and each thing that the target
-machine is assumed to have, is left out in turn: what can go is no part of the reason.
+machine is assumed to have, is left out in turn: what can go is not part of the reason.
 """
 
 from __future__ import annotations

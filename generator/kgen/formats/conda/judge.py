@@ -53,7 +53,7 @@ def faults(
 def brought_for_cpu(matrix: CompatibilityMatrix, target: Target, records: Sequence[CondaRecord]) -> Iterator[str]:
     """The frameworks that packages bring along in a build that is not for the accelerator, a sentence each.
 
-    That is no fault, as no backend needs them; but whoever imports them finds no GPU.
+    That is not a fault, as no backend needs them; but whoever imports them finds no GPU.
 
     Args:
         matrix: the facts.

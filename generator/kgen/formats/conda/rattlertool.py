@@ -484,7 +484,7 @@ class Rattler:
         Raises:
             OutsideError: it has another digest, or cannot be unpacked.
         """
-        assert self._cache is not None  # noqa: S101 - the cache that tools share is no place for this
+        assert self._cache is not None  # noqa: S101 - the cache that tools share is not a place for this
         packages = self._cache / "pkgs"
         target, mark = packages / name, packages / f"{name}.kgen"
         if target.is_dir() and mark.is_file() and mark.read_text(encoding="ascii") == sha256:

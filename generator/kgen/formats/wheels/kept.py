@@ -13,7 +13,7 @@ def shared(ours: bytes, theirs: bytes) -> Mapping[str, str]:
     """What two locks agree on: package -> version.
 
     Raises:
-        ValueError: one of them is no lock of kgen.
+        ValueError: one of them is not a lock of kgen.
     """
     other = versions_in(theirs)
     return {name: version for name, version in versions_in(ours).items() if other.get(name) == version}
@@ -23,7 +23,7 @@ def versions_in(content: bytes) -> dict[str, str]:
     """The versions in a lock, those of the frameworks' parts included.
 
     Raises:
-        ValueError: it is no lock of kgen.
+        ValueError: it is not a lock of kgen.
     """
     try:
         data = tomli.loads(content.decode())

@@ -73,7 +73,7 @@ def render(
     """
     resolution = lock.resolution
     request = resolution.request
-    # what else was locked in the same call is no part of the request, and the same request gives the same lock
+    # what else was locked in the same call is not part of the request, and the same request gives the same lock
     of_itself = [one for one in resolution.why if not isinstance(one.ground, SharedRelease)]
     own = {
         "shared": tuple(shared) or None,

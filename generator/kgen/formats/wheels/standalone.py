@@ -308,7 +308,7 @@ def _extract(content: tarfile.TarFile, folder: Path) -> None:
             _copy(content.extractfile(member), target)
             target.chmod(0o755 if member.mode & stat.S_IXUSR else 0o644)
         else:
-            raise ValueError(f"{name} is no file of an interpreter")
+            raise ValueError(f"{name} is not a file of an interpreter")
 
 
 def _copy(source: IO[bytes] | None, target: Path) -> None:

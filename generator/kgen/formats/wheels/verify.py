@@ -27,7 +27,7 @@ _IN_PREFIX = re.compile(r"\{prefix\}/([^,:;\s]+)")
 def differences(of: Source, lock: Lockfile) -> tuple[Difference, ...]:
     """Everything in the environment that is not as locked, sorted by path.
 
-    What Python itself leaves behind (`__pycache__`) is no difference, nor what is in a folder that a variable of the
+    What Python itself leaves behind (`__pycache__`) is not a difference, nor what is in a folder that a variable of the
     environment names for what is made at run time, such as Theano's compiled modules.
     """
     prefix = of.prefix

@@ -91,7 +91,7 @@ class _Unit:
         if self._modules is None:
             try:
                 self._modules = self._load()
-            except Exception:  # noqa: BLE001 - whatever it is, it is no kernel's fault: those are compiled one by one
+            except Exception:  # noqa: BLE001 - whatever it is, it is not a kernel's fault: those are compiled one by one
                 self._counted.compilations += len(self._codes)
                 self._modules = [self._compile(code) for code in self._codes]
         return self._modules

@@ -39,7 +39,7 @@ def give_way(name):
 
 
 class Events:
-    """A file of JSON lines. Steps are kept until their epoch ends, so that writing them is no part of any step."""
+    """A file of JSON lines. Steps are kept until their epoch ends, so that writing them is not part of any step."""
 
     def __init__(self, path):
         self._path = path
@@ -78,7 +78,7 @@ def _watched(fit, made, running):
 
     @functools.wraps(fit)
     def watched(*positional, **named):
-        if running:  # a `fit` that a callback, or another `fit`, calls is no training of its own
+        if running:  # a `fit` that a callback, or another `fit`, calls is not a training of its own
             return fit(*positional, **named)
         call = signature.bind(*positional, **named)
         call.apply_defaults()

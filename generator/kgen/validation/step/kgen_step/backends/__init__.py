@@ -9,7 +9,7 @@ device(kind)            settles its switches, gives {name, capability} of the de
 built()                 what it says that it was built for: {cuda, cudnn}
 compile_options()       what Keras's `compile` is told to have the training step compiled
 watch()                 begins to listen to its compiler, just before the first step
-places(array)           where an array lives: [`gpu:0`]; [] for what is no array of its
+places(array)           where an array lives: [`gpu:0`]; [] for what is not an array of its
 prepare(model)          only of who has it: what Keras does not do before the first step
 batch(array)            only of who has it: batches as the training step takes them, in place of NumPy's arrays
 SHORT_CUTS              only of who has it: variables that save time, and are not set where the first step failed with

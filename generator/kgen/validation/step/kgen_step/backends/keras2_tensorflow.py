@@ -115,7 +115,7 @@ def places(array):
 def prove(function, _watch, folder):
     """The programs of XLA that the executed graph ran; without any, that graph and the convolutions in it.
 
-    The graph is what TensorFlow says that it has executed. A program without a convolution is no proof of one.
+    The graph is what TensorFlow says that it has executed. A program without a convolution is not a proof of one.
     """
     nodes = collections.Counter(node.op for graph in _executed(function) for node in graph.node)
     programs = [hlo.facts(text) for _, text in tensorflow.programs(folder)]

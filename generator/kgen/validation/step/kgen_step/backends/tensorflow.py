@@ -85,7 +85,7 @@ def built():
 
 
 def compile_options():
-    """XLA, explicitly: `auto` is no compilation on the CPU."""
+    """XLA, explicitly: `auto` is not a compilation on the CPU."""
     return {"jit_compile": True}
 
 

@@ -108,7 +108,7 @@ def built():
 
 
 def compile_options():
-    """Inductor, explicitly: `auto` is no compilation."""
+    """Inductor, explicitly: `auto` is not a compilation."""
     return {"jit_compile": True}
 
 
@@ -143,7 +143,7 @@ def prepare(model):
 
 
 def hasten():
-    """What saves time and is no variable: kernels for the CPU are compiled together."""
+    """What saves time and is not a variable: kernels for the CPU are compiled together."""
     global _together  # noqa: PLW0603 - `prove` tells of it
     _together = inductor.compile_together()
 

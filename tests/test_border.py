@@ -248,7 +248,7 @@ def test_a_damaged_receipt(cloned: Path, kgen: Callable[..., Said], tmp_path: Pa
     for words in (("check",), ("validate", "--list"), ("report", "-o", str(tmp_path / "r"))):
         said = kgen(*words)
         assert said.status == 2
-        assert "is no receipt of this version of kgen" in said.err
+        assert "is not a receipt of this version of kgen" in said.err
         assert said.text.replace("\n", "").isprintable()
 
 

@@ -189,7 +189,7 @@ class TestDamage:
         listed["files"].append({"path": path, "sha256": hashlib.sha256(b"evil").hexdigest(), "size": 4})
         pack(tmp_path / "bad.tar", {**content, "kgen-bundle.json": json.dumps(listed).encode(), path: b"evil"})
         said = self.refused(kgen, tmp_path / "bad.tar", tmp_path)
-        assert "is no bundle of kgen: " in said
+        assert "is not a bundle of kgen: " in said
         assert not list(tmp_path.rglob("*evil*"))
 
     def test_what_is_not_listed(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ class TestFailures:
         pack(tmp_path / "bad.tar", {"kgen-bundle.json": json.dumps(listed).encode()})
         done = kgen("unbundle", str(tmp_path / "bad.tar"), "--into", str(tmp_path / "there"))
         assert done.status == 2
-        assert f"is no bundle of kgen: no bundle has {folder}/" in done.stderr
+        assert f"is not a bundle of kgen: no bundle has {folder}/" in done.stderr
 
 
 def test_wheels_beside_packages(conda: Kgen, served: ChannelServer, tmp_path: Path) -> None:

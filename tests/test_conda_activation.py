@@ -391,7 +391,7 @@ class TestVariables:
         assert (inside["GOOD"], "HOLDS" in inside, "HALF" in inside) == ("x", False, False)
         assert "/share/kgen/" not in inside.get("PATH", "")
         told = (tmp_path / "told").read_text()
-        assert "is no name of a variable that an environment can set\n" in told
+        assert "is not a name of a variable that an environment can set\n" in told
         assert told.count("holds what no variable can\n") == 2
         assert not list(tmp_path.rglob("pwned"))
 

@@ -171,7 +171,7 @@ class TestSync:
         path.write_text(path.read_text().replace('"sha256": "', '"sha256": "x'))
         result = locked("sync", NAME, "--conda")
         assert result.status == 2
-        assert "is no conda lock of kgen" in result.stderr
+        assert "is not a conda lock of kgen" in result.stderr
 
     def test_not_locked_for_conda(self, kgen: Kgen) -> None:
         good(kgen("lock", "jax", "--cpu", "--python", MINOR, "--platform", "linux-64"))

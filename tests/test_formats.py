@@ -179,7 +179,7 @@ def flaws(folder, locks, matrix, asked):
     try:
         reader.parse(path, files.read(path))
     except KgenError as error:
-        yield Flaw("fault", path, "is no lock of elm")
+        yield Flaw("fault", path, "is not a lock of elm")
 """,
     "exporter": """
 from kgen import files
@@ -281,7 +281,7 @@ def test_it_is_checked(locked: Kgen) -> None:
     done = locked("check", "--json")
     assert done.status == 1
     (found,) = json.loads(done.stdout)["findings"]
-    assert (found["reason"], found["what"], found["fix"]) == ("elm", "is no lock of elm", "kgen lock --elm")
+    assert (found["reason"], found["what"], found["fix"]) == ("elm", "is not a lock of elm", "kgen lock --elm")
 
 
 def test_it_is_synced_and_entered(locked: Kgen) -> None:

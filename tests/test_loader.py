@@ -601,7 +601,7 @@ def test_a_file_of_the_system_names_what_is_preloaded_after_the_variable(tmp_pat
 
 def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "libx.so.1")
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         elf.read(tmp_path / "libx.so.1")
 
 

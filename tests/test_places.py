@@ -560,11 +560,11 @@ def test_the_text_of_a_place(text: str, normal: str | None) -> None:
         ("git+https://host.example/a@a..b", "is not a branch, a tag or a commit of git"),
         ("git+https://host.example/a#subdirectory=../x", "is not a folder below another"),
         ("git+ssh://-oProxyCommand=x/y", "is not the URL of a git repository"),
-        ("git+ext::sh", "is no URL that kgen locks"),
+        ("git+ext::sh", "is not a URL that kgen locks"),
         ("hg+https://host.example/a", "of another kind than git"),
         ("https://host.example/a", "neither a wheel nor a source distribution"),
         ("https://host.example/a-1.whl#sha256=12", "is not a sha256"),
-        ("a b", "is no place of a package"),
+        ("a b", "is not a place of a package"),
     ],
 )
 def test_what_is_no_place(text: str, why: str) -> None:

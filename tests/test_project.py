@@ -316,7 +316,7 @@ class TestFiles:
 
     def test_what_can_be_read_once_only(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "r.txt")
-        with pytest.raises(OutsideError, match="is no regular file, and what it gives could be read once only"):
+        with pytest.raises(OutsideError, match="is not a regular file, and what it gives could be read once only"):
             with_project(Settings(root=tmp_path, requirement_files=("r.txt",)))
 
     @pytest.mark.parametrize("start", ["", "#!/usr/bin/env python\n\n", "\ufeff", "import os\r\n"])

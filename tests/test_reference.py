@@ -152,7 +152,7 @@ def test_kgen_never_imports_the_step() -> None:
         text = path.read_text(encoding="utf-8")
         assert not [name for name in imports_of(text) if "kgen_step" in name], path
         if "kgen_step" in text.replace("step/kgen_step/reference.py", ""):
-            assert path.relative_to(STEP.parent).as_posix() == "running.py"
+            assert path.relative_to(STEP.parent).as_posix() == "observation.py"
             assert "import_module" not in text
             assert "__import__" not in text
 

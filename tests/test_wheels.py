@@ -321,7 +321,7 @@ class TestFaults:
 
     def test_no_zip(self, index: Index, reader: WheelReader) -> None:
         index.files["large.whl"] = bytes(range(256)) * 2000
-        assert "is no wheel" in refusal(reader, index).message
+        assert "is not a wheel" in refusal(reader, index).message
 
     @pytest.mark.parametrize("offset", range(4, 22))
     def test_a_damaged_end(self, index: Index, reader: WheelReader, offset: int) -> None:
@@ -442,7 +442,7 @@ class TestFiles:
 
     def test_no_zip(self, tmp_path: Path) -> None:
         (tmp_path / "x.whl").write_bytes(b"none")
-        with WheelReader(cache=None) as reader, pytest.raises(OutsideError, match="is no wheel"):
+        with WheelReader(cache=None) as reader, pytest.raises(OutsideError, match="is not a wheel"):
             reader.read(str(tmp_path / "x.whl"), filename=NAME, sha256=sha256(b"none"))
 
 

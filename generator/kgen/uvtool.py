@@ -227,7 +227,7 @@ def requirements_in(program: str, path: Path, *, root: Path, reads: Iterable[Pat
     if not path.is_file():
         what = "is a folder, not a file of requirements" if path.is_dir() else "is not there"
         if path.exists() and not path.is_dir():
-            what = "is no regular file, and what it gives could be read once only"
+            what = "is not a regular file, and what it gives could be read once only"
         place = path if path.is_dir() else path.parent
         raise FileError(f"{path} {what}", hints=[f"ls -l {shlex.quote(str(place))}"])
     with storage.scratch() as folder:

@@ -126,7 +126,7 @@ def _is_one(text: str | None, root: Path) -> bool:
 def _environment(text: str, root: Path) -> Path | None:
     """The folder of the locked environment of this name; None where it is that of a path or a revision, too."""
     folder = root / LOCKS / text
-    if not re.fullmatch(grammar.NAME, text) or _kind(Path(text)) or not folder.is_dir():
+    if not re.fullmatch(grammar.NAME, text) or _kind(Path(text)) or _kind(folder) != "folder":
         return None
     return None if gittool.is_repository(root) and gittool.has_revision(root, text) else folder
 

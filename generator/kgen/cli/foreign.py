@@ -122,7 +122,7 @@ def option(
         nothing = listed.each is not None and not every(listed.each)
         row = listed._replace(says=f"the project has no {listed.each}") if nothing else listed
         value, rest = given, after
-        if given is not None and not row.takes_value:
+        if given is not None and not (row.takes_value or row.program):
             continue
         if row.takes_value and value is None:
             if not after or after[0] == "--":

@@ -88,7 +88,7 @@ def fact_text(fact: Fact) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for
         case Spec():
             return f"{fact.spec}, which is {fact.project} of the Python index" if fact.project else fact.spec
         case OtherThing():
-            return "no Python package"
+            return "not a Python package"
         case Undated():
             return f"no date of publication for {_listed(fact.packages)}"
         case Pythons():

@@ -169,7 +169,7 @@ def _mark(folder: Path) -> Mark | str | None:
         found[name] = (row.text("base"), row.text("own"))
         row.close()
         if re.fullmatch(_REFRESHED, name) is None or name in _OWN:
-            section.fault(name, "is no file that a refresh writes")
+            section.fault(name, "is not a file that a refresh writes")
     table.close()
     return Mark(checked, found) if not faults else _damage(path, "; ".join(faults))
 

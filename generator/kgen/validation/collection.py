@@ -86,7 +86,7 @@ class Skipped(NamedTuple):
 
     source: str
     why: str
-    what: str = "is no receipt of this version of kgen"
+    what: str = "is not a receipt of this version of kgen"
 
 
 _COLUMNS = Entry._fields[:-1]

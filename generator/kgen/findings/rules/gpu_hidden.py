@@ -85,7 +85,7 @@ def _nothing(found: Shown, count: int) -> str:
 
 
 def _is_none(found: Shown) -> str:
-    return "begins the names of several GPUs here" if found.several else "is no GPU of this machine"
+    return "begins the names of several GPUs here" if found.several else "is not a GPU of this machine"
 
 
 def _left(found: Shown, devices: tuple[accelerators.Gpu, ...], begin: tuple[str, ...], around: tuple[str, ...]) -> str:

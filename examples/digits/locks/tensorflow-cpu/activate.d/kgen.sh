@@ -8,7 +8,7 @@
 #   _KGEN_SAVED_<D>__KGEN_NAMES   the variables it set, and how each of them was found: "NAME:unset ",
 #                                 "NAME:exported " or "NAME:local " (set, but not exported)
 #   _KGEN_SAVED_<D>_<NAME>        the value it was found with
-# A KGEN_SHLVL that is not a number, or that has no such record, counts as 0.
+# A KGEN_SHLVL that is no number, or that has no such record, counts as 0.
 #
 # Everything is builtin and quoted: no program is started, no IFS or option matters. The backslashes keep aliases out.
 # Only `export` makes variables, because it alone is quiet in a zsh function under WARN_CREATE_GLOBAL. Whether a variable

@@ -441,7 +441,7 @@ def test_the_frameworks_that_a_project_requires_are_its_backends(
 
 
 def test_lock_then_check(kgen: Kgen) -> None:
-    """What the audit tried: a project with bounds of its own, locked without any settings."""
+    """A project with bounds of its own, locked without any settings."""
     path = kgen.folder / "pyproject.toml"
     path.write_text('[project]\nname = "x"\nversion = "0"\nrequires-python = ">=3.10"\ndependencies = ["numpy<2.4"]\n')
     (kgen.folder / "c.txt").write_text("h5py<999\nnever-there==1\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -110,7 +111,7 @@ class Channel:
     def copy(self, folder: Path) -> Channel:
         """The same channel in another folder, to be changed."""
         shutil.copytree(self.folder, folder)
-        return Channel(folder=folder, records={subdir: dict(rows) for subdir, rows in self.records.items()})
+        return Channel(folder=folder, records=copy.deepcopy(self.records))
 
     def index(self) -> None:
         """Write what the channel has."""

@@ -89,7 +89,7 @@ class _Wheel:
         try:
             self.archive = _open(wheel)
         except zipfile.BadZipFile as error:
-            _fail(self.name, f"is no zip file: {error}")
+            _fail(self.name, f"is not a zip file: {error}")
         members = [member for member in self.archive.infolist() if not member.is_dir()]
         self._info = _dist_info([member.filename for member in members], self.name)
         # of two members for one place the last stays

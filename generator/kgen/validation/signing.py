@@ -255,7 +255,7 @@ def _public_key(path: Path) -> Any:  # noqa: ANN401 - of one of several librarie
         private = b"PRIVATE KEY-----" in content
         quoted = shlex.quote(str(path))
         raise UsageError(
-            f"{path} is {'a private key' if private else 'no public key in PEM'}; `--key` needs that of the signer",
+            f"{path} is {'a private key' if private else 'not a public key in PEM'}; `--key` needs that of the signer",
             hints=[f"openssl pkey -in {quoted} -pubout -out key.pub" if private else _KEY_HINTS[1]],
         ) from None
 

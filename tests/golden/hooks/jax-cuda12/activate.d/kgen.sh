@@ -11,7 +11,7 @@
 # The names may begin with "CONDA_SHLVL:N ": the level of conda at which the environment was activated. On leaving a
 # stacked environment, conda activates the one below it without having deactivated it before. Where the record on top is
 # this environment's and of this level, it is kept, and no second one is put above it.
-# A KGEN_SHLVL that is not a number, or that has no such record, counts as 0.
+# A KGEN_SHLVL that is no number, or that has no such record, counts as 0.
 #
 # Everything is builtin and quoted: no program is started, no IFS or option matters. The backslashes keep aliases out.
 # Only `export` makes variables, because it alone is quiet in a zsh function under WARN_CREATE_GLOBAL. Whether a variable

@@ -10,13 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.tags import Tag
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from kgen import uvsettings
 from kgen.errors import KgenError
-from kgen.formats.wheels.lock import supported_tags
+from kgen.formats.wheels.lock import parsed, supported_tags
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
 from kgen.model.resolution import Resolution
@@ -279,13 +277,5 @@ def _fits(matrix: CompatibilityMatrix, request: EnvironmentRequest, files: Seque
 def fits_on(matrix: CompatibilityMatrix, request: EnvironmentRequest, files: Sequence[IndexFile], python: str) -> bool:
     """Whether a wheel among files can be installed on a Python, on the platform of a request."""
     supported = supported_tags(matrix.platforms[request.platform], python, request.glibc)
-    return any(not supported.keys().isdisjoint(_tags(file.filename)) for file in files if _takes_python(file, python))
-
-
-@functools.lru_cache(maxsize=20_000)
-def _tags(filename: str) -> frozenset[Tag]:
-    """The tags of a wheel, none of another file; read once, as a project of thousands is asked for many targets."""
-    try:
-        return parse_wheel_filename(filename)[3]
-    except InvalidWheelFilename:
-        return frozenset()
+    wheels = (parsed(file.filename) for file in files if _takes_python(file, python))
+    return any(one is not None and not supported.keys().isdisjoint(one[3]) for one in wheels)

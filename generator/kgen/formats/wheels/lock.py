@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from packaging import tags
 from packaging.pylock import Package, PackageWheel
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import BuildTag, InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
 from kgen.explain.reasons import reason_data, warning_text
@@ -158,24 +158,30 @@ def _platform_tags(platform: Platform, glibc: Version | None, macos: Version | N
 
 def has_wheel(filenames: Iterable[str], project: str, supported: Mapping[tags.Tag, int]) -> bool:
     """Whether one of these wheels is of a project, by its normalised name, and an installer on the target takes it."""
-    for filename in filenames:
-        try:
-            name, _, _, wheel_tags = parse_wheel_filename(filename)
-        except InvalidWheelFilename:
-            continue
-        if name == project and not wheel_tags.isdisjoint(supported):
-            return True
-    return False
+    named = (parsed(filename) for filename in filenames)
+    return any(one is not None and one[0] == project and not supported.keys().isdisjoint(one[3]) for one in named)
+
+
+@functools.lru_cache(maxsize=20_000)
+def parsed(filename: str) -> tuple[str, Version, BuildTag, frozenset[tags.Tag]] | None:
+    """The name, version, build and tags of a wheel; None of another file.
+
+    Kept, as a project of thousands of files is asked for many targets.
+    """
+    try:
+        return parse_wheel_filename(filename)
+    except InvalidWheelFilename:
+        return None
 
 
 def best_wheel(package: Package, supported: Mapping[tags.Tag, int]) -> PackageWheel | None:
     """The wheel of a locked package that an installer on the target would take; None if none fits."""
     ranked = []
     for wheel in package.wheels or ():
-        try:
-            _, _, build, wheel_tags = parse_wheel_filename(wheel.filename)
-        except InvalidWheelFilename:
+        known = parsed(wheel.filename)
+        if known is None:
             continue
+        _, _, build, wheel_tags = known
         ranks = [supported[tag] for tag in wheel_tags if tag in supported]
         if ranks:
             # of equal tags the higher build number wins, and none is the lowest, as in the wheel specification

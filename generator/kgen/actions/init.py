@@ -278,7 +278,7 @@ class _Chooser:
             f"The platforms to lock for, by conda's names. {'They were asked for before.' if asked else whose}",
         )
         if find_links is not None:
-            python = self._given_python or next((tomli.loads("\n".join(one.lines))[one.key] for one in pythons), None)
+            python = self._given_python or next((one.value.strip('"') for one in pythons), None)
             yield from self._own_index(accelerator, python, find_links)
 
     def _own_index(self, accelerator: Accelerator, python: str | None, wheels: Collection[str]) -> Iterator[_Entry]:
@@ -297,7 +297,8 @@ class _Chooser:
             titles = " and ".join(self._matrix.framework(name).title for name in names)
             where = "for the CPU" if accelerator == CPU else f"for {accelerators.title(accelerator)}"
             what = f"Whether builds are used that only PyTorch's own index has: those of {titles} {where} are there."
-            mirrors = [mirror_in_sources(uvsettings.shape(self._root), name, self._matrix) for name in names]
+            shaped = uvsettings.shape(self._root)
+            mirrors = (mirror_in_sources(shaped, name, self._matrix) for name in names)
             mirror = next((one for one in mirrors if one is not None), None)
             if mirror is None:
                 yield _Entry("torch-index", "true", f"{what} A mirror of it may stand here, by its URL.")

@@ -212,13 +212,18 @@ def _is_allowed(
     request: EnvironmentRequest, name: str, version: Version, files: Sequence[IndexFile], cutoff: datetime.date | None
 ) -> bool:
     """Whether what is asked for does not exclude a release."""
-    wishes = (*request.dependencies, *request.requirements, *request.constraints)
     days = [file.uploaded for file in files if file.uploaded is not None]
     return (
         not all(file.yanked is not None for file in files)
-        and all(version in wish.specifier for wish in wishes if wish.name == name)
+        and is_within_bounds(request, name, version)
         and (cutoff is None or not days or min(days) <= cutoff)
     )
+
+
+def is_within_bounds(request: EnvironmentRequest, name: str, version: Version) -> bool:
+    """Whether what the user says of a project leaves a version of it."""
+    wishes = (*request.dependencies, *request.requirements, *request.constraints)
+    return all(version in wish.specifier for wish in wishes if wish.name == name)
 
 
 def _obstacle(

@@ -168,7 +168,7 @@ class Closer:
 
         None where no index tells.
         """
-        from kgen.formats.wheels.age import fits_on  # noqa: PLC0415 - as there
+        from kgen.formats.wheels.age import fits_on, is_within_bounds  # noqa: PLC0415 - as there
 
         unknown = [name for name in names if name not in self._listed]
         if unknown and self._open_releases is not None:
@@ -180,12 +180,10 @@ class Closer:
         for name in names:
             listed = self._listed.get(name)
             if listed:
-                wishes = (*request.dependencies, *request.requirements, *request.constraints)
-                bounds = [wish.specifier for wish in wishes if wish.name == name]
                 found[name] = frozenset(
                     version
                     for version, files in listed.items()
-                    if all(version in bound for bound in bounds)
+                    if is_within_bounds(request, name, version)
                     and fits_on(self._matrix, request, files, request.python)
                 )
         return found

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -316,13 +316,10 @@ class CondaSession:
         free = self._solve(asked._replace(undated=True).query())
         if not isinstance(free, list):
             return
-        versions = {one["name"]: one["version"] for one in found}
         wanted = {wish.package for wish in asked.specs}
-        instead = [
-            f"{one['name']} {versions[one['name']]} instead of {one['version']}"
-            for one in free
-            if one["name"] in wanted and rattlertool.is_older(versions[one["name"]], one["version"])
-        ]
+        older = _older((one["name"] for one in free if one["name"] in wanted), found, free)
+        versions = {one["name"]: one["version"] for one in free}
+        instead = [f"{name} {version} instead of {versions[name]}" for name, version in older.items()]
         if instead:
             yield (f"conda has {', '.join(instead)} for `exclude-newer`: channels do not say when these were published")
 
@@ -349,12 +346,7 @@ class CondaSession:
     ) -> dict[str, str]:
         """The frameworks, and Keras, that are older in one solution than in another, with their versions there."""
         keras = self._matrix.conda.frameworks[KERAS].packages
-        first, second = ({one["name"]: one["version"] for one in some} for some in (preferred, found))
-        return {
-            name: first[name]
-            for name in (*(name for name, _ in asked.carriers), *keras)
-            if name in first and name in second and rattlertool.is_older(first[name], second[name])
-        }
+        return _older((*(name for name, _ in asked.carriers), *keras), preferred, found)
 
     def _judge(
         self,
@@ -400,3 +392,13 @@ def _timed(outcome: CondaOutcome) -> Iterator[None]:
         yield
     finally:
         outcome.seconds += time.monotonic() - started
+
+
+def _older(names: Iterable[str], preferred: Sequence[CondaRecord], found: Sequence[CondaRecord]) -> dict[str, str]:
+    """Which of these packages are older in one solution than in another, with their versions in the first."""
+    first, second = ({one["name"]: one["version"] for one in some} for some in (preferred, found))
+    return {
+        name: first[name]
+        for name in names
+        if name in first and name in second and rattlertool.is_older(first[name], second[name])
+    }

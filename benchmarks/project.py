@@ -14,7 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from run import KGEN, UV, Taken, row, timed
@@ -121,33 +121,45 @@ def bundle(backends: Sequence[str], python: str, rounds: int, folder: Path) -> N
     timed([*command, str(written)], cwd=folder)
     timed([KGEN, "unbundle", str(written)], cwd=folder)  # its files lie in the project then
     time.sleep(3)  # what was written just now is compared once more
-    wheels = list((folder / ".kgen/wheels").rglob("*.*"))
-    told = {
-        "the bundle is there": written,
-        "written anew": anew,
-        "written anew, and each file has changed its times": anew,
-        "the bundle is there, and has changed its times": written,
+    by_turns: dict[str, Callable[[int], Path]] = {
+        "the bundle is there": lambda _turn: written,
+        "written anew, and gone since": lambda _turn: anew,
+        "written anew, by another name each time": lambda turn: folder / f"anew{turn}.tar",
     }
-    taken: dict[str, list[Taken]] = {text: [] for text in told}
-    by_cp: list[Taken] = []
-    timed([*command, str(anew)], cwd=folder)
-    for _ in range(rounds + 1):
-        for text, output in told.items():
-            anew.unlink(missing_ok=True)
-            if "times" in text:
-                for path in (written, *wheels):
-                    path.touch()
-            taken[text].append(timed([*command, str(output)], cwd=folder))
-        anew.unlink(missing_ok=True)
+    for text, output in by_turns.items():
+        pairs = [against_cp(command, output(turn), written, copy, turn) for turn in range(-3, rounds)][3:]
+        show(f"kgen bundle {' '.join(backends)}, {text}", written, pairs)
+    wheels = list((folder / ".kgen/wheels").rglob("*.*"))
+    for text, output in {"the bundle is there": written, "written anew": anew}.items():
+        pairs = []
+        for _ in range(rounds + 1):
+            time.sleep(3)
+            for path in (written, *wheels):
+                path.touch()
+            pairs.append(against_cp(command, output, written, copy, 0))
+        show(f"kgen bundle {' '.join(backends)}, {text}, each file has changed its times", written, pairs[1:])
+
+
+def against_cp(command: Sequence[str], output: Path, written: Path, copy: Path, turn: int) -> tuple[Taken, Taken]:
+    """`kgen bundle` to a file, and `cp` of what it wrote, one after the other; before turn 0 with time between turns."""
+    if turn < 0:
+        time.sleep(3)  # what was written just now is compared once more
+    try:
+        took = timed([*command, str(output)], cwd=written.parent)
+        return took, timed(["cp", str(written), str(copy)], cwd=written.parent)
+    finally:
         copy.unlink(missing_ok=True)
-        by_cp.append(timed(["cp", str(written), str(copy)], cwd=folder))
-        time.sleep(3)
-        for output in (written, anew):  # they are compared, and known from now on
-            timed([*command, str(output)], cwd=folder)
-    row(f"cp of {written.stat().st_size >> 20} MB", by_cp[1:], 1, "s", 2)
-    for text, ours in taken.items():
-        row(f"kgen bundle {' '.join(backends)}, {text}", ours[1:], 1, "s", 2)
-        ratio("kgen / cp", ours, by_cp)
+        if output != written:
+            output.unlink(missing_ok=True)
+
+
+def show(what: str, written: Path, pairs: Sequence[tuple[Taken, Taken]]) -> None:
+    """Print what both took, and how much longer kgen took, turn by turn."""
+    ours, theirs = zip(*pairs, strict=True)
+    row(what, ours, 1, "s", 3)
+    row(f"  cp of {written.stat().st_size >> 20} MB", theirs, 1, "s", 3)
+    found = [one.seconds / other.seconds for one, other in pairs]
+    print(f"  kgen / cp: {statistics.median(found):.2f} ({min(found):.2f}-{max(found):.2f})")
 
 
 def main() -> None:

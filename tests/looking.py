@@ -64,7 +64,7 @@ def main(words: list[str]) -> None:
     from kgen.cli.main import run  # noqa: PLC0415 - it looks at files while it is imported, as in a process of kgen
 
     status = run(words)
-    if witness is None or not witness.is_settled:
+    if witness is None or not witness.is_repeatable:
         sys.exit(f"something was to be done; exit status {status}")
     unseen = [path for path in looked - witness.seen.keys() if not _is_left_out(Path(path))]
     # a folder on the way to what was noted is asked for by `resolve`, which looks for links; and so is the home folder,

@@ -284,6 +284,10 @@ def test_all_of_a_package_of_setuptools_that_is_looked_at_is_noted(
 BUNDLE = ("bundle", "-o", "b.tar")
 
 
+WRITTEN = ("bundle", "-o", "../out/b.tar")
+"""Not in the project: `python -m` has Python look into the folder that it is started in."""
+
+
 @pytest.fixture(name="bundled")
 def _bundled(healthy: Index, tmp_path: Path) -> Kgen:
     """A project with a bundle that is known to be what it is to be."""
@@ -323,6 +327,145 @@ def test_a_bundle_that_is_there(bundled: Kgen) -> None:
         for answer in (cache / "replay").iterdir():
             _stamp(answer)
         assert not _asked_again(bundled, *BUNDLE)
+
+
+@pytest.fixture(name="written_before", scope="module")
+def _written_before(healthy: Index, tmp_path_factory: pytest.TempPathFactory) -> Kgen:
+    """A project whose bundle was written of files that are known."""
+    kgen = noting(healthy, tmp_path_factory.mktemp("written"))
+    bundle = kgen.folder.parent / "out/b.tar"
+    bundle.parent.mkdir()
+    assert kgen(*LOCK, "numpy", "--cpu").status == 0
+    assert kgen(*WRITTEN).status == 0
+    assert kgen("unbundle", str(bundle)).status == 0  # its files lie in the project then
+    for _ in ("made anew", "compared", "known"):
+        bundle.unlink()
+        age(kgen.folder, Path(kgen.environment["KGEN_CACHE_DIR"]))
+        done = kgen(*WRITTEN)
+        assert done.status == 0, done.stderr
+        assert "looked again" in done.stderr
+    bundle.rename(bundle.with_name("before.tar"))
+    return kgen
+
+
+@pytest.fixture(name="written")
+def _written(written_before: Kgen) -> Kgen:
+    """The same: the bundle is gone, and all that it was made of is as it was."""
+    bundle, _ = _of(written_before)
+    bundle.unlink(missing_ok=True)
+    for answer in (Path(written_before.environment["KGEN_CACHE_DIR"]) / "replay").iterdir():
+        _stamp(answer)
+    return written_before
+
+
+def test_a_bundle_that_is_gone_is_written_again(written: Kgen) -> None:
+    bundle, before = _of(written)
+    again = written(*WRITTEN)
+    assert "looked again" not in again.stderr
+    assert bundle.read_bytes() == before.read_bytes()
+    assert bundle.stat().st_mode == before.stat().st_mode
+    bundle.unlink()
+    anew = written(*WRITTEN, FRESH="1")
+    assert "looked again" in anew.stderr
+    assert (again.status, again.stdout) == (anew.status, anew.stdout)
+    assert again.stderr == anew.stderr.replace("looked again\n", "")
+    assert bundle.read_bytes() == before.read_bytes()
+    assert "looked again" in written(*WRITTEN).stderr, "what is there is compared"
+
+
+def _of(written: Kgen) -> tuple[Path, Path]:
+    """Where the bundle is to be, and the same as it was written before."""
+    folder = written.folder.parent / "out"
+    return folder / "b.tar", folder / "before.tar"
+
+
+def test_a_bundle_whose_files_are_otherwise_is_not_written_again(written: Kgen) -> None:
+    (bundle, before), project = _of(written), written.folder
+    wheel = next((project / ".kgen/wheels").rglob("*.whl"))
+    (own,) = (Path(written.environment["KGEN_CACHE_DIR"]) / "own").rglob("typer-*.whl")
+    for path in (wheel, own, project / "locks/numpy-cpu/pylock.linux-64.toml", project / "locks/numpy-cpu"):
+        aside = path.with_name("aside")
+        path.rename(aside)
+        assert _asked_again(written, *WRITTEN), f"{path}: not seen"
+        assert not bundle.exists()
+        aside.rename(path)
+        for answer in (Path(written.environment["KGEN_CACHE_DIR"]) / "replay").iterdir():
+            _stamp(answer)
+    bundle.touch()
+    assert _asked_again(written, *WRITTEN)
+    assert bundle.read_bytes() == b""
+    bundle.unlink()
+    assert not _asked_again(written, *WRITTEN)
+    assert bundle.read_bytes() == before.read_bytes()
+
+
+MEANWHILE = """\
+import sys
+from pathlib import Path
+from kgen import filecopy, replay
+copy = filecopy.copy
+def meanwhile(*args, **options):
+    copy(*args, **options)
+    {}
+filecopy.copy = meanwhile
+sys.exit(not replay.again(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "next(Path('.kgen/wheels').rglob('*.whl')).touch()",
+        "Path('locks/numpy-cpu/pylock.linux-64.toml').touch()",
+        "Path('../out/b.tar').write_text('another')",
+        "raise OSError(28, 'No space left on device')",
+    ],
+)
+def test_what_changes_while_a_bundle_is_written_again(written: Kgen, change: str) -> None:
+    done = _run(written, MEANWHILE.format(change))
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    bundle, before = _of(written)
+    left = {path.name for path in bundle.parent.iterdir()}
+    assert left == {"before.tar"} | ({"b.tar"} if "another" in change else set())
+    assert not bundle.exists() or bundle.read_text(encoding="ascii") == "another"
+    bundle.unlink(missing_ok=True)
+    if "touch" not in change:  # the test could fail: without that, it is written
+        assert _run(written, MEANWHILE.format("pass")).returncode == 0
+        assert bundle.read_bytes() == before.read_bytes()
+
+
+def _run(written: Kgen, code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *WRITTEN],
+        cwd=written.folder,
+        env=written.env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_large_bundle_is_looked_at_each_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It takes so long that how far it is has to be shown."""
+    for size, is_kept in ((replay.LARGEST, True), (replay.LARGEST + 1, False)):
+        witness = replay._Witness(str(tmp_path / "place"))
+        monkeypatch.setattr(replay, "_witness", witness)
+        replay.looked(tmp_path / "b.tar")
+        replay.wrote(tmp_path / "b.tar", [(0, b"content", 0, 7)], size)
+        assert (replay._witness is witness) == is_kept
+        assert witness.is_repeatable == is_kept
+
+
+def test_all_of_a_bundle_that_is_written_is_noted(written: Kgen) -> None:
+    bundle, _ = _of(written)
+    for _ in ("made anew", "compared"):  # kgen's own wheels: Python's path is another one there
+        with pytest.raises(AssertionError, match="something was to be done"):
+            not_noted(written, *WRITTEN)
+        bundle.unlink()
+        age(Path(written.environment["KGEN_CACHE_DIR"]))
+    places_to_write = (Path(written.environment["KGEN_CACHE_DIR"]) / "files", bundle.with_name(".b.tar.part"))
+    looks = (Path(path) for path in not_noted(written, *WRITTEN))
+    assert [path for path in looks if not any(map(path.is_relative_to, places_to_write))] == []
 
 
 def test_a_bundle_with_an_interpreter_is_always_looked_at(rich: Kgen, tmp_path: Path) -> None:

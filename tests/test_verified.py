@@ -17,7 +17,7 @@ from tests.bundles import members
 from tests.command import LOCK, Kgen
 from tests.index import Index
 
-from kgen import lockfiles
+from kgen import filecopy, lockfiles
 from kgen.errors import HashMismatchError
 from kgen.formats import archive
 from kgen.verified_files import VerifiedFiles, stamp_of
@@ -140,7 +140,7 @@ class TestArchive:
             reserved.append(size)
             os.ftruncate(file, start + size)
 
-        monkeypatch.setattr(archive, "filesystem_of", lambda _file: listed)
+        monkeypatch.setattr(filecopy, "filesystem_of", lambda _file: listed)
         monkeypatch.setattr(os, "posix_fallocate", reserve)
         member = archive.Member("a.whl", SHA256, 7, file, known=stamp_of(file) if known else None)
         output = tmp_path / "b.tar"
@@ -152,7 +152,7 @@ class TestArchive:
     def test_members_across_the_borders_of_pieces(
         self, tmp_path: Path, listed: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(archive, "filesystem_of", lambda _file: listed)
+        monkeypatch.setattr(filecopy, "filesystem_of", lambda _file: listed)
         every = []
         for number, size in enumerate((1, 512, 1 << 20, (1 << 20) + 1, 3 * (1 << 20) - 511, 0, 700_000)):
             path = tmp_path / f"{number}.whl"
@@ -170,7 +170,7 @@ class TestArchive:
     def test_a_disk_that_is_too_small_says_so_before_anything_is_written(
         self, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(archive, "filesystem_of", lambda _file: "ext4")
+        monkeypatch.setattr(filecopy, "filesystem_of", lambda _file: "ext4")
 
         def full(_file: int, _start: int, _size: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -185,7 +185,7 @@ class TestArchive:
             file = os.open(place, os.O_RDONLY)
             try:
                 told = subprocess.run(["stat", "-f", "-c", "%T", place], capture_output=True, text=True, check=True)
-                assert archive.filesystem_of(file) == told.stdout.strip()
+                assert filecopy.filesystem_of(file) == told.stdout.strip()
             finally:
                 os.close(file)
 

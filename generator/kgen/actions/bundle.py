@@ -141,7 +141,6 @@ def bundle(
     """
     replay.looked(output)
     if not output.is_file():
-        replay.forget()
         _require_place(output)
     wanted = platform or host.subdir()
     chosen = _chosen(root, names, wanted)
@@ -162,7 +161,8 @@ def bundle(
     if not with_python and order.is_filled:
         replay.settle()
         return order.result(0)
-    replay.forget()
+    if with_python:
+        replay.forget()
     found = _standalones(locks, wanted) if with_python else []
     return order.result(_fill(order, found, report), found)
 
@@ -265,11 +265,16 @@ def _fill(order: _Order, pythons: Sequence[Standalone], report: Report) -> int:
         members += [_packed(one, folder) for one in pythons]
         members += [members_of_locks[key] for key in order.every]
         head = order.head([*own, *members])
+        every = [head, *own, *members]
         try:
             whole = known.known(output, head.sha256) is not None
-            written = archives.write(output, [head, *own, *members], known=whole)
+            written = archives.write(output, every, known=whole)
         except OSError as error:
             raise files.unwritable(output, error) from error
+        if written and all(isinstance(one.source, bytes) or one.known is not None for one in every):
+            replay.wrote(output, *archives.pieces(every))
+        else:
+            replay.forget()
         if written:
             # these are replaced by now, or soon to be taken away
             _remember(known, [*own, *members], began, gone=(output, folder, store))

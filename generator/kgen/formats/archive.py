@@ -8,7 +8,7 @@ file that was compared before, and is the same file still, is copied without tha
 from __future__ import annotations
 
 import contextlib
-import errno
+import functools
 import hashlib
 import os
 import tarfile
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from kgen import filecopy
 from kgen.errors import HashMismatchError
 from kgen.model import grammar
 from kgen.verified_files import Stamp, stamp_of
@@ -27,14 +28,6 @@ _CHUNK = 4 * 1024 * 1024
 
 _CHUNK_OF_KNOWN = 64 * 1024 * 1024
 """Bytes to copy at a time where they are not inspected: few enough that ctrl-C acts at once."""
-
-_PIECE = 1024 * 1024
-"""Bytes to copy at a time through memory: few enough to be in the processor's cache still."""
-
-_RESERVING = frozenset({"ext4", "xfs"})
-"""Filesystems of Linux that set room aside for a file without writing it."""
-
-_NOT_BY_KERNEL = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 
 
 Report = Callable[[int, int], None]
@@ -130,7 +123,7 @@ def write(output: Path, members: Sequence[Member], *, known: bool = False) -> bo
     part = _part_of(output)
     try:
         with _opened(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
-            copy = _copy_aligned if _reserve(file, size) else _copy
+            copy = functools.partial(filecopy.copy, is_reserved=filecopy.reserve(file, size))
             # The kernel lets one thread at a time write into a file. Members that are only copied are one after the
             # other for that: where each had a thread, waiting for the others took half as much again.
             # What is in memory is small, and a thread of its own would take longer than it.
@@ -145,35 +138,16 @@ def write(output: Path, members: Sequence[Member], *, known: bool = False) -> bo
     return True
 
 
-def _reserve(file: int, size: int) -> bool:
-    """Give a file its size, and room for all of it where the filesystem sets that aside without writing it.
-
-    Writing into room that was found before takes two thirds of the time, and a disk that is too small says so before
-    the first byte. Elsewhere the C library would write into each block, which takes longer than it saves.
-
-    Returns:
-        Whether room was set aside.
-
-    Raises:
-        OSError: there is not so much room.
-    """
-    if filesystem_of(file) in _RESERVING:
-        os.posix_fallocate(file, 0, size)
-        return True
-    os.ftruncate(file, size)
-    return False
-
-
-def filesystem_of(file: int) -> str | None:
-    """What the filesystem of an open file is called, as Linux names it; None where it is not listed."""
-    device = os.fstat(file).st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    with contextlib.suppress(OSError), Path("/proc/self/mountinfo").open(encoding="utf-8", errors="replace") as mounts:
-        for line in mounts:
-            mount, _, filesystem = line.partition(" - ")
-            if mount.split(maxsplit=3)[2] == wanted:
-                return filesystem.partition(" ")[0]
-    return None
+def pieces(members: Sequence[Member]) -> tuple[list[filecopy.Piece], int]:
+    """What :func:`write` makes of members, piece by piece, and the size of the whole."""
+    placed, size = _layout(members)
+    found: list[filecopy.Piece] = []
+    for one in placed:
+        member = one.member
+        found.append((one.start, one.head, 0, len(one.head)))
+        content = member.source if isinstance(member.source, bytes) else str(member.source)
+        found.append((one.content, content, member.offset, member.size))
+    return found, size
 
 
 def require_writable(output: Path) -> None:
@@ -284,7 +258,7 @@ def _put(file: int, one: _Placed, cancel: threading.Event, copy: _Copy) -> None:
     os.pwrite(file, one.head, one.start)
     source = one.member.source
     if isinstance(source, bytes):
-        _write_at(file, source, one.content)
+        filecopy.write(file, source, one.content)
         _compare(file, one, cancel)
         return
     with _opened(source, os.O_RDONLY) as from_file:
@@ -295,7 +269,9 @@ def _put(file: int, one: _Placed, cancel: threading.Event, copy: _Copy) -> None:
             file,
             one,
             cancel,
-            lambda start, count: _copy(from_file, one.member.offset + start, file, one.content + start, count),
+            lambda start, count: filecopy.copy(
+                from_file, one.member.offset + start, file, one.content + start, count, is_reserved=False
+            ),
         )
 
 
@@ -341,42 +317,3 @@ def _copy_known(source: int, file: int, one: _Placed, cancel: threading.Event, c
         done += count
     if stamp_of(source) != one.member.known:
         raise damaged(one.member.path)
-
-
-def _copy(source: int, start: int, file: int, place: int, count: int) -> None:
-    """Copy a stretch of a file; less where the file ends before."""
-    while count > 0:
-        try:
-            done = os.copy_file_range(source, file, count, start, place)
-        except OSError as error:
-            if error.errno not in _NOT_BY_KERNEL:
-                raise
-            piece = os.pread(source, min(count, _CHUNK), start)
-            _write_at(file, piece, place)
-            done = len(piece)
-        if done == 0:
-            return
-        start, place, count = start + done, place + done, count - done
-
-
-def _copy_aligned(source: int, start: int, file: int, place: int, count: int) -> None:
-    """Copy a stretch of a file on a local disk; less where the file ends before.
-
-    Members begin at any multiple of 512. The kernel, left to itself, writes 64 KiB at a time from there, each across
-    the borders of its pages; whole pieces between borders take two thirds of that, though they are copied twice.
-    """
-    buffer = memoryview(bytearray(min(_PIECE, count)))
-    while count > 0:
-        wanted = min(_PIECE - place % _PIECE, count, len(buffer))
-        done = os.preadv(source, [buffer[:wanted]], start)
-        if done == 0:
-            return
-        _write_at(file, buffer[:done], place)
-        start, place, count = start + done, place + done, count - done
-
-
-def _write_at(file: int, content: bytes | memoryview, place: int) -> None:
-    left = memoryview(content)
-    while left:
-        done = os.pwrite(file, left, place)
-        left, place = left[done:], place + done

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kgen import host
+from kgen import host, replay
 from kgen.model import grammar
 from kgen.model.lockfile import LockedFile, Lockfile
 
@@ -62,14 +62,19 @@ def here(root: Path, file: LockedFile, lock: Lockfile) -> Iterator[Path]:
         lock: its lock.
     """
     local = [Path(folder) / file.filename for folder in host.find_links() if "://" not in folder]
-    yield from (path for path in (path_of(root, file), *local) if path.is_file())
+    yield from filter(_is_there, (path_of(root, file), *local))
     location = file.location(lock.path)
     if location is not None and location.startswith("file:"):
         from kgen.served.file import local_path  # noqa: PLC0415 - what asks servers is slow to import
 
         named = local_path(location)
-        if named is not None and named.is_file():
+        if named is not None and _is_there(named):
             yield named
+
+
+def _is_there(path: Path) -> bool:
+    replay.looked(path)
+    return path.is_file()
 
 
 def is_package(file: LockedFile) -> bool:

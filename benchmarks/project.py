@@ -126,8 +126,8 @@ def bundle(backends: Sequence[str], python: str, rounds: int, folder: Path) -> N
         "written anew, and gone since": lambda _turn: anew,
         "written anew, by another name each time": lambda turn: folder / f"anew{turn}.tar",
     }
-    for text, output in by_turns.items():
-        pairs = [against_cp(command, output(turn), written, copy, turn) for turn in range(-3, rounds)][3:]
+    for text, place in by_turns.items():
+        pairs = [against_cp(command, place(turn), written, copy, turn) for turn in range(-3, rounds)][3:]
         show(f"kgen bundle {' '.join(backends)}, {text}", written, pairs)
     wheels = list((folder / ".kgen/wheels").rglob("*.*"))
     for text, output in {"the bundle is there": written, "written anew": anew}.items():
@@ -141,7 +141,7 @@ def bundle(backends: Sequence[str], python: str, rounds: int, folder: Path) -> N
 
 
 def against_cp(command: Sequence[str], output: Path, written: Path, copy: Path, turn: int) -> tuple[Taken, Taken]:
-    """`kgen bundle` to a file, and `cp` of what it wrote, one after the other; before turn 0 with time between turns."""
+    """`kgen bundle` to a file, and `cp` of what it wrote, one after the other; before turn 0 with time between."""
     if turn < 0:
         time.sleep(3)  # what was written just now is compared once more
     try:

@@ -227,6 +227,8 @@ def test_an_answer_that_is_torn(rich: Kgen) -> None:
         b"\xff" * 40,
         b"null",
         whole.replace(b'"said"', b'"x"'),
+        whole.replace(b'"file"', b'"x"'),
+        whole.replace(b'"file": null', b'"file": ["/nowhere/b.tar", [[0, {"bytes": "?"}, 0, 1]], 1]'),
     ):
         kept.write_bytes(text)
         done = rich("lock")

@@ -80,7 +80,7 @@ def again(words: Sequence[str]) -> bool:
     except (OSError, RuntimeError, ValueError):
         return False
     kept = _kept(place)
-    if kept is not None and _put(kept) and _give(kept["said"]):
+    if kept is not None and _put(kept) and _give(kept):
         return True
     _witness = _Witness(place)
     return False
@@ -252,11 +252,11 @@ def _put(kept: dict[str, Any]) -> bool:
         return False
 
 
-def _give(said: list[tuple[int, str]]) -> bool:
+def _give(kept: dict[str, Any]) -> bool:
     """Print an answer; False where that failed, so that the run itself says what is wrong."""
     streams = dict(_streams())
     try:
-        for number, text in said:
+        for number, text in kept["said"]:
             streams[number].write(text)
             streams[number].flush()
     except (OSError, ValueError, KeyError, TypeError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,11 @@ from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
 from tests.index import Index
 from tests.test_lock import versions
 from tests.wheelhouse import SourceDistribution, Wheel
+
+from kgen import host
+from kgen.formats.wheels.remedies import _built_by_hand
+from kgen.model.accelerator import CPU
+from kgen.model.request import EnvironmentRequest
 
 SETTINGS = f"""backends = ["numpy"]
 cpu = true
@@ -130,7 +137,26 @@ class TestNamed:
         result = kgen_alone("lock")
         assert result.status == 4
         assert "fast-1.0.tar.gz is not pure Python (src/fast.c): what compiles it cannot be pinned" in result.stderr
-        assert "hint: build a wheel of fast yourself, and name its folder in UV_FIND_LINKS\n" in result.stderr
+        command = f"python{PYTHON} -m pip wheel --no-deps -w wheels fast==1.0"
+        assert f"hint: {command}   # then: export UV_FIND_LINKS=wheels, and require it by its name\n" in result.stderr
+
+    def test_what_is_only_there_as_source_is_built_by_hand(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
+        """The command does what it says, here with the interpreter and the build tools of the tests."""
+        index.wheelhouse.put(
+            SourceDistribution(name="fast", version="1.0"),
+            SourceDistribution(name="fast", version="1.5", files={"fast.c": b"int main;"}),
+            Wheel(name="fast", version="2.0"),
+        )
+        asking(project, "fast<2")
+        result = kgen_alone("lock")
+        assert result.status == 4
+        command = f"python{PYTHON} -m pip wheel --no-deps -w wheels fast==1.5"
+        assert f"no index has one that fits; `{command}` builds one from source\n" in result.stderr
+        words = [sys.executable, *command.split()[1:], "--no-build-isolation", "--index-url", index.url]
+        subprocess.run(words, cwd=project, check=True, capture_output=True)
+        result = kgen_alone("lock", UV_FIND_LINKS="wheels")
+        assert result.status == 0, result.stderr
+        assert files_of(project, "fast") == ("wheels",)
 
     def test_a_wheel_is_taken_where_there_is_one(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
         index.wheelhouse.put(Wheel(name="old-one", version="2.0"))
@@ -147,3 +173,16 @@ def test_uvs_no_binary_builds_nothing_that_nobody_vouches_for(kgen_alone: Kgen, 
     assert result.status == 2
     assert "uv is configured with `no-binary-package` (plain) in uv.toml: kgen locks wheels" in result.stderr
     assert not (project / "locks").exists()
+
+
+def test_who_builds_for_other_machines_is_told_of_no_command_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "subdir", lambda: "linux-64")
+    request = EnvironmentRequest(
+        name="jax-cpu", backends=("jax",), accelerator=CPU, python="3.12", platform="linux-64", gpus=()
+    )
+    sources: dict[str, str | None] = {"fast": "1.5", "slow": None}
+    told = "; `python3.12 -m pip wheel --no-deps -w wheels {}` builds {} from source"
+    assert _built_by_hand(request, sources, ["fast"]) == told.format("fast==1.5", "one")
+    assert _built_by_hand(request, sources, ["slow", "fast"]) == told.format("slow fast==1.5", "them")
+    assert _built_by_hand(request, sources, ["fast", "of-wheels"]) == ""
+    assert _built_by_hand(request._replace(platform="linux-aarch64"), sources, ["fast"]) == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kgen import uvtool
-from kgen.formats.wheels.refusal import absent, bounds, depended_on, without_wheels, yanked
+from kgen.formats.wheels.refusal import absent, bounds, depended_on, source_only, without_wheels, yanked
 from kgen.uvtool import bounded
 
 
@@ -64,6 +64,20 @@ def test_what_an_index_lacks() -> None:
         "spacy",
         "numpy",
     ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "found"),
+    [
+        ("all of: fast<=0.2.2 fast>=0.3,<=0.3.1 fast==0.3.2 have no usable wheels and fast==2 has no wheels", "0.3.2"),
+        ("Because fast[x]>=1,<=1.5 has no usable wheels", "1.5"),
+        ("Because all versions of fast have no usable wheels", None),
+        ("Because fast has no usable wheels", None),
+        ("Because fast==2 has no wheels with a matching Python ABI tag", {}),
+    ],
+)
+def test_what_is_only_there_as_source(reason: str, found: str | dict[str, str] | None) -> None:
+    assert source_only(reason) == (found if isinstance(found, dict) else {"fast": found})
 
 
 def test_bounds_are_named_once() -> None:

@@ -161,7 +161,7 @@ class DirectSources:
         content = self._content(reference, url)
         sha256 = hashlib.sha256(content).hexdigest()
         _require_digest(reference, sha256)
-        requires, build = read_source(request, name, reference.filename, content)
+        requires, build = read_source(request, path or url, reference.filename, content)
         file = LockedFile(name, str(version), reference.filename, url, sha256, len(content), direct=True, path=path)
         return DirectRelease(name, str(version), requires, build, file=file, asked=wanted.asked)
 

@@ -33,6 +33,12 @@ _NO_WHEEL = re.compile(
 
 _NONE_USABLE = re.compile(r"\ball versions of ([A-Za-z0-9][A-Za-z0-9._-]*) have no (?:usable )?wheels")
 
+_SOURCE_ONLY = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9._-]*)(?:[^\s;]*[<=]=(?P<newest>[^\s;,]+))? (?:has|have) no usable wheels"
+)
+"""What uv says of releases of which there are source distributions alone, the newest of them last: `all of: a<=0.2.2
+a==0.3.2 have no usable wheels`. Of a release that has wheels for others it names the tag that is wanting."""
+
 _YANKED = re.compile(r"\b([a-z0-9][a-z0-9-]*)==([0-9][^\s;,]*) was yanked")
 """What uv says of a release that its maker has withdrawn: `t5x==0.0.0 was yanked (reason: dummy version)`."""
 
@@ -50,6 +56,11 @@ def without_wheels(reason: str) -> list[str]:
 def nowhere_usable(reason: str) -> list[str]:
     """The packages of which no version at all has a wheel for the target, normalised."""
     return [canonical_name(name) for name in _NONE_USABLE.findall(reason)]
+
+
+def source_only(reason: str) -> dict[str, str | None]:
+    """The packages of which there are only source distributions, normalised, and the newest of these if uv says it."""
+    return {canonical_name(one["name"]): one["newest"] for one in _SOURCE_ONLY.finditer(reason)}
 
 
 def yanked(reason: str) -> list[tuple[str, str]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from packaging.version import Version
 
-from kgen import accelerators, uvsettings, uvtool
+from kgen import accelerators, host, uvsettings, uvtool
 from kgen.errors import JudgementError, OutsideError, UnavailableError
 from kgen.fields import lock_command
 from kgen.formats.wheels import refusal
@@ -116,7 +116,10 @@ class Remedies:
         if names:
             yield from self._on_newer_glibc(request, names)
             wheels = f"a wheel of {' and of '.join(names)}"
-            yield f"name a folder with {wheels} for {request.platform} in UV_FIND_LINKS: no index has one that fits"
+            yield (
+                f"name a folder with {wheels} for {request.platform} in UV_FIND_LINKS: no index has one that fits"
+                f"{_built_by_hand(request, refusal.source_only(reason), names)}"
+            )
         else:
             general = "look at `dependencies` and `--require`: uv found them to exclude the frameworks"
             yield from self._withdrawn(request, reason) or [general]
@@ -313,6 +316,16 @@ class Remedies:
         # a framework is called as the solver calls it: its package for the CPU may be another
         versions = {**found.resolution.packages, **found.versions}
         return ", ".join(f"{name} {versions[name]}" for name in dict.fromkeys((*more, *frameworks)) if name in versions)
+
+
+def _built_by_hand(request: EnvironmentRequest, sources: Mapping[str, str | None], names: Sequence[str]) -> str:
+    """How to make the wheels that are wanting, where all of them have sources and are for machines like this one."""
+    if request.platform != host.subdir() or not sources.keys() >= {*names}:
+        return ""
+    from kgen.formats.wheels import source  # noqa: PLC0415 - few refusals are about sources
+
+    releases = [f"{name}=={sources[name]}" if sources[name] else name for name in names]
+    return f"; `{source.by_hand(request, *releases)}` builds {'one' if len(names) == 1 else 'them'} from source"
 
 
 def allowing(request: EnvironmentRequest, faults: Sequence[LockFault], decided: Collection[str]) -> Iterator[str]:

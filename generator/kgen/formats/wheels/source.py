@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import re
+import shlex
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.parser import Parser
@@ -34,6 +35,9 @@ _ASIDE = ("test", "doc", "example")
 
 _LARGEST = 4 * 1024 * 1024
 """Bytes of a text in a source distribution that is read."""
+
+_WHEELS = "wheels"
+"""The folder of wheels that a user is told to build."""
 
 _ARCHIVE = ".tar.gz"
 _HEADING = re.compile(r"\[(?P<extra>[^:\]]*)(?::(?P<marker>[^\]]*))?\]")
@@ -91,17 +95,17 @@ def _release(
             f"{request.environment}: {file.filename} has another sha256 than its index says",
             hints=["the index serves another file under that name: tell its maintainers"],
         )
-    return SourceRelease(name, version, *read_source(request, name, file.filename, content))
+    return SourceRelease(name, version, *read_source(request, f"{name}=={version}", file.filename, content))
 
 
 def read_source(
-    request: EnvironmentRequest, name: str, filename: str, content: bytes
+    request: EnvironmentRequest, wish: str, filename: str, content: bytes
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What a source distribution requires, and what it is built with.
 
     Args:
         request: what is asked.
-        name: the project.
+        wish: what pip is asked for to have it.
         filename: the file's name.
         content: the file.
 
@@ -113,14 +117,24 @@ def read_source(
     except (tarfile.TarError, OSError, EOFError, UnicodeDecodeError) as error:
         raise MalformedAnswerError(
             f"{request.environment}: {filename} cannot be read: {error}",
-            hints=[f"take {name} out of `build`, or ask for another version of it"],
+            hints=["take it out of `build`, or ask for another version of it"],
         ) from None
     if compiled:
         raise BuildError(
             f"{request.environment}: {filename} is not pure Python ({compiled}): what compiles it cannot be pinned",
-            hints=[f"build a wheel of {name} yourself, and name its folder in UV_FIND_LINKS"],
+            hints=[f"{by_hand(request, wish)}   # then: export UV_FIND_LINKS={_WHEELS}, and require it by its name"],
         )
     return tuple(_requires(texts)), tuple(_build_requires(texts))
+
+
+def by_hand(request: EnvironmentRequest, *releases: str) -> str:
+    """The command that builds wheels of source distributions into a folder of that name, with what compilers there are.
+
+    Args:
+        request: for which Python.
+        releases: what is to be built, as requirements.
+    """
+    return f"python{request.python} -m pip wheel --no-deps -w {_WHEELS} {' '.join(map(shlex.quote, releases))}"
 
 
 def compiled_file(paths: Iterable[str]) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import tomli
-from tests.command import CUTOFF, PYTHON, Kgen
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen
 from tests.index import serving
+from tests.test_hints import hints_of
 from tests.wheelhouse import SourceDistribution, Wheel, Wheelhouse
 
 from kgen import trees
@@ -345,7 +346,7 @@ class TestFiles:
         refused = project("lock")
         assert refused.status == 2
         assert "is a source distribution, and kgen builds only what the user names" in refused.stderr
-        assert 'build = ["sourced"]' in refused.stderr
+        assert "\nhint: or let the settings allow it: kgen add --build sourced\n" in refused.stderr
         settings(project, f'dependencies = ["sourced @ ./{source.filename}"]\nbuild = ["sourced"]\n')
         done = project("lock")
         assert done.status == 0, done.stderr
@@ -483,12 +484,35 @@ class TestGit:
         done = project("sync", "numpy")
         assert done.status == 2
         assert f"has branch from {repository.as_uri().replace(str(project.temporary), '[TEMP]')} at " in done.stderr
-        assert ", which neither the settings nor pyproject.toml name\n" in done.stderr
+        assert ", which neither the settings nor the project's own files name\n" in done.stderr
+        at = f"branch @ git+{repository.as_uri()}@main#subdirectory=python"
+        hint = f"kgen add '{at.replace(str(project.temporary), '[TEMP]')}'   # if you trust what it runs"
+        assert hints_of(done.stderr)[0] == hint
+        checked = project("check")
+        assert checked.status == 1
+        assert "has branch from " in checked.stdout
         # an extra of the project names it as well as the settings do
         (project.folder / "pyproject.toml").write_text(
             f'[project]\nname = "top"\nversion = "1"\n[project.optional-dependencies]\nall = ["branch @'
             f' git+{repository.as_uri()}@main#subdirectory=python"]\n{SETTINGS}'
         )
+        assert project("sync", "numpy").status == 0
+
+    def test_flags_name_it_for_a_lock_and_the_settings_for_an_environment(
+        self, project: Kgen, repository: Path
+    ) -> None:
+        (project.folder / "kgen.toml").unlink(missing_ok=True)
+        (project.folder / "pyproject.toml").unlink(missing_ok=True)
+        at = f"branch @ git+{repository.as_uri()}@main#subdirectory=python"
+        done = project(*LOCK, "numpy", "--cpu", "--no-nix", "--dependency", at)
+        assert done.status == 0, done.stderr
+        shown = at.replace(str(project.temporary), "[TEMP]")
+        said = f"note: `kgen sync` builds branch only where the settings name it: `kgen add '{shown}'`\n"
+        assert said in done.stderr
+        assert project("check").status == 1
+        assert project("sync", "numpy").status == 2
+        assert project("add", at).status == 0
+        assert "has branch" not in project("check").stdout
         assert project("sync", "numpy").status == 0
 
     def test_offline(self, project: Kgen, repository: Path, tmp_path: Path) -> None:

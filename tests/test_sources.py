@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import tomli
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
 from tests.index import Index
+from tests.test_hints import hints_of
 from tests.test_lock import versions
 from tests.wheelhouse import SourceDistribution, Wheel
 
@@ -83,7 +85,46 @@ class TestNamed:
         result = kgen_alone("lock")
         assert result.status == 4
         assert not (project / "locks").exists()
-        assert '\nhint: let it be built from source, in the settings: build = ["old-one"]\n' in result.stderr
+        again, allowed = hints_of(result.stderr)
+        assert again.endswith(" --build old-one   # builds old-one from source")
+        assert allowed == "or let the settings allow it: kgen add --build old-one"
+        assert kgen_alone(*shlex.split(allowed.partition(": ")[2])[1:]).status == 0
+        assert tomli.loads((project / "kgen.toml").read_text())["build"] == ["old-one"]
+        assert kgen_alone("check").status == 0
+
+    def test_a_flag_allows_it_for_a_lock_and_the_settings_for_an_environment(
+        self, kgen_alone: Kgen, project: Path
+    ) -> None:
+        asked = (*LOCK, "numpy", "--cpu", "--no-nix", "--dependency", "outer", "--build", "Old.One")
+        done = kgen_alone(*asked)
+        assert done.status == 0, done.stderr
+        note = "note: `kgen sync` builds old-one only where the settings name it: `kgen add --build old-one`\n"
+        assert note in done.stderr
+        assert in_lock(project)["tool"]["kgen"]["build-asked"] == ["old-one"]
+        again = kgen_alone(*asked)
+        assert (again.status, note in again.stderr) == (0, True)
+        for refused, status in ((kgen_alone("check"), 1), (kgen_alone("sync", "numpy"), 2)):
+            assert refused.status == status
+            assert hints_of(refused.stderr)[0].split("   #")[0] == "kgen add --build old-one"
+        # a lock alone is no word of the user's
+        assert kgen_alone("add", "six").status == 4
+        assert not (project / "kgen.toml").exists()
+        assert kgen_alone("add", "--build", "old-one").status == 0
+        assert kgen_alone("check").status == 0
+        # what builds it here is made up
+        assert "could not be built" in kgen_alone("sync", "numpy").stderr
+
+    def test_packages_are_added_with_what_may_be_built(self, kgen_alone: Kgen, project: Path) -> None:
+        asking(project)
+        assert hints_of(kgen_alone("add", "outer").stderr)[1].endswith("kgen add --build old-one")
+        done = kgen_alone("add", "outer", "--build", "old-one")
+        assert done.status == 0, done.stderr
+        assert "kgen.toml requires outer and allows old-one to be built from source\n" in done.stderr
+        nothing = kgen_alone("add")
+        assert nothing.status == 2
+        assert nothing.stderr.startswith("error: `kgen add` needs PKG: a requirement, such as optax>=0.2\n")
+        wrong = kgen_alone("add", "--build", "a b")
+        assert (wrong.status, wrong.stderr.partition("\n")[0][:16]) == (2, "error: --build: ")
 
     def test_one_that_is_only_seen_behind_another_is_named_too(
         self, kgen_alone: Kgen, project: Path, index: Index
@@ -95,8 +136,7 @@ class TestNamed:
         asking(project, "first")
         refused = kgen_alone("lock")
         assert refused.status == 4
-        (hint,) = [line for line in refused.stderr.splitlines() if "let it be built" in line]
-        named = re.findall('"([a-z-]+)"', hint)
+        named = re.findall("--build ([a-z-]+)", hints_of(refused.stderr)[1])
         assert named == ["first", "second", "old-one"]
         asking(project, "first", build=tuple(named))
         assert kgen_alone("lock").status == 0
@@ -119,7 +159,7 @@ class TestNamed:
         asking(project, "outer", build=("old-one",))
         assert kgen_alone("lock").status == 0
         asking(project, "outer")
-        said = "has old_one-2.0.tar.gz: building it runs its code, and the matrix has no row for it"
+        said = "has old_one-2.0.tar.gz: building it runs its code, and neither the matrix nor `build` in the settings"
         assert said in kgen_alone("check").stdout
         self.refused(kgen_alone("sync", "numpy"), said)
         (project / "kgen.toml").unlink()

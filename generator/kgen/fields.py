@@ -564,11 +564,14 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         name="build",
-        help="packages that may be built from source where they have no wheel",
+        help="a package that may be built from source where it has no wheel; repeatable",
         shape=Shape.MANY,
         parse=_plain(parsers.parse_built),
         key="build",
-        scope=Scope.NONE,
+        flag="--build",
+        metavar="PKG",
+        example="promise",
+        scope=Scope.LOCK,
         distinct=True,
         initial=(),
         lock=_several("build-asked", "build", parsers.parse_built),
@@ -837,6 +840,12 @@ def words_of(*requests: EnvironmentRequest, scope: Scope = Scope.LOCK, **form: o
 
 def _united(several: Sequence[tuple[object, ...]]) -> tuple[object, ...]:
     return tuple(dict.fromkeys(value for values in several for value in values))
+
+
+def allow_build_command(names: Iterable[str]) -> str:
+    """The command that has the settings allow packages to be built from source."""
+    flag = str(BY_NAME["build"].flag)
+    return shlex.join(["kgen", "add", *(word for name in names for word in (flag, name))])
 
 
 def solve_command(*requests: EnvironmentRequest, **form: object) -> str:

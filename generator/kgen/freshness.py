@@ -150,8 +150,8 @@ class _FreshnessCheck:
             self.matrix, lock.backends, lock.accelerator, found, isolated=self.made_for.isolated
         ):
             yield Stale("variables", f"tool.kgen.{key} {what}", source)
-        for what in unknown_sources(self.matrix, lock, self.request.build):
-            yield Stale("source", what)
+        for one in unknown_sources(self.matrix, lock, self.request.build):
+            yield Stale("source", one.what)
 
     def _python(self) -> Iterator[Stale]:
         if self.request.python != self.lock.python:
@@ -206,7 +206,7 @@ class _FreshnessCheck:
                 yield Stale("allow-overlap", f"was made with an overlap of {pair}, which is no longer allowed")
         for name in made_for.build:
             if name not in asked.build:
-                yield Stale("build", f"was made with {name} to be built from source, which is no longer allowed")
+                yield Stale("build", f"was made with {name} to be built from source, which the settings do not allow")
 
     def _wishes(self) -> Iterator[Stale]:
         request = self.request

@@ -13,6 +13,7 @@ from kgen.accelerators import title
 from kgen.actions import plan
 from kgen.actions.pythons import allowed_by
 from kgen.actions.requirements import with_project
+from kgen.actions.unvouched import unvouched
 from kgen.emitters import hooks
 from kgen.errors import KgenError, NotLockedError
 from kgen.formats import interface
@@ -31,6 +32,9 @@ _LOCAL = "local"
 """The reason of a lock that names files of this machine, which locking the same way again gives again."""
 
 _OUTSIDE = "requires-python"
+
+_BUILT = frozenset({"build", "source"})
+"""The reasons of a lock with something to be built that nobody but the lock allows."""
 
 _WINDOWS = (
     "has the line endings of Windows, which git puts there where it is set to; `kgen init --git` has it leave locks as"
@@ -92,7 +96,7 @@ def check(root: Path, matrix: CompatibilityMatrix, names: Sequence[str] = (), *,
         OutsideError: a judge failed.
         SettingsError: the settings are wrong.
     """
-    look = _Check(with_project(settings.read(root, matrix)), matrix, host.python_version_file(root), judges=judges)
+    look = _Check(settings.read(root, matrix), matrix, host.python_version_file(root), judges=judges)
     asked = [lockfiles.choose_on_disk(root, name)[0] for name in names]
     named = list({one.name: one for one in asked}.values())
     chosen = named or list(lockfiles.environments(root))
@@ -117,9 +121,10 @@ class _Check:
     """
 
     def __init__(
-        self, asked: Settings, matrix: CompatibilityMatrix, python: str | None, *, judges: bool = False
+        self, written: Settings, matrix: CompatibilityMatrix, python: str | None, *, judges: bool = False
     ) -> None:
-        self.settings = asked
+        self.written = written
+        self.settings = asked = with_project(written)
         self.judges = judges
         self.matrix = matrix
         self.python = asked.python or python
@@ -238,15 +243,29 @@ class _Check:
                 yield finding(kind, reason, path, what, fixed)
             form = [*self._required_python(lock), *self._form(lock, data, is_own=is_own)]
             for one in (*form, *freshness.stale(lock, request, made_for, self.matrix)):
-                wanted = f"{fix} --portable" if one.reason == _LOCAL else fix
-                if one.reason == _OUTSIDE:
-                    wanted = fix.replace(f" --python {lock.python}", "")  # another Python is what is wanted
-                yield finding("fault", one.reason, path, one.what, wanted, source=one.source)
+                yield finding("fault", one.reason, path, one.what, self._fix(one, made_for, fix), source=one.source)
+            yield from self._places(lock, finding)
             for file in lock.files:
                 self.files.setdefault(file.filename, {}).setdefault(file.sha256, (lock, fix))
         yield from self._hooks(environment, locks, fix, finding)
         yield from self._receipts(environment, finding)
         yield from self._other_forms(environment, locks, requests, finding)
+
+    def _places(self, lock: Lockfile, finding: _Finder) -> Iterator[Finding]:
+        """The source trees that only the lock names; of source distributions `freshness` tells."""
+        for one in unvouched(self.matrix, self.written, lock):
+            if one.tree:
+                yield finding("fault", "place", lock.path, one.what, one.fix)
+
+    def _fix(self, stale: freshness.Stale, made_for: EnvironmentRequest, again: str) -> str:
+        """The command that fixes a lock which is not what is asked for; as a rule that which locks again."""
+        if stale.reason == _LOCAL:
+            return f"{again} --portable"
+        if stale.reason == _OUTSIDE:
+            return again.replace(f" --python {made_for.python}", "")  # another Python is what is wanted
+        if stale.reason in _BUILT and self.settings.file is None and made_for.build:
+            return fields.allow_build_command(made_for.build)
+        return again
 
     def _other_forms(
         self,

@@ -17,6 +17,9 @@ from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
 from kgen.settings import Settings
 
+_UNVOUCHED = frozenset({"build"})
+"""Fields that locks never put into settings: building runs code, which only the user can allow."""
+
 _APART = frozenset({"environment", "backends", "accelerator", "platform"})
 """What of locks may differ that are of one set of settings."""
 
@@ -100,7 +103,7 @@ def _others(root: Path, request: EnvironmentRequest) -> Iterator[Setting]:
     asked = request._replace(dependencies=tuple(one for one in request.dependencies if one not in own))
     flags = {field.name for field in flags_of(Scope.LOCK)}
     for field, entry in LOCKED:
-        if field.key is None or field.name not in flags or entry.attribute in {"accelerator", "platform"}:
+        if field.key is None or field.name not in flags - _UNVOUCHED or entry.attribute in {"accelerator", "platform"}:
             continue
         typed = list(field.typed(getattr(asked, entry.attribute)))
         values = [word for word in typed if word != field.flag]

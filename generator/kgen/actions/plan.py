@@ -16,10 +16,10 @@ from kgen import settings as settings_module
 from kgen.accelerators import AUTO, Kind
 from kgen.actions import did_you_mean
 from kgen.actions.pythons import RequiresPython, allowed_by
-from kgen.actions.requirements import FILES, given_in, with_project
+from kgen.actions.requirements import FILES, given_in, unnamed_trees_of, with_project
 from kgen.errors import ContradictionError, SettingsError, UnknownNameError, UsageError
 from kgen.explain.notes import folded
-from kgen.fields import ACCELERATORS, BY_NAME, Field, Raw, Scope, accelerators_in
+from kgen.fields import ACCELERATORS, BY_NAME, Field, Raw, Scope, accelerators_in, allow_build_command
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
 from kgen.model import format as formats
@@ -32,6 +32,10 @@ from kgen.settings import JointEnvironment, Settings, Target
 
 _REPEATED = frozenset({"project", "constraint_files"})
 """Fields of a request that no other flag of a command can stand for, though a lock has none of them by itself."""
+
+
+_PLACING = frozenset({"dependencies", "requirement_files", "extras", "groups", "outside_folders"})
+"""Fields whose flags may bring in source trees."""
 
 
 class Plan(NamedTuple):
@@ -214,6 +218,7 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
     requests = tuple(from_sources(one, shaped, matrix) for one in _drafts(environments, settings, matrix, notes))
     if asked.command == "lock":
         notes += _shaped(requests, settings, shaped, matrix)
+        notes += _vouched_for_by_flags(written, asked, requests, matrix)
     notes += folded((one, note) for one in requests for note in _built_into_others(one, matrix))
     python = settings.python or (None if settings.pythons else host.python_version_file(root))
     allowed = allowed_by(settings, matrix)
@@ -228,6 +233,24 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
     return Draft(
         settings, requests, python, allowed, asked.as_of is not None, tuple(notes), written, _form(asked, settings)
     )
+
+
+def _vouched_for_by_flags(
+    written: Settings, asked: RequestFlags, requests: Sequence[EnvironmentRequest], matrix: CompatibilityMatrix
+) -> Iterator[str]:
+    """What flags alone allow to be built: a lock that has it is not installed before the settings say the same."""
+    known = {one.name for request in requests for one in matrix.generation_of(request.backends).sources}
+    allowed = {*written.build, *known}
+    built = [name for name in dict.fromkeys(name for one in requests for name in one.build) if name not in allowed]
+    wishes = dict.fromkeys(wish for one in requests for wish in one.dependencies)
+    written = written._replace(outside_folders=written.outside_folders or "outside_folders" in asked.given)
+    trees = list(unnamed_trees_of(written, wishes)) if _PLACING & {*asked.given} else []
+    ways = [allow_build_command(built)] if built else []
+    ways += [f"kgen add {shlex.join(map(str, trees))}"] if trees else []
+    names = ", ".join((*built, *(one.name for one in trees)))
+    if names:
+        lists = " and ".join(f"`{way}`" for way in ways)
+        yield f"`kgen sync` builds {names} only where the settings name {'it' if ',' not in names else 'them'}: {lists}"
 
 
 def _built_into_others(request: EnvironmentRequest, matrix: CompatibilityMatrix) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import shlex
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, MutableSequence, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from kgen import accelerators, files, parsers, settings
 from kgen.actions.requirements import with_project
 from kgen.editable import SETUP_CFG
 from kgen.errors import ContradictionError, KgenError, SettingsError, UnknownNameError, UsageError
+from kgen.fields import BY_NAME
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import direct, grammar
 from kgen.model.requirement import Requirement, canonical_name
@@ -23,6 +24,7 @@ from kgen.storage import write_file
 from kgen.tables import nearest
 
 _DEPENDENCIES = "dependencies"
+_BUILD = str(BY_NAME["build"].key)
 
 
 class Place(NamedTuple):
@@ -52,15 +54,17 @@ class Edit(NamedTuple):
 
     Attributes:
         path: the file.
-        before: its content.
+        before: its content; None where there was no such file.
         after: its new content.
         changed: what messages call each requirement: its text, or name.
+        built: the packages that may be built from source now.
     """
 
     path: Path
-    before: bytes
+    before: bytes | None
     after: bytes
     changed: tuple[str, ...]
+    built: tuple[str, ...] = ()
 
     def write(self) -> None:
         """Write the new content.
@@ -76,10 +80,19 @@ class Edit(NamedTuple):
         Raises:
             OutsideError: the file cannot be written.
         """
-        write_file(self.path, self.before)
+        if self.before is None:
+            self.path.unlink(missing_ok=True)
+        else:
+            write_file(self.path, self.before)
 
 
-def add(root: Path, matrix: CompatibilityMatrix, texts: Sequence[str], place: Place = EVERY) -> Edit:
+def add(
+    root: Path,
+    matrix: CompatibilityMatrix,
+    texts: Sequence[str],
+    place: Place = EVERY,
+    built: Sequence[str] = (),
+) -> Edit:
     """The settings with more requirements; one on a package that is there already takes its place.
 
     Args:
@@ -87,6 +100,7 @@ def add(root: Path, matrix: CompatibilityMatrix, texts: Sequence[str], place: Pl
         matrix: the facts.
         texts: the requirements.
         place: where they go.
+        built: packages that may be built from source.
 
     Raises:
         UsageError: one is none, or there is no such place.
@@ -96,9 +110,7 @@ def add(root: Path, matrix: CompatibilityMatrix, texts: Sequence[str], place: Pl
     _require_places(root, wanted, place)
 
     def change(rows: MutableMapping[str, Any]) -> tuple[str, ...]:
-        array = rows.get(_DEPENDENCIES)
-        if array is None:
-            array = rows[_DEPENDENCIES] = tomlkit.array()
+        array = _array(rows, _DEPENDENCIES) if wanted else []
         for requirement in wanted:
             there = [at for at, one in enumerate(array) if _name_of(one) == requirement.name]
             if there:
@@ -107,7 +119,22 @@ def add(root: Path, matrix: CompatibilityMatrix, texts: Sequence[str], place: Pl
                 array.append(str(requirement))
         return tuple(map(str, wanted))
 
-    return _edited(root, matrix, place, change)
+    def allow(top: MutableMapping[str, Any]) -> None:
+        array = _array(top, _BUILD) if built else []
+        has = {canonical_name(str(one)) for one in array}
+        for name in built:
+            if name not in has:
+                array.append(name)
+
+    return _edited(root, matrix, place, change, allow)._replace(built=tuple(built))
+
+
+def _array(rows: MutableMapping[str, Any], key: str) -> MutableSequence[Any]:
+    """A list of the settings, which is made where there is none."""
+    if key not in rows:
+        rows[key] = tomlkit.array()
+    found: MutableSequence[Any] = rows[key]
+    return found
 
 
 def _elsewhere(root: Path, matrix: CompatibilityMatrix, name: str, place: Place) -> list[str]:
@@ -223,6 +250,7 @@ def _edited(
     matrix: CompatibilityMatrix,
     place: Place,
     change: Callable[[MutableMapping[str, Any]], tuple[str, ...]],
+    change_top: Callable[[MutableMapping[str, Any]], None] = lambda _top: None,
 ) -> Edit:
     path = locate(root)
     if path is None:
@@ -234,6 +262,7 @@ def _edited(
     if path.name != KGEN_TOML:
         top = document["tool"]["kgen"]
     changed = change(_table(top, place, known, matrix))
+    change_top(top)
     return Edit(path, before, _as_before(tomlkit.dumps(document).encode(), before), changed)
 
 

@@ -21,7 +21,7 @@ from kgen.editable import SETUP_CFG, SETUPTOOLS_MODULE, ProjectBuild, finds_pack
 from kgen.errors import KgenError, SettingsError, UsageError
 from kgen.model import direct, grammar
 from kgen.model.direct import DirectReference
-from kgen.model.lockfile import Lockfile
+from kgen.model.lockfile import LockedTree, Lockfile
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement, canonical_name
 from kgen.project import LOCKS, PYPROJECT
@@ -145,7 +145,7 @@ def named_parts(root: Path) -> Mapping[str, Sequence[str]]:
     return {field: sorted(set(map(canonical_name, names))) for field, names in every.items()}
 
 
-def unnamed_trees(settings: Settings, lock: Lockfile) -> Iterator[str]:
+def unnamed_trees(settings: Settings, lock: Lockfile) -> Iterator[LockedTree]:
     """The source trees that only the lock names: building one runs what is in it.
 
     What counts is what the settings, the project's `pyproject.toml` and the folders that these name say.
@@ -163,7 +163,26 @@ def unnamed_trees(settings: Settings, lock: Lockfile) -> Iterator[str]:
     for tree in lock.trees:
         folder = tree.folder(lock.path)
         if (tree.url if folder is None else str(folder)) not in named:
-            yield f"has {tree.name} from {tree.shown}, which neither the settings nor {PYPROJECT} name"
+            yield tree
+
+
+def unnamed_trees_of(settings: Settings, requirements: Iterable[Requirement]) -> Iterator[Requirement]:
+    """The requirements on source trees that flags alone name.
+
+    Args:
+        settings: the settings, without flags and without what is required by the project.
+        requirements: what is asked.
+
+    Raises:
+        SettingsError: what the project requires cannot be read.
+    """
+    trees = [(one, direct.parse(one.url)) for one in requirements if one.url is not None]
+    trees = [(one, reference) for one, reference in trees if reference.kind is not direct.Kind.FILE]
+    named = _named_places(settings) if trees else frozenset()
+    for one, reference in trees:
+        path = reference.path(settings.root)
+        if (reference.location if path is None else str(path)) not in named:
+            yield one
 
 
 def _named_places(settings: Settings) -> frozenset[str]:

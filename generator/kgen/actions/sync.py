@@ -466,21 +466,17 @@ def _selection(source: Source, lock: Lockfile) -> Selection:
     wrong = [
         f"{source.lock}: {key} {what}" for key, what in differences(matrix, lock.backends, lock.accelerator, found)
     ]
-    if not wrong and lock.form.follows_matrix:
-        wrong = [f"{source.lock} {what}" for what in unknown_sources(matrix, lock)]
-        if wrong:  # only the user's own settings can vouch for more, and few have any
-            from kgen import settings  # noqa: PLC0415
+    ways: list[str] = []
+    # only the project's own files can vouch for what is built, and few locks have any of it
+    if not wrong and (lock.trees or (lock.form.follows_matrix and any(unknown_sources(matrix, lock)))):
+        from kgen import settings  # noqa: PLC0415
+        from kgen.actions.unvouched import fixes, unvouched  # noqa: PLC0415
 
-            allowed = settings.read(source.environment.folder.parents[1], matrix).build
-            wrong = [f"{source.lock} {what}" for what in unknown_sources(matrix, lock, allowed)]
-    if not wrong and lock.trees:
-        from kgen import settings  # noqa: PLC0415 - few locks have source trees
-        from kgen.actions.requirements import unnamed_trees  # noqa: PLC0415
-
-        own = settings.read(source.environment.folder.parents[1], matrix)
-        wrong = [f"{source.lock} {what}" for what in unnamed_trees(own, lock)]
+        unnamed = list(unvouched(matrix, settings.read(source.environment.folder.parents[1], matrix), lock))
+        wrong = [f"{source.lock} {one.what}" for one in unnamed]
+        ways = [f"{way}   # if you trust what it runs" for way in fixes(unnamed)]
     if wrong:
-        hints = [f"git log -p -- {shlex.quote(str(source.lock))}", f"kgen lock{lock.form.words}"]
+        hints = [*ways, f"git log -p -- {shlex.quote(str(source.lock))}", f"kgen lock{lock.form.words}"]
         raise SettingsError("\n".join(wrong), hints=hints)
     return selection(matrix, lock.backends, lock.accelerator, isolated=bool(lock.configuration))
 

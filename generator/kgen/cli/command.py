@@ -67,7 +67,7 @@ class _Text:
     def process_value(self, ctx: Context, value: Any) -> Any:  # noqa: ANN401 - as Typer has it
         if self.multiple or self.nargs == -1:
             value = tuple(value or ())
-        if self.required and value in (None, ()):
+        if value in (None, ()) and (self.required or self._needed_in(ctx)):
             # what a shell would complete it to is a call that works
             example = next((one.value for one in self.shell_complete(ctx, "")), None)
             program = " -- python" if isinstance(ctx.command, _Shared) and ctx.command.runs_a_program else ""
@@ -84,6 +84,11 @@ class _Text:
                 ],
             )
         return value if self.callback is None else self.callback(ctx, self, value)
+
+    def _needed_in(self, ctx: Context) -> bool:
+        """Whether it is an argument that no option of the call stands in for; options are parsed before arguments."""
+        instead = ctx.command.declaration.instead if isinstance(ctx.command, _Shared) else ""
+        return bool(instead) and isinstance(self, TyperArgument) and not ctx.params.get(instead)
 
 
 class _TextOption(_Text, TyperOption):

@@ -55,7 +55,8 @@ def apply(
         raise
     if status is not ExitStatus.DONE:
         edit.undo()
-        console.say(f"{edit.path.name} is as it was, and so are the locks")
+        became = "gone again; the locks are as they were" if edit.before is None else "as it was, and so are the locks"
+        console.say(f"{edit.path.name} is {became}")
     elif json:
         console.say(said(edit))
     return status

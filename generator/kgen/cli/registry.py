@@ -40,6 +40,8 @@ class Declaration(NamedTuple):
         program_by: the command that runs a program where this one does not; empty for none.
         options_by: the command that has options which are tried here: those with which nothing else is named; empty for
             none.
+        instead: the parameter of an option with which the arguments may be left out that the command needs otherwise;
+            empty for none.
         leftover: the option that a word too many is meant for, as a rule; empty for none.
     """
 
@@ -52,6 +54,7 @@ class Declaration(NamedTuple):
     program: str = ""
     program_by: str = ""
     options_by: str = ""
+    instead: str = ""
     leftover: str = ""
 
 

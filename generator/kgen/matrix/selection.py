@@ -114,7 +114,21 @@ def differences(
             yield key, f"is not what selects {backends[0]}: it was edited by hand, or made by another kgen"
 
 
-def unknown_sources(matrix: CompatibilityMatrix, lock: Lockfile, allowed: Collection[str] = ()) -> Iterator[str]:
+class UnknownSource(NamedTuple):
+    """A source distribution that only a lock vouches for.
+
+    Attributes:
+        what: what is wrong with it, behind the name of the lock.
+        name: the project that settings may allow to be built; None where none can.
+    """
+
+    what: str
+    name: str | None = None
+
+
+def unknown_sources(
+    matrix: CompatibilityMatrix, lock: Lockfile, allowed: Collection[str] = ()
+) -> Iterator[UnknownSource]:
     """The source distributions that only the lock vouches for: building one runs what is in it.
 
     Args:
@@ -126,7 +140,8 @@ def unknown_sources(matrix: CompatibilityMatrix, lock: Lockfile, allowed: Collec
     for file in lock.files:
         name = canonical_name(file.name)
         if file.is_source and (name, file.version) not in known and name not in allowed:
-            yield f"has {file.filename}: building it runs its code, and the matrix has no row for it"
+            what = f"has {file.filename}: building it runs its code, and neither the matrix nor `build` in the settings"
+            yield UnknownSource(f"{what} names it", name)
     for file in lock.build:
         if file.is_source:
-            yield f"builds with {file.filename}, which is not a wheel"
+            yield UnknownSource(f"builds with {file.filename}, which is not a wheel")

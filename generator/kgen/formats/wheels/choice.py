@@ -9,6 +9,7 @@ from packaging.pylock import Package, Pylock
 from packaging.version import Version
 
 from kgen.errors import MalformedAnswerError, OutsideError, UnavailableError
+from kgen.fields import allow_build_command
 from kgen.formats.wheels.lock import LockedWheel, best_wheel, supported_tags
 from kgen.matrix.records import Platform
 from kgen.model.lockfile import LockedFile
@@ -114,13 +115,13 @@ def _require_known(answer: Resolution, sources: Sequence[str]) -> None:
     known = {one.name for one in answer.sources}
     others = [name for name in sources if name not in known]
     if others:
-        names, listed = ", ".join(others), ", ".join(f'"{name}"' for name in others)
+        names = ", ".join(others)
         raise OutsideError(
             f"{answer.request.environment}: uv is configured to build {names} from source (`no-binary`), and kgen"
             " does not lock builds that neither the matrix nor the settings allow",
             hints=[
                 f"take {names} out of `no-binary` in uv's configuration",
-                f"or allow it in kgen's settings: build = [{listed}]",
+                f"or let kgen's settings allow it: {allow_build_command(others)}",
             ],
         )
 

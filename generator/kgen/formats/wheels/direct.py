@@ -17,6 +17,7 @@ from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 
 from kgen import files, gittool, host, trees
 from kgen.errors import HashMismatchError, OfflineError, SettingsError, UnavailableError
+from kgen.fields import allow_build_command, lock_command
 from kgen.formats.wheels.source import compiled_file, read_source
 from kgen.model import direct
 from kgen.model.direct import DirectReference, Kind
@@ -149,7 +150,10 @@ class DirectSources:
             raise SettingsError(
                 f"{request.environment}: {reference.text} is a source distribution, and kgen builds only what the user"
                 " names",
-                hints=[f'let it be built, in the settings: build = ["{name}"]'],
+                hints=[
+                    f"{lock_command(request._replace(build=(*request.build, name)).as_asked)}   # lets it be built",
+                    f"or let the settings allow it: {allow_build_command([name])}",
+                ],
             )
         try:
             found, version = parse_sdist_filename(reference.filename)

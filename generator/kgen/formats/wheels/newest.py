@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from packaging.version import Version
 
 from kgen.errors import OutsideError
-from kgen.fields import lock_command
+from kgen.fields import allow_build_command, lock_command
 from kgen.formats.outcome import Outcome, Reporter
 from kgen.formats.wheels.age import Aged, Releases, aged, fits_on, floor_of_recent, unasked_prereleases
 from kgen.formats.wheels.closer import Closer
@@ -114,7 +114,7 @@ class Newest:
             self._closer.suggest_python(python)
         for one, reason in kept:
             if one.built and self._remedies.can_build(request, [one.name]):
-                remedy = f'; with `build = ["{one.name}"]` in the settings it is built from source'
+                remedy = f"; `{allow_build_command([one.name])}` lets it be built from source"
             elif python is not None:
                 command = lock_command(asked._replace(python=python, held=()))
                 # what is being locked now would be kept

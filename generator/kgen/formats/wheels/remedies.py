@@ -9,7 +9,7 @@ from packaging.version import Version
 
 from kgen import accelerators, host, uvsettings, uvtool
 from kgen.errors import JudgementError, OutsideError, UnavailableError
-from kgen.fields import lock_command
+from kgen.fields import allow_build_command, lock_command
 from kgen.formats.wheels import refusal
 from kgen.formats.wheels.closer import Closer, Unclosable
 from kgen.formats.wheels.closure import Closed
@@ -110,8 +110,9 @@ class Remedies:
         names = [name for name in without_wheels if name not in request.build]
         built = self._to_be_built(request, names) if names else ()
         if built:
-            listed = ", ".join(f'"{name}"' for name in (*request.build, *built))
-            yield f"let it be built from source, in the settings: build = [{listed}]"
+            more = request._replace(build=(*request.build, *map(canonical_name, built)))
+            yield f"{lock_command(more.as_asked)}   # builds {', '.join(built)} from source"
+            yield f"or let the settings allow it: {allow_build_command(more.build)}"
             return
         if names:
             yield from self._on_newer_glibc(request, names)

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -123,6 +123,30 @@ def test_an_empty_pythonpath_is_not_blamed(kgen: Kgen) -> None:
     (kgen.folder / "random.py").write_text("HERE = 1\n")
     done = broken(kgen.folder, "ImportError('nothing')", "solve", "jax")
     assert done.stderr.startswith("error: a bug in kgen: ImportError: nothing\n")
+
+
+def test_threads_that_a_container_refuses_are_no_bug(kgen: Kgen, filtered: Callable[..., list[str]]) -> None:
+    calls = {answer: filtered(answer, *kgen.words(*LOCK, "numpy")) for answer in ("unknown", "refused")}
+    done = {
+        answer: subprocess.run(call, cwd=kgen.folder, env=kgen.env(), capture_output=True, text=True, check=False)
+        for answer, call in calls.items()
+    }
+    assert done["unknown"].returncode != 5
+    assert "thread" not in done["unknown"].stderr
+    assert (done["refused"].returncode, done["refused"].stderr) == (
+        4,
+        "error: a filter of system calls (seccomp) refuses every thread: kgen needs some, and so does every framework\n"
+        "\nhint: docker run --security-opt seccomp=unconfined …   # or update Docker to 20.10.10 or newer\n",
+    )
+
+
+def test_a_limit_of_threads_is_no_bug(tmp_path: Path) -> None:
+    done = broken(tmp_path, 'RuntimeError("can\'t start new thread")', "solve", "jax")
+    assert (done.returncode, done.stderr) == (
+        4,
+        "error: the limit of threads is reached (`ulimit -u`, or that of a container or a job): kgen needs some, and so"
+        " does every framework\n\nhint: ulimit -u $(ulimit -Hu)   # in a container: --pids-limit=-1\n",
+    )
 
 
 @pytest.mark.parametrize(

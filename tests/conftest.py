@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +235,13 @@ def served(built: Channel) -> Iterator[ChannelServer]:
 def conda(kgen: Kgen, tmp_path: Path) -> Kgen:
     """The command with a cache of conda's own."""
     return dataclasses.replace(kgen, environment={**kgen.environment, "RATTLER_CACHE_DIR": str(tmp_path / "rattler")})
+
+
+@pytest.fixture
+def filtered() -> Callable[..., list[str]]:
+    """A call behind a filter of system calls with an answer to clone3: `refused`, `unknown`, or `taken`."""
+
+    def behind(answer: str, *words: str) -> list[str]:
+        return [sys.executable, str(Path(__file__).parent / "fakes" / "seccomp.py"), answer, *words]
+
+    return behind

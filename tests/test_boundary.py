@@ -7,13 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from tests.command import LOCK, SOLVE, Kgen
 from tests.index import Index
 
+from kgen import pythonpath
 from kgen.cli import main
 from kgen.errors import MEANINGS, ExitStatus
 
@@ -71,6 +72,77 @@ def test_a_module_in_pythonpath_that_is_called_like_pythons_own(kgen: Kgen, tmp_
     else:
         assert "Traceback" not in done.stderr + done.stdout
         assert "a bug in kgen" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["random.py", "json.py", "typing.py", "signal.py", "enum.py", "queue/__init__.py"])
+def test_a_module_in_the_folder_that_is_called_like_pythons_own(kgen: Kgen, name: str) -> None:
+    """`python -m` searches the folder that it is typed in first."""
+    expected = kgen("solve", "numpy", "--cuda", "12", "--exclude-newer", "2026-11-20")
+    assert expected.status == 0
+    file = kgen.folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("HERE = 1\n")
+    assert kgen("solve", "numpy", "--cuda", "12", "--exclude-newer", "2026-11-20") == expected
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="3.10 has no flag for it")
+def test_a_module_in_the_folder_that_python_has_imported_before_kgen_begins(kgen: Kgen) -> None:
+    file = kgen.folder / "warnings.py"
+    file.write_text("HERE = 1\n")
+    done = kgen("solve", "numpy", "--gpu", "it's mine")
+    told, hint = done.stderr.split("\n\nhint: ")
+    assert done.status == 4
+    assert told.endswith(
+        "/warnings.py is called like a module of Python's own, and `python -m` imports it in the place of that"
+    )
+    again = subprocess.run(
+        ["sh", "-c", hint.strip()], cwd=kgen.folder, env=kgen.env(), capture_output=True, text=True, check=False
+    )
+    assert "it's mine" in again.stderr
+    assert "warnings.py" not in again.stderr
+
+
+def test_a_folder_in_which_kgen_itself_is_installed() -> None:
+    """What it needs is beside it (`pip install --target`)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "kgen", "solve", "numpy", "--cuda", "12"],
+        cwd=Path(main.__file__).parents[2], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="3.10 has no flag for it")
+def test_kgen_is_started_by_kgen_whatever_modules_the_folder_has(kgen: Kgen) -> None:
+    (kgen.folder / "types.py").write_text("HERE = 1\n")
+    words = [*pythonpath.program(), "--version"]
+    done = subprocess.run(words, cwd=kgen.folder, env=kgen.env(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_empty_pythonpath_is_not_blamed(kgen: Kgen) -> None:
+    (kgen.folder / "random.py").write_text("HERE = 1\n")
+    done = broken(kgen.folder, "ImportError('nothing')", "solve", "jax")
+    assert done.stderr.startswith("error: a bug in kgen: ImportError: nothing\n")
+
+
+REFUSED = (
+    "error: a filter of system calls (seccomp) refuses every thread: kgen needs some, and so does every framework\n"
+    "\nhint: docker run --security-opt seccomp=unconfined …   # or update Docker to 20.10.10 or newer\n"
+)
+LIMITED = (
+    "error: the limit of threads is reached (`ulimit -u`, or that of a container or a job): kgen needs some, and so"
+    " does every framework\n\nhint: ulimit -u $(ulimit -Hu)   # in a container: --pids-limit=-1\n"
+)
+
+
+@pytest.mark.parametrize(("answer", "told"), [("refused", REFUSED), ("unknown", LIMITED)])
+def test_a_thread_that_does_not_start_is_no_bug(
+    tmp_path: Path, filtered: Callable[..., list[str]], answer: str, told: str
+) -> None:
+    program = BROKEN.format(fault='RuntimeError("can\'t start new thread")')
+    call = filtered(answer, sys.executable, "-c", program, "solve", "jax")
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (4, told)
 
 
 @pytest.mark.parametrize(

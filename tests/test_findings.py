@@ -19,6 +19,7 @@ from kgen.accelerators import Condition, Gpu
 from kgen.cli import main, validate
 from kgen.errors import UsageError
 from kgen.findings import ExaminedEnvironment, Finding, manual, phrases
+from kgen.limits import Processors
 from kgen.loader import plugins
 from kgen.loader.environment import LibraryTooOld, OpenedLibrary
 from kgen.loader.flags import UnknownFlags
@@ -40,7 +41,22 @@ from kgen.surroundings import (
 )
 from kgen.validation import judge
 
-_COMMANDS = {"kgen", "rm", "export", "unset", "sudo", "nvidia-smi", "ls", "grep", "dpkg", "ps", "mv", "mkdir", "docker"}
+_COMMANDS = {
+    "kgen",
+    "rm",
+    "export",
+    "unset",
+    "sudo",
+    "nvidia-smi",
+    "ls",
+    "grep",
+    "dpkg",
+    "ps",
+    "mv",
+    "mkdir",
+    "docker",
+    "taskset",
+}
 CASES = Path(__file__).parent / "findings"
 PAGES = Path(__file__).parents[1] / "docs" / "findings"
 _LIBRARY = {"by": "", "fault": None, "inside": False, "version": None, "own": None, "required": True, "path": None}
@@ -52,12 +68,13 @@ def cases() -> list[Path]:
 
 def _around(data: Mapping[str, Any]) -> Surroundings:
     changes: dict[str, Any] = dict(data)
-    kinds = {
+    kinds: dict[str, Any] = {
         "gpu_vendors": frozenset,
         "modules": frozenset,
         "processor": frozenset,
         "interfaces": frozenset,
         "distribution": tuple,
+        "processors": lambda row: Processors(**{**row, "usable": tuple(row["usable"])}),
     }
     for key, of in kinds.items():
         if key in changes:

@@ -241,6 +241,7 @@ _OF_COMMANDS = {
     ),
     *(
         "host",
+        "limits",
         "matrix.origin",
         "process",
         "project",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -36,6 +37,16 @@ def test_gives_status_both_streams_environment_and_folder(tmp_path: Path) -> Non
     )
     done = run([sys.executable, "-c", script], env={"A": "b"}, cwd=tmp_path)
     assert (done.status, done.stdout, done.stderr) == (3, f"b {tmp_path}\n\ufffd", "ü\n")
+
+
+def test_a_process_that_the_limit_of_threads_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(OutsideError, match=r"^`true` cannot be started: the limit of threads is reached") as caught:
+        run(["true"])
+    assert caught.value.hints == ("ulimit -u $(ulimit -Hu)   # in a container: --pids-limit=-1",)
 
 
 def test_large_streams_do_not_block_each_other() -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from kgen import accelerators, surroundings
+from kgen import accelerators, limits, surroundings
 from kgen.loader import search
 from kgen.surroundings import Assembler, DeviceFault, Server
 
@@ -99,7 +103,7 @@ def test_the_memory_that_is_left(
         (folder / names[0]).write_text(f"{most}\n")
         (folder / names[1]).write_text(f"{used}\n")
         (folder / "memory.stat").write_text(stat)
-    assert surroundings.memory_left(tmp_path / "meminfo", tmp_path / "cgroup", tmp_path / "mounted") == left
+    assert limits.memory_left(tmp_path / "meminfo", tmp_path / "cgroup", tmp_path / "mounted") == left
 
 
 def test_what_is_told_of_a_folder_for_temporary_files(tmp_path: Path) -> None:
@@ -217,3 +221,81 @@ def test_the_kind_of_container(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert surroundings._container(variables, tmp_path) == kind
+
+
+@pytest.mark.parametrize(
+    ("own", "written", "share"),
+    [
+        ("0::/kubepods/pod1\n", {"kubepods/pod1/cpu.max": "250000 100000", "kubepods/cpu.max": "max 100000"}, 2.5),
+        ("0::/a/b\n", {"a/b/cpu.max": "400000 100000", "a/cpu.max": "50000 100000"}, 0.5),
+        ("0::/\n", {"cpu.max": "max 100000"}, None),
+        (
+            "3:cpu,cpuacct:/docker/1\n0::/\n",
+            {"cpu/docker/1/cpu.cfs_quota_us": "150000", "cpu/docker/1/cpu.cfs_period_us": "100000"},
+            1.5,
+        ),
+        ("3:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ("", {}, None),
+    ],
+)
+def test_the_processors_that_a_process_may_use(
+    tmp_path: Path, own: str, written: dict[str, str], share: float | None
+) -> None:
+    found = limits.processors(_written(tmp_path, own, written), tmp_path / "mounted")
+    assert found == (os.cpu_count(), tuple(sorted(os.sched_getaffinity(0))), share)
+
+
+@pytest.mark.parametrize(
+    ("own", "written", "left"),
+    [
+        ("0::/a\n", {"a/pids.max": "100", "a/pids.current": "40", "pids.max": "max", "pids.current": "900"}, 60),
+        ("8:pids:/a\n", {"pids/a/pids.max": "100", "pids/a/pids.current": "140"}, 0),
+        ("0::/a\n", {"a/pids.max": "max", "a/pids.current": "40"}, None),
+    ],
+)
+def test_the_threads_that_are_left(
+    tmp_path: Path, own: str, written: dict[str, str], left: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert limits.threads_left(_written(tmp_path, own, written), tmp_path / "mounted", tmp_path / "proc") == left
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs to give files away")
+def test_the_threads_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every thread of every process counts; a file in `/proc` is no process."""
+    for name in ("7/task/7", "7/task/8", "12/task/12", "self/task/7"):
+        (tmp_path / name).mkdir(parents=True)
+    os.chown(tmp_path / "12", 1000, -1)
+    os.chown(tmp_path / "7", 1000, -1)
+    (tmp_path / "9/task/9").mkdir(parents=True)  # somebody else's
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (10, 10))
+    assert limits.threads_left(tmp_path / "none", tmp_path, tmp_path) == 7
+
+
+def _written(folder: Path, own: str, written: dict[str, str]) -> Path:
+    for name, text in written.items():
+        file = folder / "mounted" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{text}\n")
+    (folder / "cgroup").write_text(own)
+    return folder / "cgroup"
+
+
+def test_one_processor_is_seen_where_one_is_given() -> None:
+    number = min(os.sched_getaffinity(0))
+    done = subprocess.run(
+        [sys.executable, "-c", "from kgen import surroundings; print(surroundings.gather(()).processors.usable)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, {number}),
+    )
+    assert done.stdout == f"({number},)\n"
+
+
+@pytest.mark.parametrize("answer", ["refused", "unknown", "taken"])
+def test_whether_a_filter_of_system_calls_refuses_threads(filtered: Callable[..., list[str]], answer: str) -> None:
+    asked = [sys.executable, "-c", "from kgen import surroundings; print(surroundings.gather(()).threads_refused)"]
+    done = subprocess.run(filtered(answer, *asked), capture_output=True, text=True, check=True)
+    assert done.stdout == f"{answer == 'refused'}\n"

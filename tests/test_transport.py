@@ -407,6 +407,20 @@ def test_a_cache_that_cannot_be_written_is_told_with_another() -> None:
     assert uvtool.failure(reason, "sync").hints[0].startswith("export UV_CACHE_DIR=/tmp/uv-cache ")
 
 
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        "panicked: OS can't spawn worker thread: Resource temporarily unavailable (os error 11)",
+        'on an `Err` value: Os { code: 11, kind: WouldBlock, message: "Resource temporarily unavailable" }',
+        'Tokio executor failed: Os { code: 1, kind: PermissionDenied, message: "Operation not permitted" }',
+    ],
+)
+def test_a_thread_that_uv_cannot_start(stderr: str) -> None:
+    found = uvtool.failure(stderr, "lock")
+    assert found.message == "uv failed: the limit of threads is reached (`ulimit -u`, or that of a container or a job)"
+    assert found.hints == ("ulimit -u $(ulimit -Hu)   # in a container: --pids-limit=-1",)
+
+
 def test_a_full_disk_is_told_first() -> None:
     """However much uv had to say before it."""
     stderr = (

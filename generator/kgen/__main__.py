@@ -5,12 +5,18 @@ What it imports comes before ctrl-C is heeded: Python itself would answer that w
 
 from __future__ import annotations
 
-import gc
-import os
-import signal
-import sys
+from kgen import INTERRUPTED, pythonpath
 
-from kgen import INTERRUPTED
+_hiding = pythonpath.leave_folder() if __name__ == "__main__" else ""  # before anything is imported from there
+
+import gc  # noqa: E402 - as above
+import os  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _OUTSIDE = 4
 """`ExitStatus.OUTSIDE`, whose module needs the standard library."""
@@ -18,6 +24,11 @@ _OUTSIDE = 4
 
 def main() -> int:
     """Run the command line; returns the exit status."""
+    if _hiding:
+        _end(
+            f"{_hiding} is called like a module of Python's own, and `python -m` imports it in the place of that",
+            pythonpath.called_elsewhere(sys.argv[1:]),
+        )
     # Nothing has been started or written while kgen is being imported: ctrl-C can end it on the spot, whatever line of
     # an import it meets. A shell that lets nobody interrupt what it runs has the signal ignored.
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -40,18 +51,13 @@ def main() -> int:
     try:
         from kgen.cli.main import run  # noqa: PLC0415
     except Exception as error:
-        from kgen import pythonpath  # noqa: PLC0415 - spares the others it
-
         home = os.environ.get("PYTHONHOME")  # noqa: TID251 - kgen.host may not be imported either
         hiding = pythonpath.hiding()
         if hiding:
-            told, variable = f"PYTHONPATH has a module called like Python's own: {hiding}", "PYTHONPATH"
-        elif home and isinstance(error, ImportError):
-            told, variable = f"PYTHONHOME={home!a} leads Python to another standard library: {error}", "PYTHONHOME"
-        else:
-            raise
-        os.write(2, f"error: {told}\n\nhint: unset {variable}\n".encode("utf-8", "backslashreplace"))
-        os._exit(_OUTSIDE)
+            _end(f"PYTHONPATH has a module called like Python's own: {hiding}", "unset PYTHONPATH")
+        if home and isinstance(error, ImportError):
+            _end(f"PYTHONHOME={home!a} leads Python to another standard library: {error}", "unset PYTHONHOME")
+        raise
 
     if interruptible:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -61,6 +67,11 @@ def main() -> int:
     # All that was opened is closed. What is left is to take down thousands of objects one by one, which costs a tenth
     # of a solve, and after ctrl-C to wait for a thread that sits in a read of the network.
     os._exit(status)
+
+
+def _end(told: str, hint: str) -> NoReturn:
+    os.write(2, f"error: {told}\n\nhint: {hint}\n".encode("utf-8", "backslashreplace"))
+    os._exit(_OUTSIDE)
 
 
 def _leave(number: int, _frame: object) -> None:

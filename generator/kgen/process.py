@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import errno
 import functools
 import os
 import signal
@@ -263,6 +264,10 @@ def _start_fault(program: str, error: OSError, *, cwd: Path | None, path: str | 
 
     if cwd is not None and not cwd.is_dir():
         return FileError(f"{cwd} is not a folder that `{program}` could be started in")
+    if error.errno == errno.EAGAIN:
+        from kgen import limits  # noqa: PLC0415 - as above
+
+        return OutsideError(f"`{program}` cannot be started: {limits.why_no_thread()}", hints=[limits.more_threads()])
     if not isinstance(error, FileNotFoundError):
         # Told apart because EACCES reads as if a file could not be opened.
         reason = "permission denied" if isinstance(error, PermissionError) else error.strerror

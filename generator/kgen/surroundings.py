@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,9 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from kgen import files, host, process, shells
+from kgen import files, host, limits, process, shells
 from kgen.accelerators import Kind
 from kgen.errors import KgenError
+from kgen.limits import Processors
 from kgen.loader import environment, search, versions
 from kgen.loader.environment import Carried
 from kgen.loader.search import Process, System
@@ -38,6 +38,9 @@ _RECORDS, _RECORD = 65536, 8192
 
 _DISPLAY = "0x03"
 """The class of PCI devices that show something, GPUs without a display among them."""
+
+_OWN_GROUPS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+"""The control groups that this process is in, and where they are mounted."""
 
 _FOR_ALL = ("/etc/environment", "~/.config/environment.d/*.conf", "~/.pam_environment")
 """Files that give variables to every shell of a user."""
@@ -175,6 +178,9 @@ class Surroundings(NamedTuple):
         processor: what Linux calls the additions of this processor to x86-64; None of another, or without telling.
         addresses: the bytes that a process may have addresses for (`ulimit -v`); None where there is no limit.
         interfaces: the network interfaces; None where there is no telling.
+        processors: those that processes may use; None where there is no telling.
+        threads_left: so many more threads may be started; None where there is no limit.
+        threads_refused: whether a filter of system calls (seccomp) refuses every thread.
     """
 
     variables: Mapping[str, str]
@@ -199,6 +205,9 @@ class Surroundings(NamedTuple):
     processor: frozenset[str] | None = None
     addresses: int | None = None
     interfaces: frozenset[str] | None = None
+    processors: Processors | None = None
+    threads_left: int | None = None
+    threads_refused: bool = False
 
 
 UNKNOWN = Surroundings(
@@ -250,13 +259,16 @@ def gather(
         wsl="microsoft" in _reads(Path("/proc/sys/kernel/osrelease")).lower(),
         faults=next(filter(None, (faults(kind, _kernel_log()) for kind in kinds if kind.driver_help.logged)), ()),
         server=next(filter(None, (server_of(kind, variables) for kind in kinds)), None),
-        memory=memory_left(Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")),
+        memory=limits.memory_left(Path("/proc/meminfo"), _OWN_GROUPS, _GROUPS),
         shared_memory=_size(Path("/dev/shm")),  # noqa: S108 - looked at, not written to
         scratch=scratch(host.temporary_folder()),
         writable_home=_may_write(host.home()),
         processor=search.additions(),
-        addresses=_addresses(),
+        addresses=limits.addresses(),
         interfaces=_nodes(Path("/sys/class/net")),
+        processors=limits.processors(_OWN_GROUPS, _GROUPS),
+        threads_left=limits.threads_left(_OWN_GROUPS, _GROUPS, Path("/proc")),
+        threads_refused=limits.are_threads_refused(),
     )
 
 
@@ -461,63 +473,6 @@ def server_of(kind: Kind, variables: Mapping[str, str], processes: Path = Path("
     number = _reads(folder / says.process)
     runs = (processes / number).exists() if number.isdigit() else None
     return Server(str(folder), runs, owner if owner not in {0, os.geteuid()} else None)
-
-
-class _Counter(NamedTuple):
-    """Where a version of the kernel's control groups counts memory.
-
-    Attributes:
-        most: the file with the limit.
-        used: the file with what is in use, files that the kernel keeps in memory among it.
-        kept: what of it, in `memory.stat`, is such files and is given back when memory is wanted.
-    """
-
-    most: str
-    used: str
-    kept: str
-
-
-_GROUPS_2 = _Counter("memory.max", "memory.current", "inactive_file")
-_GROUPS_1 = _Counter("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-
-
-def _addresses() -> int | None:
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return None if limit == resource.RLIM_INFINITY else limit
-
-
-def memory_left(system: Path, own: Path, mounted: Path) -> int | None:
-    """The bytes that processes may still take: of the machine, and of each control group where that has fewer.
-
-    Args:
-        system: `/proc/meminfo`.
-        own: `/proc/self/cgroup`, the groups that this process is in.
-        mounted: where the groups are mounted.
-    """
-    match = re.search(r"^MemAvailable: +([0-9]+) kB$", _reads(system), re.MULTILINE)
-    left = [int(match[1]) * 1024] if match is not None else []
-    for line in _reads(own).splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if number == "0":
-            for folder in (mounted, mounted / "unified"):
-                left += _left_of_groups(folder, path, _GROUPS_2)
-        elif "memory" in controllers.split(","):
-            left += _left_of_groups(mounted / "memory", path, _GROUPS_1)
-    return min(left, default=None)
-
-
-def _left_of_groups(mounted: Path, path: str, counter: _Counter) -> list[int]:
-    """What is left of a group and of those around it; a container may see its own alone, and by another path."""
-    here = mounted / path.strip("/")
-    found = []
-    for folder in (here, *(one for one in here.parents if one.is_relative_to(mounted))):
-        most, used = _reads(folder / counter.most), _reads(folder / counter.used)
-        if most.isdigit() and used.isdigit():
-            kept = re.search(rf"^{counter.kept} ([0-9]+)$", _reads(folder / "memory.stat"), re.MULTILINE)
-            taken = max(int(used) - (int(kept[1]) if kept is not None else 0), 0)
-            found.append(max(int(most) - taken, 0))
-    return found
 
 
 def _size(folder: Path) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from kgen import files, host, logins, process, storage
+from kgen import files, host, limits, logins, process, storage
 from kgen.errors import (
     FailedProgramError,
     FileError,
@@ -358,6 +358,10 @@ _VARIANT = re.compile(r"Package `([A-Za-z0-9._-]+)` resolved to a wheel variant"
 """What uv says where its preview takes one: it exports none to `pylock.toml`."""
 
 
+_NO_THREAD = re.compile(r"resource temporarily unavailable|os error 11\b|executor failed.*operation not permitted")
+"""What uv says, in lower case, where the system starts no more threads or processes."""
+
+
 def failure(reason: str, command: str) -> OutsideError:
     """What uv met that is no matter of versions, with what to do about it.
 
@@ -374,6 +378,8 @@ def failure(reason: str, command: str) -> OutsideError:
             " variant into a lock, which is for others too",
             hints=[f"UV_PREVIEW= UV_PREVIEW_FEATURES= kgen {command}   # or out of `uv.toml`: preview"],
         )
+    if _NO_THREAD.search(lowered):
+        return OutsideError(f"uv failed: {limits.why_no_thread()}", hints=[limits.more_threads()])
     missing = not_cached(reason)
     if missing:
         return OfflineError(

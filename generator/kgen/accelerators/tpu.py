@@ -54,7 +54,7 @@ class Tpu(Kind):
     in_wheels = True
     rank = 2
     driver_help = DriverHelp(
-        interface="the PCI bus and the nodes of TPUs in /dev",
+        interface="the nodes of TPUs in /dev",
         status="ls /dev/accel* /dev/vfio",
         listing="ls /dev/accel* /dev/vfio",
         too_old="libtpu does not start",

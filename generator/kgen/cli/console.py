@@ -117,12 +117,16 @@ def _lose(stream: TextIO, fault: OSError) -> None:
         os.close(nowhere)
 
 
+_NO_THREAD = "can't start new thread"
+"""How Python words it."""
+
+
 def bug(fault: BaseException, words: Sequence[str], *, debug: bool) -> ExitStatus:
     """Print an unforeseen fault, and where to report it; gives what kgen ends with."""
     import shlex  # noqa: PLC0415 - only a bug pays for it
     import traceback  # noqa: PLC0415
 
-    from kgen import pythonpath  # noqa: PLC0415
+    from kgen import limits, pythonpath  # noqa: PLC0415
 
     if debug:
         for line in "".join(traceback.format_exception(fault)).splitlines():
@@ -132,6 +136,10 @@ def bug(fault: BaseException, words: Sequence[str], *, debug: bool) -> ExitStatu
     if hiding and isinstance(fault, (ImportError, AttributeError)):
         say(f"error: PYTHONPATH has a module called like Python's own: {printable(hiding)}")
         hints(["unset PYTHONPATH"])
+        return ExitStatus.OUTSIDE
+    if str(fault) == _NO_THREAD:
+        say(f"error: {limits.why_no_thread()}: kgen needs some, and so does every framework")
+        hints([limits.more_threads()])
         return ExitStatus.OUTSIDE
     say(f"error: a bug in kgen: {type(fault).__name__}{': ' if what else ''}{what}")
     again = printable(shlex.join(["kgen", *words[:1], "--debug", *words[1:]]))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ import mcp_types as types
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
-from kgen import __version__
+from kgen import __version__, pythonpath
 from kgen.cli import registry
 from kgen.errors import UsageError
 from kgen.fields import Field, Scope, Shape, flags_of
@@ -134,7 +133,7 @@ async def _call(name: str, arguments: Mapping[str, Any]) -> types.CallToolResult
     except UsageError as error:
         return _result(error.message, wrong=True)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "kgen", *words,
+        *pythonpath.program(), *words,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kgen import files, host, process, settings, storage
+from kgen import files, host, process, pythonpath, settings, storage
 from kgen.errors import FailedProgramError, SettingsError, UsageError
 from kgen.fields import ACCELERATORS
 from kgen.fleet import answers
@@ -247,7 +247,7 @@ class ReFrame:
 
 def own_program() -> tuple[str, ...]:
     """The words that start this kgen, where this machine's files are to be had there too."""
-    return (sys.executable, "-m", "kgen")
+    return pythonpath.program()
 
 
 def _program() -> str:

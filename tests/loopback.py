@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -64,8 +65,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class _Closed(Exception):  # noqa: N818 - nothing is wrong
+    """The server has been told to end."""
+
+
 class Server(http.server.ThreadingHTTPServer):
-    """A server on a port of its own.
+    """A server on a port of its own. It sleeps until it is asked for something: there are several for a whole session.
 
     Attributes:
         guard: for what its threads share.
@@ -93,6 +98,22 @@ class Server(http.server.ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """Clients that hang up are part of the tests."""
 
+    def serve(self) -> None:
+        """Answer until `end` is called."""
+        with contextlib.suppress(_Closed):
+            self.serve_forever(cast("float", None))  # as a selector takes it: until something comes
+
+    def end(self) -> None:
+        """Wake the loop up, which then sees that it is over."""
+        self.closing.set()
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.server_port)).close()
+
+    def service_actions(self) -> None:
+        """What the loop does after each answer."""
+        if self.closing.is_set():
+            raise _Closed
+
 
 AnyServer = TypeVar("AnyServer", bound=Server)
 
@@ -100,12 +121,12 @@ AnyServer = TypeVar("AnyServer", bound=Server)
 @contextlib.contextmanager
 def running(server: AnyServer) -> Iterator[AnyServer]:
     """The server at work."""
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
     try:
         yield server
     finally:
-        server.closing.set()
-        server.shutdown()
+        while thread.is_alive():
+            server.end()
+            thread.join(1)
         server.server_close()
-        thread.join()

@@ -136,7 +136,7 @@ class TestFailures:
         package.write_bytes(other.read_bytes())
         made = without_network(locked, "sync", NAME, folder=there, cache=cache)
         assert made.status == 4
-        assert "has not the sha256 of the lock, and was not installed" in made.stderr
+        assert "does not have the sha256 of the lock, and was not installed" in made.stderr
         assert not (there / f".kgen/envs/{NAME}").exists()
 
     def test_a_package_is_missing(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_where_it_must_differ_is_said_with_the_reason(kgen: Kgen) -> None:
     (keras,) = [one for one in notes(done.stderr) if "keras is 2.15.0 there" in one]
     assert keras.startswith("not as on Google Colab, 2024-02: keras is 2.15.0 there and is 3.")
     assert "needs keras >=3" in keras
-    assert any(one.startswith("not to be had of Google Colab, 2024-02: jax 0.4.23") for one in notes(done.stderr))
+    assert any(one.startswith("not available of Google Colab, 2024-02: jax 0.4.23") for one in notes(done.stderr))
 
 
 def test_explain_compares_too(kgen: Kgen) -> None:
@@ -135,7 +135,7 @@ def test_an_image_whose_framework_is_in_no_index(kgen: Kgen) -> None:
     done = kgen("solve", "torch", "--like", "ngc-pytorch-25-12", *HERE)
     assert done.status == 0, done.stderr
     (said,) = notes(done.stderr)
-    assert said.startswith("not to be had of NVIDIA's PyTorch container 25.12: torch 2.10.0a0+b4e4ee81d3, ")
+    assert said.startswith("not available of NVIDIA's PyTorch container 25.12: torch 2.10.0a0+b4e4ee81d3, ")
 
 
 @pytest.mark.parametrize(

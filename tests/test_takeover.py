@@ -413,7 +413,7 @@ def test_a_script(tmp_path: Path, matrix: CompatibilityMatrix) -> None:
         ("absent.yml", None, UsageError, "is not there"),
         ("environment.yml", "dependencies: &a\n  {b: c}\n", SettingsError, "line 1: not as environment.yml has it"),
         ("pixi.toml", "[", SettingsError, "is not valid TOML"),
-        ("poetri", None, UsageError, "is nothing that kgen takes over"),
+        ("poetri", None, UsageError, "is not what kgen can take over"),
         ("environment.yml", "\x00: [\n", SettingsError, "line 1"),
         ("packages.txt", "# platform: linux-64\nnumpy=2.3.0=py312_0\n", UsageError, "lists what is installed"),
         ("packages.txt", "@EXPLICIT\nhttps://a.example/linux-64/x-1-0.conda\n", UsageError, "lists what is installed"),

@@ -302,7 +302,7 @@ def read(path: Path) -> Lockfile:
 
     Raises:
         OutsideError: it cannot be read.
-        SettingsError: it has not the form that kgen writes; with every fault.
+        SettingsError: it does not have the form that kgen writes; with every fault.
     """
     return parse(path, content_of(path))[0]
 
@@ -323,7 +323,7 @@ def parse(path: Path, content: bytes) -> tuple[Lockfile, Mapping[str, Any]]:
     """The lock that these bytes are, and all that is in them.
 
     Raises:
-        SettingsError: they have not the form that kgen writes; with every fault.
+        SettingsError: they do not have the form that kgen writes; with every fault.
     """
     import tomli  # noqa: PLC0415 - see above
 

@@ -516,7 +516,7 @@ def _manifest(path: Path, archive: tarfile.TarFile) -> _Listed:
     """The list of a bundle.
 
     Raises:
-        SettingsError: it is none, or has not the form that kgen writes.
+        SettingsError: it is none, or does not have the form that kgen writes.
     """
     try:
         member = archive.next()
@@ -619,7 +619,7 @@ def unbundle(
         report: shows how far it is.
 
     Raises:
-        SettingsError: it is not a bundle, or a lock in it has not the form that kgen writes.
+        SettingsError: it is not a bundle, or a lock in it does not have the form that kgen writes.
         UsageError: the project has another lock of an environment.
         OutsideError: it is damaged or incomplete, or cannot be written.
     """
@@ -681,7 +681,7 @@ def _complete_locks(
     """The locks that a bundle is for, once all that they name is there.
 
     Raises:
-        SettingsError: one has not the form that kgen writes.
+        SettingsError: one does not have the form that kgen writes.
         OutsideError: one is missing, or something that it names.
     """
     locks = [

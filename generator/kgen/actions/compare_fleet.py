@@ -144,7 +144,9 @@ def _read(job: Job, row: Mapping[str, Any]) -> Contestant:
     try:
         found.runs = [_training(run) for run in row["runs"]]
     except (LookupError, TypeError, ValueError, AttributeError):
-        found.failure = found.failure or "the node's answer is none of this kgen; is the same one installed there?"
+        found.failure = (
+            found.failure or "the node's answer does not have this kgen's form; is the same kgen installed there?"
+        )
     return found
 
 

@@ -271,7 +271,7 @@ class _Chooser:
         pythons = list(self._python_entries(accelerator))
         yield from pythons
         asked = () if self.taken is None else self.taken.platforms
-        whose = "This is the machine's." if self._platform_known else "The machine's is none that kgen knows."
+        whose = "This is the machine's." if self._platform_known else "kgen does not know this machine's."
         yield _Entry(
             "platforms",
             _array(asked or [self._platform]),

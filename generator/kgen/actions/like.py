@@ -141,7 +141,7 @@ class _Chooser:
                 yield f"not as on {self._image.title}: {name} is {version} there, which the matrix has no row of"
         for text in self._image.lacks:
             if text.split()[0] in there:
-                yield f"not to be had of {self._image.title}: {text}"
+                yield f"not available of {self._image.title}: {text}"
 
     def _based(self, asked: RequestFlags) -> RequestFlags:
         """What is asked, on the Python, the platform and the accelerator of the image where flags name no other."""

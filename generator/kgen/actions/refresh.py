@@ -105,7 +105,7 @@ def _target(root: Path, *, for_project: bool) -> RefreshTarget:
         return RefreshTarget(folder, root, own=True)
     if folder.exists() and not (folder / origin.MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(
-            f"{folder} is in the way: it is there, and no matrix that kgen has refreshed",
+            f"{folder} is in the way: it is not a matrix that kgen has refreshed",
             hints=["kgen matrix refresh"],
         )
     return RefreshTarget(folder, root, own=False)

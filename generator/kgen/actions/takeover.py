@@ -107,7 +107,7 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
     else:
         near = nearest(source, TOOLS)
         raise UsageError(
-            f"--from: `{grammar.shown(source)}` is nothing that kgen takes over",
+            f"--from: `{grammar.shown(source)}` is not what kgen can take over",
             hints=[
                 f"did you mean `--from {near}`?"
                 if near

@@ -33,7 +33,7 @@ def say_where() -> ExitStatus:
 
 
 def say_version() -> None:
-    """Print what a report of a fault should have: versions, and where the facts are from; no user and no host."""
+    """Print what a bug report should have: versions, and where the facts are from; no user and no host."""
     rows = versions()
     width = max(map(len, rows))
     console.result("\n".join(f"{name.ljust(width)}  {value}" for name, value in rows.items()))

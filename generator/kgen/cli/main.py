@@ -133,7 +133,7 @@ def _top(
     *,
     version: Annotated[bool, option("-V", "--version", text="print the version", panel="Options")] = False,
     verbose: Annotated[
-        bool, option("--verbose", text="with --version: what a report of a fault should have", panel="Options")
+        bool, option("--verbose", text="with --version: what a bug report should have", panel="Options")
     ] = False,
     debug: Annotated[
         bool,

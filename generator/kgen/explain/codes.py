@@ -195,7 +195,8 @@ PAGES: Mapping[str, ErrorPage] = {
     "K412": ErrorPage(
         "An answer makes no sense",
         "A server or a program answered with something that kgen cannot use: a login page in the place of an index, a"
-        " wheel that is none, metadata that contradict the file's name. kgen uses nothing of such an answer.",
+        " file that is not the wheel it is called, metadata that contradict the file's name. kgen uses nothing of such"
+        " an answer.",
         "Open the URL of the message with the command of the hint. A web page means that a proxy or a login stands"
         " before the index. If a mirror serves damaged files, use another one, and tell who runs it.",
     ),

@@ -83,7 +83,7 @@ def damaged(path: str) -> HashMismatchError:
         path: where it is in the archive.
     """
     return HashMismatchError(
-        f"{grammar.printable(path)} is damaged: it has not the sha256 that it is listed with",
+        f"{grammar.printable(path)} is damaged: its sha256 is not the listed one",
         hints=["copy the bundle again; where it was made, `kgen bundle` makes it anew"],
     )
 

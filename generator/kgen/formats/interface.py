@@ -70,7 +70,7 @@ class Reader(Protocol):
             content: what is in it.
 
         Raises:
-            SettingsError: it has not the form that kgen writes; with every fault.
+            SettingsError: it does not have the form that kgen writes; with every fault.
         """
 
     def as_matrix(self, lock: Lockfile, matrix: CompatibilityMatrix) -> Lockfile:
@@ -359,7 +359,7 @@ def read_every(of: Format, path: Path) -> Sequence[Lockfile]:
 
     Raises:
         OutsideError: it cannot be read.
-        SettingsError: it has not the form that kgen writes; with every fault.
+        SettingsError: it does not have the form that kgen writes; with every fault.
     """
     return reader(of).parse(path, lockfiles.content_of(path))
 
@@ -369,7 +369,7 @@ def read(of: Format, path: Path, platform: str | None) -> Lockfile:
 
     Raises:
         OutsideError: it cannot be read.
-        SettingsError: it has not the form that kgen writes; with every fault.
+        SettingsError: it does not have the form that kgen writes; with every fault.
         UsageError: it is not for this platform.
     """
     every = read_every(of, path)

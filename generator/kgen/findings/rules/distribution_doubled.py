@@ -16,7 +16,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
                 (one.lock.environment,),
                 f"{project.name} is installed twice: {', '.join(project.distributions)}",
                 str(one.prefix),
-                "who asks for its version is told either; its files may be of both",
+                "Python reports either version, and the files may be a mix of both",
                 made_again(one),
             )
 

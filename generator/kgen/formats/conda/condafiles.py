@@ -111,7 +111,7 @@ def read(path: Path) -> CondaFile:
 
     Raises:
         OutsideError: it cannot be read.
-        SettingsError: it has not the form that kgen writes; with every fault.
+        SettingsError: it does not have the form that kgen writes; with every fault.
     """
     return parse(path, content_of(path))
 
@@ -120,7 +120,7 @@ def parse(path: Path, content: bytes) -> CondaFile:
     """The conda lock that these bytes are.
 
     Raises:
-        SettingsError: they have not the form that kgen writes; with every fault.
+        SettingsError: they do not have the form that kgen writes; with every fault.
     """
     hints = ["`kgen lock --conda` writes it again"]
     try:

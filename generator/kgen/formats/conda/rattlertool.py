@@ -504,7 +504,7 @@ class Rattler:
                     ) from None
                 if found.hex() != sha256:
                     raise HashMismatchError(
-                        f"{package} has not the sha256 of the lock, and was not installed",
+                        f"{package} does not have the sha256 of the lock, and was not installed",
                         hints=[f"rm {shlex.quote(str(package))}   # then `kgen unbundle` brings it again"],
                     )
             mark.write_text(sha256, encoding="ascii")

@@ -22,6 +22,10 @@ from kgen.matrix.origin import FOLDER_VARIABLE
 # The modules beside this one are `tests.…` for mypy and for Python alike.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.schemas import LIGHT
+
+sys.path.insert(0, str(LIGHT))
+
 from tests.channel import ChannelServer
 from tests.channel import serving as serving_channel
 from tests.command import PYTHON, Kgen

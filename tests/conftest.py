@@ -28,7 +28,7 @@ sys.path.insert(0, str(LIGHT))
 
 from tests.channel import ChannelServer
 from tests.channel import serving as serving_channel
-from tests.command import PYTHON, Kgen
+from tests.command import PYTHON, Kgen, new_cache
 from tests.conda_packages import Channel, small_channel
 from tests.index import Index, serving
 from tests.order import import_part, spread
@@ -216,8 +216,8 @@ def shipped_kgen(kgen: Kgen) -> Kgen:
 
 @pytest.fixture
 def kgen_alone(project: Path, tmp_path: Path, index: Index) -> Kgen:
-    """The command in an empty folder, with the test's own index and caches in which nothing is yet."""
-    caches = {"UV_CACHE_DIR": str(tmp_path / "uv-cache"), "KGEN_CACHE_DIR": str(tmp_path / "kgen-cache")}
+    """The command in an empty folder, with the test's own index and caches in which nothing of an index is yet."""
+    caches = {"UV_CACHE_DIR": str(tmp_path / "uv-cache"), "KGEN_CACHE_DIR": str(new_cache(tmp_path / "kgen-cache"))}
     environment = {**os.environ, "UV_DEFAULT_INDEX": index.url, **caches}
     return Kgen(folder=project, temporary=tmp_path, environment=environment)
 

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.command import Kgen, Result
+from tests.command import Kgen, Result, new_cache
 
 
 def alone() -> list[str]:
@@ -19,9 +19,10 @@ def alone() -> list[str]:
 
 
 def without_network(kgen: Kgen, *words: str, folder: Path, cache: Path, **environment: str) -> Result:
-    """Run kgen without a network, without an index, and with caches in which nothing is."""
+    """Run kgen without a network, without an index, and with caches in which nothing of an index is."""
     nowhere = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
-    caches = {"UV_CACHE_DIR": str(cache), "KGEN_CACHE_DIR": str(cache / "kgen"), "RATTLER_CACHE_DIR": str(cache / "r")}
+    kgens = new_cache(cache / "kgen")
+    caches = {"UV_CACHE_DIR": str(cache), "KGEN_CACHE_DIR": str(kgens), "RATTLER_CACHE_DIR": str(cache / "r")}
     done = subprocess.run(
         [*alone(), *kgen.words(*words)],
         cwd=folder,

@@ -106,6 +106,20 @@ class Kgen:
         return text
 
 
+def new_cache(folder: Path) -> Path:
+    """A cache for kgen in which nothing is but the matrix as other runs have compiled it, under its own digest.
+
+    Args:
+        folder: where it is to be; its parent need not be there.
+    """
+    compiled = Path(os.environ["KGEN_CACHE_DIR"], "compiled-matrix")
+    compiled.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / compiled.name).exists():
+        (folder / compiled.name).symlink_to(compiled)
+    return folder
+
+
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file below a folder with its content; folders too, as they must not be left over either."""
     return {

@@ -22,9 +22,13 @@ from kgen.matrix.origin import FOLDER_VARIABLE
 # The modules beside this one are `tests.…` for mypy and for Python alike.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tests.schemas import LIGHT
+
+sys.path.insert(0, str(LIGHT))
+
 from tests.channel import ChannelServer
 from tests.channel import serving as serving_channel
-from tests.command import PYTHON, Kgen
+from tests.command import PYTHON, Kgen, new_cache
 from tests.conda_packages import Channel, small_channel
 from tests.index import Index, serving
 from tests.order import import_part, spread
@@ -212,8 +216,8 @@ def shipped_kgen(kgen: Kgen) -> Kgen:
 
 @pytest.fixture
 def kgen_alone(project: Path, tmp_path: Path, index: Index) -> Kgen:
-    """The command in an empty folder, with the test's own index and caches in which nothing is yet."""
-    caches = {"UV_CACHE_DIR": str(tmp_path / "uv-cache"), "KGEN_CACHE_DIR": str(tmp_path / "kgen-cache")}
+    """The command in an empty folder, with the test's own index and caches in which nothing of an index is yet."""
+    caches = {"UV_CACHE_DIR": str(tmp_path / "uv-cache"), "KGEN_CACHE_DIR": str(new_cache(tmp_path / "kgen-cache"))}
     environment = {**os.environ, "UV_DEFAULT_INDEX": index.url, **caches}
     return Kgen(folder=project, temporary=tmp_path, environment=environment)
 

@@ -17,6 +17,7 @@ import pytest
 from tests import fleets
 from tests.command import Kgen
 from tests.fleets import H200, ON_CPU, partition, rows, site
+from tests.schemas import LIGHT
 from tests.test_validate import FAKES, put_on_disk, within
 from tests.test_validate import lock as small_lock
 
@@ -43,8 +44,8 @@ def made(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def kgen(kgen: Kgen) -> Kgen:
-    """The command; ReFrame starts in a third of the time without what it does not need."""
-    return within(kgen, {"PYTHONPATH": str(FAKES / "light")})
+    """The command; ReFrame starts in a third of the time."""
+    return within(kgen, {"PYTHONPATH": str(LIGHT)})
 
 
 # -- with kgen on the nodes --------------------------------------------------------------------------------------------
@@ -56,7 +57,7 @@ def test_partitions_and_environments_train(kgen: Kgen, project: Path, made: Path
         small_lock(project, name)
         put_on_disk(project, name)
     nodes = site(project / "site.py", [partition(name, None, made, extras={}) for name in ("fast", "slow")])
-    done = within(kgen, {"PYTHONPATH": f"{FAKES}:{FAKES / 'light'}"})("validate", "--fleet", nodes.name, "--json")
+    done = within(kgen, {"PYTHONPATH": f"{FAKES}:{LIGHT}"})("validate", "--fleet", nodes.name, "--json")
     found = rows(done.stdout)
     assert {key: one["verdict"] for key, one in found.items()} == {
         (f"lab:{part}", name): "passed" for part in ("fast", "slow") for name in ("jax-cpu", "numpy-cpu")
@@ -443,7 +444,7 @@ def test_the_site_of_the_documentation_is_one(
     (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "site.py").write_text(block)
     monkeypatch.setenv("RFM_SYSTEM", "lab")
-    monkeypatch.setenv("PYTHONPATH", str(FAKES / "light"))
+    monkeypatch.setenv("PYTHONPATH", str(LIGHT))
     found = action.engine_of(str(tmp_path / "site.py"), matrix).pools
     assert {name: (str(pool.target.accelerator.name), pool.target.gpu) for name, pool in found.items()} == {
         "lab:h200": ("cuda13", ("9.0",)),
@@ -529,7 +530,7 @@ def test_nodes_are_compared(kgen: Kgen, project: Path, made: Path) -> None:
     )
     parts = [partition("fast", None, made, extras={}), partition("dead", "dies", made, extras={"cpu": True})]
     nodes = site(project / "site.py", parts)
-    asked = within(kgen, {"PYTHONPATH": f"{TRAINING}:{FAKES / 'light'}", "FAKE_STEP_TORCH": "0.05"})
+    asked = within(kgen, {"PYTHONPATH": f"{TRAINING}:{LIGHT}", "FAKE_STEP_TORCH": "0.05"})
     done = asked("compare", "--fleet", nodes.name, "--json", "--", "python", "train.py")
     assert done.status == 1, done.stderr
     found = {(one["name"]): one for one in json.loads(done.stdout)["environments"]}

@@ -12,8 +12,9 @@ import pytest
 from tests import fleets, slurm
 from tests.command import Kgen
 from tests.fleets import ON_CPU, partition, site
+from tests.schemas import LIGHT
 from tests.slurm import Cluster
-from tests.test_validate import FAKES, within
+from tests.test_validate import within
 
 pytestmark = pytest.mark.skipif(
     not slurm.is_there("slurmctld", "slurmd", "munged"), reason="no Slurm here, or nobody who may start it"
@@ -79,7 +80,7 @@ def test_nodes_answer_or_die_or_are_cancelled(kgen: Kgen, project: Path, tmp_pat
     there = {
         "SLURM_CONF": cluster.environment["SLURM_CONF"],
         "PATH": cluster.environment["PATH"],
-        "PYTHONPATH": str(FAKES / "light"),
+        "PYTHONPATH": str(LIGHT),
     }
     kgen = within(kgen, there)
     done = kgen("validate", "--fleet", nodes.name, "--each-node", "--json")
@@ -114,7 +115,7 @@ def test_what_slurm_refuses_is_told_in_its_words(kgen: Kgen, project: Path, tmp_
     there = {name: cluster.environment[name] for name in ("SLURM_CONF", "PATH")}
     part = partition("one", "passed", tmp_path, extras={"cpu": True}, scheduler="squeue", access=["-p secret"])
     site(project / "site.py", [part])
-    done = within(kgen, {**there, "PYTHONPATH": str(FAKES / "light")})("validate", "--fleet", "site.py", "--json")
+    done = within(kgen, {**there, "PYTHONPATH": str(LIGHT)})("validate", "--fleet", "site.py", "--json")
     (one,) = json.loads(done.stdout)["answers"]
     assert (one["verdict"], done.status) == ("not scheduled", 1), done.stderr
     assert "invalid partition specified: secret" in one["reason"]

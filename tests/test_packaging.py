@@ -17,6 +17,7 @@ import tomli
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from tests.schemas import assert_taken
 
 from kgen import __version__
 
@@ -234,9 +235,7 @@ def test_hooks_of_the_page_are_offered() -> None:
 def test_bots_are_told_in_their_own_form(tmp_path: Path, language: str, holding: str, schema: str) -> None:
     told = tmp_path / f"told.{language}"
     told.write_text(block("how-to/merges-and-bots.md", language, holding), encoding="utf-8")
-    words = [str(Path(sys.executable).parent / "check-jsonschema"), "--builtin-schema", schema, str(told)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    assert_taken(schema, told)
 
 
 def test_bots_leave_every_framework_to_kgen(shipped_matrix: Any) -> None:  # noqa: ANN401 - the matrix

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import tomli
-from tests.command import LOCK, SOLVE, Kgen
+from tests.command import LOCK, SOLVE, Kgen, new_cache
 from tests.sigstore_authority import ISSUER, Authority
 from tests.test_receipts import LOCKS, Key, key, parsed
 
@@ -46,7 +46,8 @@ def solved(kgen: Kgen, *words: str) -> tuple[dict[str, str], str]:
 
 @pytest.fixture
 def alone(kgen: Kgen, tmp_path: Path) -> Kgen:
-    return dataclasses.replace(kgen, environment={**kgen.environment, "KGEN_CACHE_DIR": str(tmp_path / "cache")})
+    cache = new_cache(tmp_path / "cache")
+    return dataclasses.replace(kgen, environment={**kgen.environment, "KGEN_CACHE_DIR": str(cache)})
 
 
 def older(kgen: Kgen) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import gzip
 import hashlib
@@ -50,8 +51,13 @@ def sha256(content: bytes) -> str:
 
 SMALL = make_wheel({"thing/__init__.py": b"", "thing/code.py": b"x = 1\n"})
 LARGE = make_wheel({"thing/code.py": b"x = 1\n"}, padding=400_000)
-MANY = make_wheel({f"thing/module_with_a_name_{index}.py": b"" for index in range(30_000)})
 ENTRY = (zlib.crc32(b"x = 1\n"), 6)
+
+
+@functools.cache
+def many() -> bytes:
+    """A wheel whose list of files is longer than what is asked for at first; it takes most of a second."""
+    return make_wheel({f"thing/module_with_a_name_{number}.py": b"" for number in range(30_000)})
 
 
 class Answer(Handler):
@@ -109,7 +115,7 @@ class Answer(Handler):
 class Index(Server):
     def __init__(self) -> None:
         super().__init__(Answer)
-        self.files = {"small.whl": SMALL, "large.whl": LARGE, "many.whl": MANY}
+        self.files = {"small.whl": SMALL, "large.whl": LARGE, "many.whl": many()}
         self.faults: list[str] = []
         self.constant: str | None = None
         self.claimed: int | None = None
@@ -187,8 +193,8 @@ class TestRanges:
         assert first == "bytes=-131072"
         assert second is not None
         start, end = map(int, second.removeprefix("bytes=").split("-"))
-        assert end == len(MANY) - 131072 - 1
-        with zipfile.ZipFile(io.BytesIO(MANY)) as archive:
+        assert end == len(many()) - 131072 - 1
+        with zipfile.ZipFile(io.BytesIO(many())) as archive:
             assert 0 <= archive.start_dir - start < 65536
 
     def test_zip64(self, index: Index, reader: WheelReader, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,9 +40,10 @@ _VERSIONED = r"(?P<name>[A-Za-z][A-Za-z_-]*?)[-_]?(?P<sign>[=@:]|==)?\s*v?(?P<ve
 """A release as people write it who do not write a requirement: `torch=2.6`, `torch@2.6`, `tf2.15`."""
 _NUMBERS = 3
 """So many numbers has a whole version."""
-_PYTHON = r"(?:python|cpython|cp|py)-?(?P<major>3)\.?(?P<minor>[0-9]{1,2})(?:\.[0-9]+)?"
+_PYTHON = r"(?:python|cpython|cp|py)(?:-|==?)?(?P<major>3)\.?(?P<minor>[0-9]{1,2})(?:\.[0-9*]+)?"
 _BUILD = (
-    r"(?:and-|with-|with_)?(?P<word>[a-z]+?)[-_]?(?P<number>[0-9]+(?:\.[0-9]+)?)?(?:[-_](?:local|pip|plugin|pjrt))*"
+    r"(?:and-|with-|with_)?(?P<word>[a-z-]+?)(?:[-_]|==?)?(?P<number>[0-9]+(?:\.[0-9]+)?)?"
+    r"(?:[-_](?:local|pip|plugin|pjrt))*"
 )
 """What names of packages, extras and local versions say of an accelerator: `cu128`, `cuda12-local`, `and-cuda`."""
 _GLUED = 2
@@ -106,6 +107,23 @@ def hints(name: str, asked: RequestFlags, matrix: CompatibilityMatrix, environme
     more |= {field: texts for field, texts in said.items() if field not in given}
     command = asked.command_for(dict.fromkeys(names), more)
     return [command, listed] if own.dependencies else [command]
+
+
+def call(text: str, matrix: CompatibilityMatrix, *, flags_alone: bool = False) -> str | None:
+    """The call of `kgen lock` that a word asks for which stands where a package is expected; None where it is one.
+
+    Args:
+        text: the word.
+        matrix: the facts.
+        flags_alone: whether only what flags ask for is meant, and no backend.
+    """
+    from kgen.actions.plan import RequestFlags  # noqa: PLC0415 - which imports this module
+
+    asked = RequestFlags("lock", (text,))
+    meant = _flag(text, matrix) if flags_alone else _meant(text, matrix, matrix.short_names)
+    if meant is None or meant.dependencies or not (meant.names or meant.flags):
+        return None
+    return asked.command_for(meant.names, {**meant.flags, **({"require": meant.require} if meant.require else {})})
 
 
 def _meant(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:

@@ -132,6 +132,18 @@ class TestList:
         ("poetry install --no-root", "kgen sync --no-project"),
         ("conda env create -f environment.yml", "kgen init --from environment.yml"),
         ("export -f requirements.txt -o x", "kgen export requirements"),
+        ("conda install -c conda-forge numpy", "kgen add numpy"),
+        ("conda install --channel conda-forge -c nvidia rich attrs", "kgen add rich attrs"),
+        ("conda install --file requirements.txt", "kgen lock -r requirements.txt"),
+        (
+            "pip install rich -r a.txt -r b.txt attrs",
+            "kgen lock -r a.txt --dependency rich -r b.txt --dependency attrs",
+        ),
+        ("update --dry-run rich attrs", "kgen lock --dry-run --upgrade-package rich --upgrade-package attrs"),
+        ("update --dry-run", "kgen lock --dry-run --upgrade"),
+        ("rye sync", "kgen sync"),
+        ("source activate foo", "kgen activate foo"),
+        ("pdm add -d rich", "kgen add rich"),
         # what is locked
         ("lock --all-extras", "kgen lock --extra big-data --extra plot"),
         ("lock jax --all-groups --cpu", "kgen lock jax --group dev --cpu"),
@@ -187,6 +199,13 @@ def test_what_is_meant(kgen: Kgen, project: Path, typed: str, meant: str) -> Non
         ("python install 3.12", "unknown command `python install`: kgen takes the interpreters of this machine: "),
         ("tool install black", "unknown command `tool`: kgen installs no programs for all projects"),
         ("poetry", "unknown command `poetry`: kgen has its own commands in their place: "),
+        ("docker build .", "unknown command `docker`: kgen builds and starts no images; "),
+        ("conda rename -n a b", "unknown command `conda rename`: an environment is named after its backend"),
+        ("nox -s tests", "unknown command `nox`: `kgen run ENV -- PROGRAM …` runs a program in an environment"),
+        (
+            "add -c mine rich",
+            "`kgen add`: unknown option `-c`: channels are those of the settings; `kgen lock --conda --channel mine` ",
+        ),
         ("self update", "unknown command `self`: what installed kgen updates it"),
         ("lock --no-dev", "`kgen lock`: unknown option `--no-dev`: a group is locked only where "),
         (

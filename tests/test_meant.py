@@ -41,6 +41,56 @@ LISTED = "the backends are tensorflow, jax, torch, numpy, openvino, theano, thea
         ("x" * 100_000, [LISTED]),
         ("torchcodec", ["kgen solve torch --dependency torchcodec", LISTED]),
         ("tensorflow-text", ["kgen solve tensorflow --dependency tensorflow-text", LISTED]),
+        # several names, however they are set apart
+        ("JAX,TensorFlow", ["kgen solve jax tensorflow"]),
+        ("jax/torch", ["kgen solve jax torch"]),
+        ("jax+torch", ["kgen solve jax torch"]),
+        ("jax torch", ["kgen solve jax torch"]),
+        ("jax,cu128", ["kgen solve jax --cuda 12.8"]),
+        ("all", ["kgen solve"]),
+        ("*", ["kgen solve"]),
+        # what a flag asks for
+        ("cuda12", ["kgen solve --cuda 12"]),
+        ("cu128", ["kgen solve --cuda 12.8"]),
+        ("gpu", ["kgen solve --cuda auto"]),
+        ("cpu", ["kgen solve --cpu"]),
+        ("rocm6.4", ["kgen solve --rocm 6.4"]),
+        ("py311", ["kgen solve --python 3.11"]),
+        ("python3.11", ["kgen solve --python 3.11"]),
+        ("linux-64", ["kgen solve --platform linux-64"]),
+        ("A100", ["kgen solve --cuda auto --gpu a100"]),
+        ("gfx942", ["kgen solve --rocm auto --gpu gfx942"]),
+        ("v5e", ["kgen solve --tpu --gpu v5e"]),
+        ("keras", ["kgen solve"]),
+        ("keras==3.12", ["kgen solve --keras ==3.12"]),
+        ("keras2", ["kgen solve --generation keras2"]),
+        # packages, extras and local versions that say what they compute on
+        ("jax[cuda12]", ["kgen solve jax --cuda 12"]),
+        ("jax[cuda13-local]", ["kgen solve jax --cuda 13"]),
+        ("jax[cuda12]==0.6.0", ["kgen solve jax --require jax==0.6.0 --cuda 12"]),
+        ("jax[tpu]", ["kgen solve jax --tpu"]),
+        ("jax[k8s]", ["kgen solve jax --require 'jax[k8s]'"]),
+        ("tensorflow[and-cuda]", ["kgen solve tensorflow --cuda auto"]),
+        ("torch+cu128", ["kgen solve torch --cuda 12.8"]),
+        ("torch==2.6.0+cu124", ["kgen solve torch --require torch==2.6.0 --cuda 12.4"]),
+        ("torch==2.6.0+cpu", ["kgen solve torch --require torch==2.6.0 --cpu"]),
+        ("torch-cuda12.8", ["kgen solve torch --cuda 12.8"]),
+        ("jax-cuda12-plugin", ["kgen solve jax --cuda 12"]),
+        ("tensorflow-gpu", ["kgen solve tensorflow --cuda auto"]),
+        ("pytorch-gpu", ["kgen solve torch --cuda auto"]),
+        ("tensorflow-cpu==2.15", ["kgen solve tensorflow --require tensorflow==2.15"]),
+        ("jaxlib", ["kgen solve jax"]),
+        ("tf-nightly", ["did you mean `tensorflow`?"]),
+        ("torchvision", ["kgen solve torch --dependency torchvision", LISTED]),
+        ("cupy-cuda12x", ["kgen solve tensorflow --dependency cupy-cuda12x", LISTED]),
+        # releases that are not written as requirements
+        ("torch=2.6", ["kgen solve torch --require 'torch==2.6.*'"]),
+        ("torch@2.6", ["kgen solve torch --require 'torch==2.6.*'"]),
+        ("tensorflow:2.15.0", ["kgen solve tensorflow --require tensorflow==2.15.0"]),
+        ("tf2.15", ["kgen solve tensorflow --require 'tensorflow==2.15.*'"]),
+        ("torch-2.6", ["kgen solve torch --require 'torch==2.6.*'"]),
+        ("keras=3.10", ["kgen solve --keras '==3.10.*'"]),
+        ("pandas=2.2", ["kgen solve tensorflow --dependency 'pandas==2.2.*'", LISTED]),
         # as environments are called on disk
         ("jax-cuda12-conda", ["kgen solve jax --cuda 12"]),
         ("mined-conda", ["kgen solve mined"]),
@@ -90,18 +140,35 @@ def test_a_hint_repeats_the_whole_request(kgen: Kgen, typed: str, hint: str) -> 
     assert said.startswith(f"{hint.partition(' --')[0]} --")
 
 
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("jax cuda12 py311", "jax --cuda 12 --python 3.11"),
+        ("jax cuda12 --cpu", "jax --cpu"),
+        ("torch=2.6 tensorflow[and-cuda]", "torch tensorflow --cuda auto --require 'torch==2.6.*'"),
+    ],
+)
+def test_flags_are_taken_of_every_word(kgen: Kgen, typed: str, hint: str) -> None:
+    refused = kgen("lock", *typed.split())
+    assert sorted(shlex.split(refused.stderr.partition("hint: kgen lock ")[2])) == sorted(shlex.split(hint))
+
+
 def test_a_plan_is_hinted_at_with_what_is_moved_to(kgen: Kgen) -> None:
     refused = kgen("plan", "torch==2.10.0", "--cuda", "13")
     assert refused.stderr.endswith("hint: kgen plan torch --cuda 13 --require torch==2.10.0\n")
 
 
-@pytest.mark.parametrize("typed", ["torch==2.6.0", "jax,torch", "keras-hub"])
+@pytest.mark.parametrize(
+    "typed",
+    ["torch==2.6.0", "jax,torch", "keras-hub", "jax[cuda12]", "torch==2.6.0+cu124", "keras==3.12", "A100", "tf2.18"],
+)
 def test_the_hint_works(kgen: Kgen, typed: str) -> None:
     refused = kgen("solve", typed)
     assert refused.status == 2
     assert refused.stderr.startswith(f"error: unknown backend `{typed}`\n\nhint: kgen solve ")
-    words = refused.stderr.partition("hint: kgen ")[2].splitlines()[0].split()
-    assert kgen(*words, "--python", "3.12").status == 0
+    words = shlex.split(refused.stderr.partition("hint: kgen ")[2].splitlines()[0])
+    done = kgen(*words, "--python", "3.12")
+    assert done.status == 0, done.stderr
 
 
 def test_a_free_threaded_python_is_called_by_its_name(kgen: Kgen) -> None:

@@ -267,6 +267,23 @@ def test_faults_change_nothing(prepared: Kgen, words: tuple[str, ...], message: 
     assert settings(prepared) == HEAD
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("add", "rich", "attrs=1.26"), "kgen add rich 'attrs==1.26.*'"),
+        (("add", "python=3.11"), "kgen lock --python 3.11"),
+        (("add", "rich", "cudatoolkit=11.8"), "kgen lock --cuda 11.8"),
+        (("add", "jax[cuda12]"), "kgen lock jax --cuda 12"),
+        (("add", "tensorflow[and-cuda]"), "kgen lock tensorflow --cuda auto"),
+        (("add", "torch"), "kgen lock torch"),
+    ],
+)
+def test_what_is_to_be_typed_in_place_of_a_package(kgen: Kgen, words: tuple[str, ...], hint: str) -> None:
+    refused = kgen(*words)
+    assert refused.status == 2
+    assert refused.stderr.endswith(f"\n\nhint: {hint}\n")
+
+
 def test_what_cannot_be_locked_is_put_back(prepared: Kgen) -> None:
     done = prepared("add", "numpy<1")
     assert done.status == 3

@@ -349,11 +349,18 @@ def _requirement(text: str) -> Requirement:
                 f"`{shown(text)}` names a channel of conda, and a requirement has none: list it in `channels`"
             ) from None
         if match is not None and match["version"]:
-            plain = match["version"].removesuffix("*").rstrip(".")
             raise ValueError(
-                f"`{shown(text)}` is how conda writes it; a requirement says {match['name']}=={plain}.*"
+                f"`{shown(text)}` is how conda writes it; a requirement says {as_requirement(text)}"
             ) from None
         raise ValueError(f"`{shown(text)}` is not a requirement such as scikit-learn>=1.5") from None
+
+
+def as_requirement(text: str) -> str | None:
+    """What conda's users write as a requirement, where it names a version: `scipy==1.16.*` for `scipy=1.16`."""
+    match = re.fullmatch(_OF_CONDA, text)
+    if match is None or not match["version"]:
+        return None
+    return f"{match['name']}=={match['version'].removesuffix('*').rstrip('.')}.*"
 
 
 def _with_name(place: str) -> str:

@@ -261,6 +261,7 @@ class Kind(Protocol):
         in_wheels: whether its libraries are in an environment's packages; else they are the machine's own.
         rank: the order in which kinds are offered; the CPU is last.
         driver_help: what help says about its driver.
+        spelled: other words for it, in names of packages and of people.
     """
 
     name: str
@@ -276,6 +277,7 @@ class Kind(Protocol):
     in_wheels: bool
     rank: int
     driver_help: DriverHelp
+    spelled: tuple[str, ...] = ()
 
     @property
     def device_noun(self) -> str:

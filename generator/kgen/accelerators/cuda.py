@@ -37,6 +37,7 @@ _DRIVER = r"[0-9]{3,4}(?:\.[0-9]{1,6}){0,3}"
 
 class _Cuda(Kind):
     name = "cuda"
+    spelled = ("cu", "gpu", "nvidia", "cudatoolkit", "cuda-version")
     title = "CUDA"
     maker = "NVIDIA"
     device = "an NVIDIA GPU"

@@ -27,6 +27,7 @@ class Metal(Kind):
     """
 
     name = "metal"
+    spelled = ("mps",)
     title = "Metal"
     maker = "Apple"
     device = "an Apple GPU"

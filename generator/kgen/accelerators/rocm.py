@@ -41,6 +41,7 @@ class Rocm(Kind):
     """
 
     name = "rocm"
+    spelled = ("hip", "amd")
     title = "ROCm"
     maker = "AMD"
     device = "an AMD GPU"

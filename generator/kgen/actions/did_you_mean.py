@@ -8,11 +8,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from kgen import accelerators
+from kgen.accelerators import Kind
 from kgen.fields import ACCELERATORS, accelerator_words
-from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
+from kgen.matrix.records import Backend
 from kgen.model import format as formats
 from kgen.model import grammar
+from kgen.model.accelerator import Accelerator
 from kgen.model.requirement import Requirement, parse_requirement
+from kgen.parsers import parse_gpu
 from kgen.tables import nearest
 
 if TYPE_CHECKING:
@@ -25,6 +29,25 @@ _ALIKE = 0.8
 _VERSION = r"[0-9]+(\.[0-9]+)+"
 _SHORT = range(2, 4)
 """So many letters has what people write in the place of a long name."""
+
+
+_NIGHTLY = "-nightly"
+_BETWEEN = r"[\s,;/+&]+"
+"""What people write between several names."""
+_ALL = ("all", "*", "keras")
+"""Words for whatever the settings name: Keras is in every environment."""
+_VERSIONED = r"(?P<name>[A-Za-z][A-Za-z_-]*?)[-_]?(?P<sign>[=@:]|==)?\s*v?(?P<version>[0-9]+(?:\.[0-9]+)*)(?:\.\*)?"
+"""A release as people write it who do not write a requirement: `torch=2.6`, `torch@2.6`, `tf2.15`."""
+_NUMBERS = 3
+"""So many numbers has a whole version."""
+_PYTHON = r"(?:python|cpython|cp|py)(?:-|==?)?(?P<major>3)\.?(?P<minor>[0-9]{1,2})(?:\.[0-9*]+)?"
+_BUILD = (
+    r"(?:and-|with-|with_)?(?P<word>[a-z-]+?)(?:[-_]|==?)?(?P<number>[0-9]+(?:\.[0-9]+)?)?"
+    r"(?:[-_](?:local|pip|plugin|pjrt))*"
+)
+"""What names of packages, extras and local versions say of an accelerator: `cu128`, `cuda12-local`, `and-cuda`."""
+_GLUED = 2
+"""So many digits has the major of a version that is written without a dot: `128` is 12.8."""
 
 
 class _Meant(NamedTuple):
@@ -68,10 +91,11 @@ def hints(name: str, asked: RequestFlags, matrix: CompatibilityMatrix, environme
         return [f"to ask for a version, name the package: --require {matrix.short_names[0]}=={name}", listed]
     own = _meant(name, matrix, known)
     if own is None:
-        near = _near(name, matrix, known)
+        near = _near(name, matrix, known) or _near(name.lower().removesuffix(_NIGHTLY), matrix, known)
         return [listed if near is None else f"did you mean `{near}`?"]
     meant = [own if other == name else _meant(other, matrix, known) or _Meant() for other in asked.names]
-    names = [one for each in meant for one in each.names] or _used_with(own, matrix)
+    names = [one for each in meant for one in each.names]
+    names = names or (_used_with(own, matrix) if own.dependencies else [])
     more: dict[str, Sequence[str]] = {
         "require": [text for each in meant for text in each.require],
         "dependencies": [text for each in meant for text in each.dependencies],
@@ -79,19 +103,148 @@ def hints(name: str, asked: RequestFlags, matrix: CompatibilityMatrix, environme
     more = {field: texts for field, texts in more.items() if texts}
     kinds = {field.name for field in ACCELERATORS}
     given = {*asked.given, *(kinds if kinds.intersection(asked.given) else ())}
-    more |= {field: texts for field, texts in own.flags.items() if field not in given}
+    said = {field: texts for each in meant for field, texts in each.flags.items()}
+    more |= {field: texts for field, texts in said.items() if field not in given}
     command = asked.command_for(dict.fromkeys(names), more)
     return [command, listed] if own.dependencies else [command]
+
+
+def call(text: str, matrix: CompatibilityMatrix, *, flags_alone: bool = False) -> str | None:
+    """The call of `kgen lock` that a word asks for which stands where a package is expected; None where it is one.
+
+    Args:
+        text: the word.
+        matrix: the facts.
+        flags_alone: whether only what flags ask for is meant, and no backend.
+    """
+    from kgen.actions.plan import RequestFlags  # noqa: PLC0415 - which imports this module
+
+    asked = RequestFlags("lock", (text,))
+    meant = _flag(text, matrix) if flags_alone else _meant(text, matrix, matrix.short_names)
+    if meant is None or meant.dependencies or not (meant.names or meant.flags):
+        return None
+    return asked.command_for(meant.names, {**meant.flags, **({"require": meant.require} if meant.require else {})})
 
 
 def _meant(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
     """What a word asks for; None where it is like the name of a backend, or nothing that can be asked for."""
     if name in known or name in matrix.backends:
         return _Meant((name,))
-    parts = [part.strip() for part in name.split(",") if part.strip()]
-    if parts and parts != [name] and all(part in known or part in matrix.backends for part in parts):
-        return _Meant(tuple(parts))
-    return _environment(name, matrix, known) or _wish(name, matrix, known)
+    parts = [part for part in re.split(_BETWEEN, name) if part]
+    several = [_named(part, matrix, known) for part in parts] if parts and parts != [name] else [None]
+    if None not in several:
+        found = [one for one in several if one is not None]
+        flags = {field: texts for one in found for field, texts in one.flags.items()}
+        return _Meant(tuple(name for one in found for name in one.names), flags=flags)
+    return (
+        _flag(name, matrix)
+        or _environment(name, matrix, known)
+        or _of_build(name, matrix, known)
+        or _versioned(name, matrix, known)
+        or _wish(name, matrix, known)
+    )
+
+
+def _named(part: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
+    """What one of several words asks for, which must be a name of a backend or of an accelerator."""
+    lowered = part.lower()
+    found = next((one for one in (part, lowered) if one in known or one in matrix.backends), None)
+    return _Meant((found,)) if found is not None else _flag(lowered, matrix)
+
+
+def _flag(name: str, matrix: CompatibilityMatrix) -> _Meant | None:
+    """What is asked for by a flag: `cuda12`, `py311`, `linux-64`, `keras2`, `a100`, `all`."""
+    word = name.lower()
+    if word in _ALL:
+        return _Meant()
+    flags = _accelerator(word) or _target(word, matrix)
+    return None if flags is None else _Meant(flags=flags)
+
+
+def _target(word: str, matrix: CompatibilityMatrix) -> Mapping[str, tuple[str, ...]] | None:
+    """The flag of a Python, a platform, a GPU or a generation of Keras that a word names; None where it names none."""
+    generation, python = word.replace(".", "-"), re.fullmatch(_PYTHON, word)
+    if generation in matrix.generations:
+        return {"generation": (generation,)}
+    if word in matrix.platforms:
+        return {"platforms": (word,)}
+    if python is not None:
+        return {"python": (f"{python['major']}.{python['minor']}",)}
+    try:
+        architecture = parse_gpu(word, matrix)
+    except ValueError:
+        return None
+    kind = next(one for one in accelerators.probed() if _is_architecture(architecture, one))
+    return {kind.name: tuple(accelerator_words(Accelerator(kind.name))[1:]), "gpu": (word,)}
+
+
+def _is_architecture(text: str, kind: Kind) -> bool:
+    try:
+        return kind.parse_architecture(text) == text
+    except ValueError:
+        return False
+
+
+def _accelerator(word: str) -> Mapping[str, tuple[str, ...]] | None:
+    """The flag of an accelerator that a word names; None where it names none."""
+    match = re.fullmatch(_BUILD, word)
+    kinds = [one for one in accelerators.known() if match is not None and match["word"] in (one.name, *one.spelled)]
+    if match is None or not kinds:
+        return None
+    kind, number = kinds[0], match["number"] or ""
+    if "." not in number and len(number) > _GLUED:
+        number = f"{number[:_GLUED]}.{number[_GLUED:]}"
+    if number and not kind.versioned:
+        return None
+    try:
+        accelerator = Accelerator.numbered(kind.name, number) if number else Accelerator(kind.name)
+    except ValueError:
+        return None
+    return {kind.name: tuple(accelerator_words(accelerator)[1:])}
+
+
+def _of_build(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
+    """What a package asks for whose name, extra or local version says what it computes on.
+
+    `jax[cuda12]` is JAX for CUDA 12, and so are `jax-cuda12-plugin` and, with its version, `jax==0.6+cuda12`.
+    """
+    requirement = _requirement(name)
+    if requirement is not None and requirement.extras:
+        backend = _backend_of(requirement, matrix)
+        found = [_accelerator(extra) for extra in requirement.extras]
+        if backend is None or None in found:
+            return None
+        flags = {field: texts for one in found if one is not None for field, texts in one.items()}
+        bare = re.sub(r"\s*\[[^]]*\]", "", name, count=1)
+        return _Meant((backend,), require=(bare,) if requirement.specifier else (), flags=flags)
+    released, _, local = name.partition("+")
+    flags_of_local = _accelerator(local) if local else None
+    if flags_of_local is not None:
+        inner = _wish(released, matrix, known)
+        return None if inner is None or not inner.names else inner._replace(flags=flags_of_local)
+    first, _, rest = name.lower().partition("-")
+    flags_of_rest = _accelerator(rest) if rest else None
+    backend = first if first in known else nearest(first, known) or _short_for(first, matrix.short_names)
+    return None if flags_of_rest is None or backend is None else _Meant((backend,), flags=flags_of_rest)
+
+
+def _versioned(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
+    """What a release asks for that is not written as a requirement."""
+    match = re.fullmatch(_VERSIONED, name)
+    if match is None or match["sign"] == "==":
+        return None
+    written, version = match["name"], match["version"]
+    exact = version if version.count(".") + 1 >= _NUMBERS else f"{version}.*"
+    backend = written if written in known else _near(written, matrix, known)
+    row = next((one for one in matrix.backends.values() if one.short == backend), None)
+    if row is not None:
+        return _Meant((row.short,), require=(f"{row.framework}=={exact}",))
+    requirement = _requirement(written)
+    if requirement is None:
+        return None
+    if requirement.name == KERAS:
+        return _Meant(flags={"keras": (f"=={exact}",)})
+    return _Meant(dependencies=(f"{requirement.name}=={exact}",)) if match["sign"] else None
 
 
 def _wish(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
@@ -99,12 +252,28 @@ def _wish(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Me
     requirement = None if name.lower() in known else _requirement(name)
     if requirement is None:
         return None
-    backend = _backend_of(requirement, matrix)
-    if backend is not None:
-        return _Meant((backend,), require=(name,))
+    framework = _of_framework(name, requirement, matrix)
+    if framework is not None:
+        return framework
+    if requirement.name == KERAS:
+        return _Meant(flags={"keras": (str(requirement.specifier),)})
+    if requirement.name.endswith(_NIGHTLY):  # it would have the same files as the release
+        return None
     if requirement.name not in matrix.known_projects and _near(name, matrix, known) is not None:
         return None
     return _Meant(dependencies=(name,))
+
+
+def _of_framework(name: str, requirement: Requirement, matrix: CompatibilityMatrix) -> _Meant | None:
+    """What a requirement on a framework asks for, or on what one is installed as; None where it is on neither."""
+    backend = _backend_of(requirement, matrix)
+    if backend is not None:
+        return _Meant((backend,), require=(name,))
+    row = next((one for one in _default(matrix) if requirement.name in matrix.distributions_of(one.framework)), None)
+    if row is None:
+        return None
+    released = (f"{row.framework}{requirement.specifier}",) if requirement.specifier else ()
+    return _Meant((row.short,), require=released)
 
 
 def _environment(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
@@ -133,6 +302,8 @@ def _used_with(meant: _Meant, matrix: CompatibilityMatrix) -> list[str]:
     """The backend that packages are used with: that of the framework which they belong to, or else the first."""
     projects = {parse_requirement(text).name for text in meant.dependencies}
     frameworks = [row.framework for row in matrix.companions if row.project in projects]
+    # torchmetrics and jaxtyping are called after theirs
+    frameworks += [row.framework for row in _default(matrix) if any(one.startswith(row.framework) for one in projects)]
     found = (_backend_of(parse_requirement(framework), matrix) for framework in frameworks)
     return [next((backend for backend in found if backend is not None), matrix.short_names[0])]
 
@@ -151,6 +322,10 @@ def _requirement(text: str) -> Requirement | None:
         return parse_requirement(text)
     except ValueError:
         return None
+
+
+def _default(matrix: CompatibilityMatrix) -> list[Backend]:
+    return [matrix.backends[name] for name in matrix.default_backends(None)]
 
 
 def _backend_of(requirement: Requirement, matrix: CompatibilityMatrix) -> str | None:

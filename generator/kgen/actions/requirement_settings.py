@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import tomlkit
 
 from kgen import accelerators, files, parsers, settings
+from kgen.actions import did_you_mean
 from kgen.actions.requirements import with_project
 from kgen.editable import SETUP_CFG
 from kgen.errors import ContradictionError, KgenError, SettingsError, UnknownNameError, UsageError
@@ -199,16 +200,31 @@ def _parsed(text: str, matrix: CompatibilityMatrix) -> Requirement:
             raise UsageError(
                 f"`{grammar.shown(text)}` names several packages", hints=[f"give each by itself: {shlex.join(parts)}"]
             ) from None
-        raise UsageError(
+        _require_no_flag(text, matrix)
+        fault = UsageError(
             str(error),
             hints=["give a package of the index, such as scikit-learn>=1.5, or the place of one: mylib @ ./libs/mylib"],
-        ) from None
+        )
+        meant = parsers.as_requirement(text)
+        fault.readings = (text, (meant,)) if meant is not None else None
+        raise fault from None
     if found.name in matrix.short_names and not found.specifier:
         raise UnknownNameError(
             f"`{found.name}` is a backend, and kgen chooses its release for each environment",
-            hints=[f"kgen lock {found.name}"],
+            hints=[did_you_mean.call(text, matrix) or f"kgen lock {found.name}"],
         )
     return found
+
+
+def _require_no_flag(text: str, matrix: CompatibilityMatrix) -> None:
+    """See that a package is none that a flag asks for.
+
+    Raises:
+        UsageError: it is, as conda's `python=3.11` and `cudatoolkit=11.8`.
+    """
+    call = did_you_mean.call(text, matrix, flags_alone=True)
+    if call is not None:
+        raise UsageError(f"`{grammar.shown(text)}` is no package of the index, but part of a request", hints=[call])
 
 
 def _require_places(root: Path, wanted: Sequence[Requirement], place: Place) -> None:

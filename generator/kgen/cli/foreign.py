@@ -26,6 +26,8 @@ class Row(NamedTuple):
     means: str | None = None
     each: str | None = None
     call: str | None = None
+    carries: str | None = None
+    alone: str | None = None
     before: str | None = None
     says: str | None = None
     program: bool = False
@@ -133,7 +135,7 @@ def option(
             continue
         found: list[str] | None = None
         if row.call is not None:
-            found = _filled(row, row.call, fields, every)
+            found = [*_filled(row, row.call, fields, every), *_carried(row, [*before[1:], *rest])]
         elif row.means is not None:
             found = [*before, *_filled(row, row.means, fields, every), *rest]
         return _taken(row, found, so_far or Meant(None), fields)
@@ -229,6 +231,21 @@ def _filled(
         *head, repeated, field = text.split()
         return [*head, *(part for name in every(row.each) for part in (repeated, field.format(name)))]
     return [part.format(*fields) for part in text.split()]
+
+
+def _carried(row: Row, words: Sequence[str]) -> list[str]:
+    """What else was typed in a call that another one stands for, as that takes it."""
+    if row.carries is None:
+        return []
+    found: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word in row.words and row.takes_value and left:  # a second one, as `-r a.txt -r b.txt`
+            found += _filled(row, " ".join((row.call or "").split()[1:]), [left.pop(0)])
+        elif not word.startswith("-"):
+            found += [row.carries, word]
+    return found or (row.alone or "").split()
 
 
 def _frozen(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -145,8 +145,11 @@ def test_two_environments_on_several_platforms(kgen: Kgen, project: Path) -> Non
     assert found == kgen("diff", "locks/jax-cpu", "locks/numpy-cpu")
     assert "removed" not in found.stdout.replace("  ", "")
     assert [line for line in found.stdout.splitlines() if line.endswith("changed")] == [
-        f"jax-cpu ({platform}): changed" for platform in ("linux-64", "osx-arm64")
+        f"jax-cpu -> numpy-cpu ({platform}): changed" for platform in ("linux-64", "osx-arm64")
     ]
+    data = json.loads(kgen("diff", "--json", "jax-cpu", "numpy-cpu").stdout)["locks"]
+    assert (data[0]["lock"], data[0]["other"]) == ("jax-cpu (linux-64)", "numpy-cpu (linux-64)")
+    assert "### jax-cpu -> numpy-cpu (linux-64)\n" in kgen("diff", "--markdown", "jax-cpu", "numpy-cpu").stdout
     # a platform that one of them lacks
     (project / "locks/numpy-cpu/pylock.osx-arm64.toml").unlink()
     assert "jax-cpu (osx-arm64): removed" in kgen("diff", "jax-cpu", "numpy-cpu").stdout

@@ -176,3 +176,28 @@ def test_a_path_in_a_hint_is_one_word(kgen: Kgen, tmp_path: Path, files: dict[st
     for word in shlex.split(said, comments=True):
         assert word not in {"b", "$HOME"}, said
     assert "#" not in said or folder.name in " ".join(shlex.split(said, comments=True))
+
+
+@pytest.mark.parametrize("kind", ["cuda", "rocm"])
+def test_auto_without_a_gpu_is_answered_with_whole_calls(kgen: Kgen, kind: str) -> None:
+    """Each keeps what else was asked, and answers."""
+    asked = ("jax", "numpy", f"--{kind}", "auto", "--keras", ">=3.10", *SOLVE[1:])
+    refused = kgen("solve", *asked)
+    assert refused.status == 2
+    found = hints_of(refused.stderr)
+    assert len(found) == 3
+    for hint in found:
+        words = shlex.split(hint, comments=True)
+        assert words[:4] == ["kgen", "solve", "jax", "numpy"]
+        assert {"--keras", ">=3.10"} <= {*words}
+        assert kgen(*words[1:]).status == 0, hint
+
+
+def test_auto_without_an_answer_names_the_whole_call_that_says_why(kgen: Kgen) -> None:
+    refused = kgen(LOCK[0], "jax", "--cuda", "auto", "--driver", "300", "--portable", *LOCK[1:])
+    assert refused.status == 2
+    (hint,) = hints_of(refused.stderr)
+    assert shlex.split(hint, comments=True)[:3] == ["kgen", "solve", "jax"]
+    answer = kgen(*shlex.split(hint, comments=True)[1:])
+    assert answer.status == 3
+    assert "300" in answer.stderr

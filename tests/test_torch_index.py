@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.command import CUTOFF, LOCK, PYTHON, SOLVE, Kgen
 from tests.index import Index
 from tests.recorded import MATRIX
 from tests.repository import Repository, Served, serving
+from tests.test_hints import hints_of
 from tests.wheelhouse import Wheel, Wheelhouse
 
 from kgen import lockfiles, uvtool
@@ -270,3 +272,36 @@ def test_the_settings_that_kgen_writes_lock_where_there_is_no_gpu(kgen: Kgen, ow
     assert locked.status == 0, locked.stderr
     torch = packages((kgen.folder / "locks/torch-cpu/pylock.linux-64.toml").read_text())["torch"]
     assert torch["version"] == "2.14.1+cpu"
+
+
+def test_a_hint_names_the_mirror_of_uvs_sources(kgen: Kgen, own: Repository) -> None:
+    """A call that is pasted takes the build from where the project has it from."""
+    kgen.folder.joinpath("pyproject.toml").write_text(
+        '[project]\nname = "p"\nversion = "1"\ndependencies = ["torch"]\n'
+        '[tool.uv.sources]\ntorch = { index = "mine" }\n'
+        f'[[tool.uv.index]]\nname = "mine"\nurl = "{own.url}/cpu"\nexplicit = true\n'
+    )
+    refused = kgen(LOCK[0], "torch", "--cpu", *LOCK[1:], "--portable", "--no-project")
+    assert refused.status == 4
+    (hint,) = [one for one in hints_of(refused.stderr) if one.startswith("or let kgen take it from there: ")]
+    call = shlex.split(hint.partition(": ")[2].replace("[INDEX]", own.url.partition("//")[2].partition("/")[0]))
+    assert call[:3] == ["kgen", "lock", "torch"]
+    assert call[call.index("--torch-index") + 1] == own.url
+    assert {"--portable", "--no-project"} <= {*call}
+    assert kgen(*call[1:]).status == 0
+    assert (
+        packages((kgen.folder / "locks/torch-cpu/pylock.linux-64.toml").read_text())["torch"]["version"] == "2.14.1+cpu"
+    )
+
+
+def test_a_hint_keeps_the_mirror_of_the_settings(kgen_alone: Kgen, own: Repository, index: Index) -> None:
+    """A flag without a value would be PyTorch's own index."""
+    kgen = kgen_alone
+    index.wheelhouse.put(Wheel(name="bounded", version="1.0"))
+    (kgen.folder / "kgen.toml").write_text(f'torch-index = "{own.url}"\ndependencies = ["bounded==2.0"]\n')
+    refused = kgen(LOCK[0], "torch", *CUDA, *LOCK[1:])
+    assert refused.status == 4
+    asked = [one for one in hints_of(refused.stderr) if "--torch-index" in one]
+    assert asked
+    assert "you require bounded==2.0" in refused.stderr  # no name of what kgen has uv read
+    assert all("--torch-index http://[INDEX]" in one for one in asked)

@@ -829,7 +829,7 @@ def words_of(*requests: EnvironmentRequest, scope: Scope = Scope.LOCK, **form: o
         if field.name in flags and entry.attribute != "accelerator":
             values = [getattr(request, entry.attribute) for request in requests]
             value = _united(values) if isinstance(values[0], tuple) else values[0]
-            yield from field.typed(form.get(field.name, value) if value else value)
+            yield from field.typed((form.get(field.name) or value) if value else value)
     known = {field.name for field, _ in LOCKED}
     for name, value in form.items():
         if name == "installers":

@@ -24,7 +24,7 @@ from kgen.matrix.selection import Selection, differences, unknown_sources
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.driver import DriverVersion
 from kgen.model.grammar import printable
-from kgen.model.lockfile import LockedFile, Lockfile
+from kgen.model.lockfile import LockedFile, Lockfile, from_project
 from kgen.model.request import CPU_BUILDS, EnvironmentRequest
 from kgen.model.requirement import Requirement, canonical_name, parse_requirement
 from kgen.model.wheelname import needed_glibc, needed_macos
@@ -81,10 +81,10 @@ def changed_sources(lock: Lockfile) -> Iterator[str]:
             try:
                 now = files.sha256(path)
             except OSError as error:
-                yield f"has {file.name} from {file.path}, which cannot be read: {error.strerror or error}"
+                yield f"has {file.name} from {from_project(file.path)}, which cannot be read: {error.strerror or error}"
                 continue
             if now != file.sha256:
-                yield f"has {file.name} from {file.path}, which is another file now"
+                yield f"has {file.name} from {from_project(file.path)}, which is another file now"
 
 
 class _FreshnessCheck:

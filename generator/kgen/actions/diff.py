@@ -62,6 +62,7 @@ class Difference(NamedTuple):
         sizes: bytes to download, before and after; None where not known or not there.
         licences: packages of both sides whose declared licence has changed.
         unseen: licence -> the packages that have it, where no package had it before.
+        other: the name of the lock that it is compared with, where that is another one.
     """
 
     lock: str
@@ -70,6 +71,15 @@ class Difference(NamedTuple):
     sizes: tuple[int | None, int | None]
     licences: tuple[Change, ...] = ()
     unseen: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    other: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What is compared, both by name where they have two."""
+        if self.other is None:
+            return self.lock
+        name, _, platform = self.lock.partition(" ")
+        return f"{name if self.other.endswith(f' {platform}') else self.lock} -> {self.other}"
 
 
 def _silent(_line: str) -> None:
@@ -209,7 +219,8 @@ def _compare(name: str, before: Lockfile | None, after: Lockfile | None) -> Diff
         return Difference(name, "added" if before is None else "removed", changes, sizes)
     if before.identity == after.identity:
         return None
-    return Difference(name, "changed", changes, sizes, tuple(_licences(before, after)), _unseen(before, after))
+    other = None if _name(after) == _name(before) else _name(after)
+    return Difference(name, "changed", changes, sizes, tuple(_licences(before, after)), _unseen(before, after), other)
 
 
 def _licences(before: Lockfile, after: Lockfile) -> Iterator[Change]:

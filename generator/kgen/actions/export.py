@@ -145,9 +145,11 @@ def _image(export: Export, render: Callable[..., str]) -> str:
     local = [file.filename for file in lock.files if file.is_local]
     if local:
         made_for = request_of(lockfiles.parse(lock.path, lockfiles.content_of(lock.path))[1]["tool"]["kgen"])
+        index = project.torch_index(export.settings.root)
+        again = lock_command(made_for._replace(own_index=True), torch_index=index)
         raise UsageError(
             f"{lock.environment} names files of this machine, which the image does not have: {', '.join(local)}",
-            hints=[f"{lock_command(made_for._replace(own_index=True))}   # takes builds of PyTorch from its own index"],
+            hints=[f"{again}   # takes builds of PyTorch from its own index"],
         )
     inside = [file.path for file in lock.files if file.path is not None]
     if inside:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import fields, uvtool
+from kgen import fields, project, uvtool
 from kgen.actions.interpreters import request_of
 from kgen.formats.environment import Source
 
@@ -73,7 +73,7 @@ def hints(source: Source, words: Sequence[str]) -> Iterator[str]:
         yield f"kgen add {shlex.join(wanted) or 'PACKAGE'}   # locks it, for every environment"
     if asked.files:
         request = request_of(source)
-        again = "kgen lock" if request is None else fields.lock_command(request)
+        again = "kgen lock" if request is None else fields.lock_command(request, torch_index=project.torch_index(root))
         named = shlex.join(word for file in asked.files for word in ("-r", file))
         yield f"{again} {named}   # locks what is in it"
     what = shlex.join(words[1:]) if words[:1] == ["install"] and len(words) > 1 else "PACKAGE"

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kgen import fields, host, lockfiles, uvtool
+from kgen import fields, host, lockfiles, project, uvtool
 from kgen.errors import KgenError
 from kgen.formats.environment import Source
 from kgen.matrix import origin
@@ -80,5 +80,7 @@ def with_another(source: Source) -> str | None:
             return None
         same = equally_good(matrix, [request], request.python)
         here = next((one for one in same if uvtool.has_interpreter(one)), None)
-        return here and f"{fields.lock_command(request._replace(python=here))}   # gives the same frameworks"
+        index = project.torch_index(source.environment.folder.parent.parent)
+        again = request._replace(python=here or request.python)
+        return here and f"{fields.lock_command(again, torch_index=index)}   # gives the same frameworks"
     return None

@@ -129,6 +129,7 @@ def lock(
         report=unreported,
         alone=not others and len({request.python for request in planned.requests}) == 1,
         take_over=options.take_over,
+        form=planned.form,
         repeatable=not (options.reasons or any(locker.takes_wheels(planned.settings) for locker in lockers)),
     )
     kept: Sequence[EnvironmentRequest] = planned.requests

@@ -19,7 +19,7 @@ from kgen.actions.pythons import RequiresPython, allowed_by
 from kgen.actions.requirements import FILES, given_in, unnamed_trees_of, with_project
 from kgen.errors import ContradictionError, SettingsError, UnknownNameError, UsageError
 from kgen.explain.notes import folded
-from kgen.fields import ACCELERATORS, BY_NAME, Field, Raw, Scope, accelerators_in, allow_build_command
+from kgen.fields import ACCELERATORS, BY_NAME, Field, Raw, Scope, accelerators_in, allow_build_command, flags_of
 from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.matrix.records import Generation
 from kgen.model import format as formats
@@ -104,6 +104,24 @@ class RequestFlags(NamedTuple):
         for name, raw in flags.items():
             words += BY_NAME[name].typed(tuple(raw) if isinstance(raw, Sequence) and not isinstance(raw, str) else raw)
         return shlex.join([*words, *(formats.named(one).flag for one in self.installers)])
+
+    def on(self, kind: Kind, value: str, more: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
+        """The same command, as it is typed, for another accelerator.
+
+        Args:
+            kind: its kind.
+            value: its version; nothing where the kind has none.
+            more: name of a field that takes several values -> what its flag is given besides.
+        """
+        kinds = {field.name for field in ACCELERATORS}
+        flags = {name: raw for name, raw in self.flags.items() if name not in kinds}
+        return self._replace(flags={kind.name: value or True, **flags}).command_for(self.names, more)
+
+    def solving(self) -> RequestFlags:
+        """The same request to `kgen solve`, which has fewer flags."""
+        known = {field.name for field in flags_of(Scope.REQUEST)}
+        flags = {name: raw for name, raw in self.flags.items() if name in known}
+        return self._replace(command="solve", flags=flags, installers=())
 
 
 class Draft(NamedTuple):
@@ -215,7 +233,7 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
             f"for {alone} alone, as the project requires no other framework; `backends` in the settings chooses others,"
             f" and so do names behind `kgen {asked.command}`"
         )
-    requests = tuple(from_sources(one, shaped, matrix) for one in _drafts(environments, settings, matrix, notes))
+    requests = tuple(from_sources(one, shaped, matrix) for one in _drafts(environments, settings, matrix, notes, asked))
     if asked.command == "lock":
         notes += _shaped(requests, settings, shaped, matrix)
         notes += _vouched_for_by_flags(written, asked, requests, matrix)
@@ -231,7 +249,14 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
             hints=[f"give one of {', '.join(row.version for row in matrix.pythons)}"],
         )
     return Draft(
-        settings, requests, python, allowed, asked.as_of is not None, tuple(notes), written, _form(asked, settings)
+        settings,
+        requests,
+        python,
+        allowed,
+        asked.as_of is not None,
+        tuple(notes),
+        written,
+        _form(asked, settings, shaped, matrix),
     )
 
 
@@ -352,7 +377,9 @@ def _holds(text: str, request: EnvironmentRequest, matrix: CompatibilityMatrix) 
         return True
 
 
-def _form(asked: RequestFlags, settings: Settings) -> Mapping[str, object]:
+def _form(
+    asked: RequestFlags, settings: Settings, shaped: uvsettings.Shape, matrix: CompatibilityMatrix
+) -> Mapping[str, object]:
     """What a command must repeat of flags and settings beside a request, to come to the same."""
     given = [BY_NAME[name] for name, raw in asked.flags.items() if raw is not None and raw != []]
     form: dict[str, object] = {
@@ -361,7 +388,10 @@ def _form(asked: RequestFlags, settings: Settings) -> Mapping[str, object]:
         if field.lock is None and (field.scope is Scope.LOCK or field.name in _REPEATED)
     }
     # a request holds only whether the index is used, and not where its mirror is
-    return form if settings.torch_index is None else {**form, "torch_index": settings.torch_index}
+    frameworks = {one.framework for one in matrix.backends.values()} & {*shaped.sources}
+    mirrors = (mirror_in_sources(shaped, name, matrix) for name in sorted(frameworks))
+    index = settings.torch_index or next(filter(None, mirrors), None)
+    return form if index is None else {**form, "torch_index": index}
 
 
 def _required_python(allowed: RequiresPython, python: str | None) -> Iterator[str]:
@@ -709,18 +739,22 @@ def _concerns(wish: Requirement, frameworks: set[str], matrix: CompatibilityMatr
 
 
 def _drafts(
-    environments: Sequence[JointEnvironment], settings: Settings, matrix: CompatibilityMatrix, notes: list[str]
+    environments: Sequence[JointEnvironment],
+    settings: Settings,
+    matrix: CompatibilityMatrix,
+    notes: list[str],
+    asked: RequestFlags,
 ) -> list[EnvironmentRequest]:
     """A request for each environment, accelerator and platform, their Pythons still to be chosen."""
     targets = _targets(settings)
     if not targets:
-        accelerator = _accelerator(settings, environments, matrix, notes)
+        accelerator = _accelerator(settings, environments, matrix, notes, asked)
         return [
             request_for(environment, settings, accelerator, platform, matrix)
             for environment in environments
             for platform in _platforms(settings, accelerator, matrix)
         ]
-    chosen = [_with_version(one, settings, environments, matrix, notes) for one in targets]
+    chosen = [_with_version(one, settings, environments, matrix, notes, asked=asked) for one in targets]
     return [
         request_for(environment, settings, accelerator, platform, matrix, targets=there)
         for environment in environments
@@ -770,6 +804,8 @@ def _with_version(
     environments: Sequence[JointEnvironment],
     matrix: CompatibilityMatrix,
     notes: list[str],
+    *,
+    asked: RequestFlags,
 ) -> Target:
     """A target with the version of its accelerator, which is the newest that it can have where it says none.
 
@@ -780,7 +816,9 @@ def _with_version(
     if not kind.versioned or target.accelerator.version:
         return target
     alone = settings._replace(driver=target.driver, gpu=target.gpu, platforms=target.platforms or settings.platforms)
-    return target._replace(accelerator=_newest(alone, environments, matrix, notes, kind=kind, target=target.name))
+    return target._replace(
+        accelerator=_newest(alone, environments, matrix, notes, flags=asked, kind=kind, target=target.name)
+    )
 
 
 def by_accelerator(
@@ -811,16 +849,22 @@ def by_platform(
 
 
 def _accelerator(
-    settings: Settings, environments: Sequence[JointEnvironment], matrix: CompatibilityMatrix, notes: list[str]
+    settings: Settings,
+    environments: Sequence[JointEnvironment],
+    matrix: CompatibilityMatrix,
+    notes: list[str],
+    asked: RequestFlags,
 ) -> Accelerator:
-    asked = settings.accelerator
-    if asked is None:
+    wanted = settings.accelerator
+    if wanted is None:
         notes.append("for the CPU, as nothing else was asked; for a GPU choose CUDA: --cuda 12, or --cuda auto")
         return CPU
-    kind = accelerators.kind(asked.kind)
-    if asked != CPU:
+    kind = accelerators.kind(wanted.kind)
+    if wanted != CPU:
         _require_vocabulary(settings, kind)
-    return _auto(settings, environments, matrix, notes, kind) if kind.versioned and not asked.version else asked
+    if kind.versioned and not wanted.version:
+        return _auto(settings, environments, matrix, notes, kind=kind, asked=asked)
+    return wanted
 
 
 def _require_accelerator_for(asked: RequestFlags, settings: Settings, matrix: CompatibilityMatrix) -> None:
@@ -872,7 +916,9 @@ def _auto(
     environments: Sequence[JointEnvironment],
     matrix: CompatibilityMatrix,
     notes: list[str],
+    *,
     kind: Kind,
+    asked: RequestFlags,
 ) -> Accelerator:
     """The newest version that every backend can have on the driver and GPUs that are named, or on this machine's."""
     driver, gpus, flag = settings.driver, settings.gpu, f"--{kind.name}"
@@ -880,16 +926,17 @@ def _auto(
         machine = kind.probe()
         driver, gpus = machine.driver, machine.architectures
         if not machine.found:
-            example = f"{flag} auto --driver {kind.driver_example} --gpu {kind.architecture_example}"
+            there = {"driver": [kind.driver_example], "gpu": [kind.architecture_example]}
             raise UsageError(
                 f"`{flag} auto`: no {kind.maker} driver was found on this machine"
                 + (f" ({machine.note})" if machine.note else ""),
                 hints=[
-                    f"name the machine that it is for: {example}",
-                    f"or choose: {flag} {kind.example}, or --cpu",
+                    f"{asked.on(kind, AUTO, there)}   # for a machine elsewhere: its driver and GPU",
+                    f"{asked.on(kind, kind.example)}   # for {kind.title} {kind.example}, whatever machine has it",
+                    asked.on(accelerators.kind(CPU.kind), ""),
                 ],
             )
-    return _newest(settings._replace(driver=driver, gpu=gpus), environments, matrix, notes, kind=kind)
+    return _newest(settings._replace(driver=driver, gpu=gpus), environments, matrix, notes, flags=asked, kind=kind)
 
 
 def _newest(
@@ -898,6 +945,7 @@ def _newest(
     matrix: CompatibilityMatrix,
     notes: list[str],
     *,
+    flags: RequestFlags,
     kind: Kind,
     target: str = "",
 ) -> Accelerator:
@@ -916,11 +964,11 @@ def _newest(
         notes.append(f"{said} is {chosen}, the newest that every backend asked for can have {where}")
         return accelerator
     majors = matrix.majors(kind.name)
-    of = f" --target {target}" if target else ""
-    hints = [f"`kgen solve {flag} {max(majors)}{of}` says what stands in the way"] if majors else []
+    solving = flags.solving().on(kind, str(max(majors, default="")), {"targets": [target]} if target else {})
+    hints = [f"{solving}   # says what stands in the way"] if majors else []
     raise UsageError(
         f"{asked}: no {kind.title} major serves every backend on this driver and these GPUs",
-        hints=[*hints, "or ask for fewer backends"],
+        hints=[*hints, *(["or ask for fewer backends"] if len(environments) > 1 else [])],
     )
 
 

@@ -55,6 +55,7 @@ def run(
 def _data(one: Difference) -> dict[str, Any]:
     return {
         "lock": one.lock,
+        "other": one.other,
         "state": one.state,
         "size": {"before": one.sizes[0], "after": one.sizes[1]},
         "changes": [{**change._asdict(), "direction": change.direction} for change in one.changes],
@@ -89,7 +90,7 @@ def _text(one: Difference) -> str:
     lines += [size] if size else []
     return "\n".join(
         [
-            f"{one.lock}: changed",
+            f"{one.title}: changed",
             *(f"  {line}" for line in lines or ["the same versions; something else in the lock is not"]),
         ]
     )
@@ -100,7 +101,7 @@ def _markdown(one: Difference) -> str:
     if one.state != "changed":
         return f"### {one.lock}\n\n{_sentence(one.state)}, {size}."
     if not (one.changes or one.licences):
-        return f"### {one.lock}\n\nThe same versions; something else in the lock is not."
+        return f"### {one.title}\n\nThe same versions; something else in the lock is not."
     rows = [
         f"| {_cell(change.what)} | {_cell(change.before)} | {_cell(change.after)} | {change.direction} |"
         for change in one.changes
@@ -114,7 +115,7 @@ def _markdown(one: Difference) -> str:
         for name, of in one.unseen.items()
     ]
     said += [f"{_sentence(size)}."] if size else []
-    return "\n\n".join([f"### {one.lock}", table, *said])
+    return "\n\n".join([f"### {one.title}", table, *said])
 
 
 def _sentence(text: str) -> str:

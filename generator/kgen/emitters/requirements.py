@@ -5,10 +5,9 @@ Files are named by version and hash only; pip finds them on whatever index it is
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping, Sequence
 
-from kgen.model.lockfile import LockedFile, Lockfile
+from kgen.model.lockfile import LockedFile, Lockfile, from_project
 
 
 def render(locks: Mapping[str, Lockfile], indexes: Sequence[str] = ()) -> str:
@@ -29,6 +28,8 @@ def render(locks: Mapping[str, Lockfile], indexes: Sequence[str] = ()) -> str:
         f"# Made by kgen: {first.environment} for Python {first.python} on {platforms}.",
         "# pip install --require-hashes --no-deps -r FILE",
     ]
+    if any(file.path is not None for lock in locks.values() for file in lock.files):
+        lines.append("# in the project's folder, where its own files have their paths from")
     lines += [f"--extra-index-url {index}" for index in indexes]
     for marker, lock in locks.items():
         condition = f" ; {marker}" if len(locks) > 1 else ""
@@ -42,4 +43,4 @@ def _pin(file: LockedFile) -> str:
         return f"{file.name}=={file.version}"
     if file.path is None:
         return f"{file.name} @ {file.url}"
-    return f"./{posixpath.normpath(posixpath.join('locks/environment', file.path))}"
+    return from_project(file.path)

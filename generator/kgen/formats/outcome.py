@@ -122,6 +122,7 @@ class LockJob(NamedTuple):
         alone: whether locks are made in one form only, and of requests that have one Python.
         take_over: the lock of another tool that locks begin with, where kgen has none.
         taken: platform -> project of the Python index -> the version that this lock has.
+        form: what hints must repeat that is not part of a request, or more than it holds: field -> value.
         repeatable: whether what came of the same before is as good as what is found out now: who is to be told why a
             lock has its versions, and a form that takes wheels into its locks, need the answers themselves.
     """
@@ -136,6 +137,7 @@ class LockJob(NamedTuple):
     alone: bool = False
     take_over: Path | None = None
     taken: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    form: Mapping[str, object] = MappingProxyType({})
     repeatable: bool = False
 
 

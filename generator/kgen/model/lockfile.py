@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -72,6 +73,12 @@ class LockedFile(NamedTuple):
         return not self.filename.endswith(".whl")
 
 
+def from_project(path: str) -> str:
+    """A path as the project's own files have it, of one that begins at the folder of a lock; absolute ones stay."""
+    found = posixpath.normpath(posixpath.join("locks/environment", path))
+    return found if found.startswith(("/", "..")) else f"./{found}"
+
+
 class LockedTree(NamedTuple):
     """A source tree that a package is built from: a folder, or a commit of a git repository.
 
@@ -111,8 +118,10 @@ class LockedTree(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """Where it is from, for people."""
-        return str(self.path) if self.url is None else f"{self.url} at {(self.commit or '')[:12]}"
+        """Where it is from, for people: a folder by its path from the project."""
+        if self.path is not None:
+            return from_project(self.path)
+        return f"{self.url} at {(self.commit or '')[:12]}"
 
     @property
     def identity(self) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from packaging.version import Version
 
 from kgen import __version__, host, lockfiles, uvsettings, uvtool
 from kgen.emitters.hooks import render_hooks
+from kgen.fields import lock_command
 from kgen.formats.outcome import LockJob, Part, Reporter, by_environment, unreported
 from kgen.formats.wheels import pylock, refusal, uv
 from kgen.formats.wheels.closer import Closer
@@ -38,6 +41,7 @@ def make(job: LockJob, outside: Outside) -> Part:
         job.requests,
         torch_index=job.settings.torch_index,
         report=job.report,
+        form=job.form,
         # other forms are being locked for the Python of the requests
         movable=job.alone,
     )
@@ -75,6 +79,7 @@ def resolve(
     *,
     torch_index: str | None,
     report: Reporter = unreported,
+    form: Mapping[str, object] = MappingProxyType({}),
     movable: bool = False,
 ) -> list[WheelOutcome]:
     """Lock these requests of the project in this folder; nothing is written.
@@ -85,6 +90,7 @@ def resolve(
         requests: what is asked.
         torch_index: what the settings say about PyTorch's own index.
         report: called with each request and the stage that it has come to, from whatever thread.
+        form: what hints must repeat that is not part of a request, or more than it holds: field -> value.
         movable: whether a Python that is open may be another than the requests say, where that gives what is asked
             for by name in its newest version.
 
@@ -96,11 +102,12 @@ def resolve(
     own = uvtool.own_indexes(outside.program, root, torch_index)
     resolver = uv.Uv(outside.asker, root=root, own=own, sources=sources)
     chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
+    command = functools.partial(lock_command, **form)
     placed = None
     if any(one.url is not None for request in requests for one in request.dependencies):
         from kgen.formats.wheels.direct import DirectSources  # noqa: PLC0415
 
-        placed = DirectSources(root, host.cache("git"), outside.open_reader)
+        placed = DirectSources(root, host.cache("git"), outside.open_reader, command)
 
     def session(reporter: Reporter) -> Session:
         closer = Closer(
@@ -112,6 +119,7 @@ def resolve(
             in_flight=None if chosen else IN_FLIGHT,
             open_releases=outside.releases,
             sources=placed,
+            command=command,
         )
         return Session(
             matrix,

@@ -113,6 +113,7 @@ class Closer:
         in_flight: int | None = None,
         open_releases: Callable[[WheelReader], Releases] | None = None,
         sources: DirectSources | None = None,
+        command: Callable[[EnvironmentRequest], str] = lock_command,
     ) -> None:
         """Prepare; nothing is started.
 
@@ -125,7 +126,9 @@ class Closer:
             in_flight: how many requests to the index there may be at a time; None leaves it to uv.
             open_releases: gives what says which releases there are; None where nothing is built from source.
             sources: finds out what is at the places that requests name; None where they name none.
+            command: the call that asks for a request, for hints.
         """
+        self.command = command
         self.better_python: str | None = None
         self._matrix = matrix
         self._uv = uv
@@ -261,7 +264,7 @@ class Closer:
                 told = (
                     *learned.notes,
                     *brought,
-                    *company.together_note(self._matrix, answer),
+                    *company.together_note(self._matrix, answer, self.command),
                     *framework_age.notes(self._matrix, answer),
                 )
                 notes += [note for note in told if note not in notes]
@@ -484,7 +487,7 @@ class Closer:
             f" {request.python}; the plain wheels of the Python package index are CUDA builds",
             hints=[
                 f"name {title}'s own CPU index in uv's configuration, as an `[[index]]` of uv.toml, and lock again",
-                f"or let kgen take it from there: {lock_command(request.as_asked._replace(own_index=True))}",
+                f"or let kgen take it from there: {self.command(request.as_asked._replace(own_index=True))}",
                 "or point UV_FIND_LINKS at a folder that holds such a wheel, with `--python` for the Python it is for",
                 "or do without what requires it"
                 if along

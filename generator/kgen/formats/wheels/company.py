@@ -129,8 +129,16 @@ def _moves_python(request: EnvironmentRequest) -> bool:
     return request.python_open and bool(request.members or request.cpu_members)
 
 
-def together_note(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterator[str]:
-    """That a framework which the user names as a dependency can be a backend of the environment, and how."""
+def together_note(
+    matrix: CompatibilityMatrix, resolution: Resolution, command: Callable[[EnvironmentRequest], str] = lock_command
+) -> Iterator[str]:
+    """That a framework which the user names as a dependency can be a backend of the environment, and how.
+
+    Args:
+        matrix: the facts.
+        resolution: what was decided.
+        command: the call that asks for a request.
+    """
     request = resolution.request
     named = {wish.name for wish in matrix.applying(request)}
     members = [one for one in request.members if matrix.backends[one].framework in named]
@@ -152,7 +160,7 @@ def together_note(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterat
         taken = " and ".join(f"{name} {resolution.packages[name]}" for name in sorted(frameworks))
         yield (
             f"{request.environment}: {taken} is a dependency, for {accelerators.title(request.accelerator)}; for an"
-            f" environment with both backends: {lock_command(both)}"
+            f" environment with both backends: {command(both)}"
         )
 
 

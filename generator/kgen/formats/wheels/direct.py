@@ -69,14 +69,22 @@ class _Wanted(NamedTuple):
 class DirectSources:
     """Finds out what the places of requests hold, each once for all requests; safe to use from several threads."""
 
-    def __init__(self, root: Path, cache: Path, open_reader: Callable[[], WheelReader]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        cache: Path,
+        open_reader: Callable[[], WheelReader],
+        command: Callable[[EnvironmentRequest], str] = lock_command,
+    ) -> None:
         """Prepare; nothing is read.
 
         Args:
             root: the project's folder.
             cache: where repositories are kept.
             open_reader: gives what fetches source distributions.
+            command: the call that asks for a request, for hints.
         """
+        self._command = command
         self._root = root
         self._cache = cache
         self._open_reader = open_reader
@@ -151,7 +159,7 @@ class DirectSources:
                 f"{request.environment}: {reference.text} is a source distribution, and kgen builds only what the user"
                 " names",
                 hints=[
-                    f"{lock_command(request._replace(build=(*request.build, name)).as_asked)}   # lets it be built",
+                    f"{self._command(request._replace(build=(*request.build, name)).as_asked)}   # lets it be built",
                     f"or let the settings allow it: {allow_build_command([name])}",
                 ],
             )

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from packaging.version import Version
 
 from kgen.errors import OutsideError
-from kgen.fields import allow_build_command, lock_command
+from kgen.fields import allow_build_command
 from kgen.formats.outcome import Outcome, Reporter
 from kgen.formats.wheels.age import Aged, Releases, aged, fits_on, floor_of_recent, unasked_prereleases
 from kgen.formats.wheels.closer import Closer
@@ -116,7 +116,7 @@ class Newest:
             if one.built and self._remedies.can_build(request, [one.name]):
                 remedy = f"; `{allow_build_command([one.name])}` lets it be built from source"
             elif python is not None:
-                command = lock_command(asked._replace(python=python, held=()))
+                command = self._closer.command(asked._replace(python=python, held=()))
                 # what is being locked now would be kept
                 remedy = f"; it is in {command} --upgrade-package {one.name}"
             else:
@@ -149,7 +149,7 @@ class Newest:
         if found is None or found.versions.get(one.name, one.locked) <= one.locked:
             return ""
         # what is being locked now would be kept
-        again = f"{lock_command(moved)} --upgrade-package {one.name}"
+        again = f"{self._closer.command(moved)} --upgrade-package {one.name}"
         return f"; {again} gives {self._remedies.given(found, one.name)}"
 
     def _nearer(self, request: EnvironmentRequest, had: Closed, one: Aged) -> str:
@@ -175,7 +175,7 @@ class Newest:
             if found is not None and one.name in found.versions:
                 if request.python_open and python != request.python and self._keeps_frameworks(request, had, found):
                     self._closer.suggest_python(python)
-                return f"; {lock_command(moved)} gives {self._remedies.given(found, one.name)}"
+                return f"; {self._closer.command(moved)} gives {self._remedies.given(found, one.name)}"
         return ""
 
     def _python_for(self, request: EnvironmentRequest, found: Closed, wanted: Sequence[Aged]) -> str | None:

@@ -37,6 +37,10 @@ IN_FLIGHT = 24
 that take as many each overrun an index, whose answers then stall for seconds."""
 
 
+_STAND_IN = "kgen-closes-this"
+"""What uv takes for the user's project, where what is asked has to stand in one."""
+
+
 class Question(NamedTuple):
     """What `uv pip compile` is asked.
 
@@ -159,7 +163,7 @@ class Asker:
         refused = _REFUSED.search(done.stderr)
         if refused:  # to uv that is a package which does not exist, and only a hint says why
             raise failure(refused[1], "lock")
-        reason = words(done.stderr)
+        reason = words(done.stderr).replace(f"{_STAND_IN} depends on", "you require")
         if done.status == NO_SOLUTION and "No solution found" in done.stderr and not uvtool.not_cached(reason):
             return Answer("", reason)
         raise failure(reason, "lock")
@@ -181,7 +185,7 @@ def _asked(requirements: Sequence[str], own: Mapping[str, str], folder: Path) ->
     """
     if not own:
         return "-"
-    lines = ["[project]", 'name = "kgen-closes-this"', 'version = "0"', "dependencies = ["]
+    lines = ["[project]", f'name = "{_STAND_IN}"', 'version = "0"', "dependencies = ["]
     lines += [f"    {json.dumps(requirement)}," for requirement in requirements]
     lines += ["]", "[tool.uv.sources]", *(f'{name} = {{ index = "kgen-{name}" }}' for name in own)]
     for name, url in own.items():

@@ -10,10 +10,13 @@ from kgen.model.ranges import VersionRange
 from kgen.model.requirement import canonical_name
 
 _ABSENT = re.compile(
-    r"there (?:is|are) no versions? of ([A-Za-z0-9][A-Za-z0-9._-]*)|"
+    r"there (?:is|are) no versions? of ([A-Za-z0-9][A-Za-z0-9._-]*)(?![A-Za-z0-9._\[=<>!~-])|"
     r"([A-Za-z0-9._-]+) was not found in the package registry"
 )
 """What uv says of a package that the index does not have."""
+
+_UNMATCHED = re.compile(r"there (?:is|are) no versions? of ([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?[=<>!~]")
+"""What uv says of a bound that no version on the index fulfils."""
 
 _DEPENDS = re.compile(r"depends on (?P<name>[a-z0-9-]+)(?P<bound>[=<>!~][^ ;,)]*)")
 
@@ -46,6 +49,11 @@ _YANKED = re.compile(r"\b([a-z0-9][a-z0-9-]*)==([0-9][^\s;,]*) was yanked")
 def absent(reason: str) -> list[str]:
     """The packages that no index has, normalised."""
     return [canonical_name(name) for names in _ABSENT.findall(reason) for name in names if name]
+
+
+def unmatched(reason: str) -> list[str]:
+    """The packages that are on the index, in no version that is asked for, normalised."""
+    return list(dict.fromkeys(map(canonical_name, _UNMATCHED.findall(reason))))
 
 
 def without_wheels(reason: str) -> list[str]:

@@ -9,7 +9,7 @@ from packaging.version import Version
 
 from kgen import accelerators, host, uvsettings, uvtool
 from kgen.errors import JudgementError, OutsideError, UnavailableError
-from kgen.fields import allow_build_command, lock_command
+from kgen.fields import allow_build_command
 from kgen.formats.wheels import refusal
 from kgen.formats.wheels.closer import Closer, Unclosable
 from kgen.formats.wheels.closure import Closed
@@ -32,6 +32,10 @@ _OF_CONDA = {
     "system": "it is of the system or of conda, and the Python package index does not have it (or check the name)",
 }
 """What to do without packages that only conda has, by their kinds."""
+
+
+def _no_such_version(wish: Requirement) -> str:
+    return f"check the version: the index has none of {wish.name} that is {wish.specifier}"
 
 
 class Remedies:
@@ -111,7 +115,7 @@ class Remedies:
         built = self._to_be_built(request, names) if names else ()
         if built:
             more = request._replace(build=(*request.build, *map(canonical_name, built)))
-            yield f"{lock_command(more.as_asked)}   # builds {', '.join(built)} from source"
+            yield f"{self._closer.command(more.as_asked)}   # builds {', '.join(built)} from source"
             yield f"or let the settings allow it: {allow_build_command(more.build)}"
             return
         if names:
@@ -123,9 +127,12 @@ class Remedies:
             )
         else:
             general = "look at `dependencies` and `--require`: uv found them to exclude the frameworks"
-            yield from self._withdrawn(request, reason) or [general]
+            loose = list(self.unbounded(request, [one.name for one in request.dependencies if one.name in reason]))
+            missing = [one for one in request.dependencies if one.name in refusal.unmatched(reason)]
+            without = [] if loose and missing else list(map(_no_such_version, missing)) or [general]
+            yield from self._withdrawn(request, reason) or without
             yield from self._of_later_day(request, reason)
-            yield from self.unbounded(request, [one.name for one in request.dependencies if one.name in reason])
+            yield from loose
             yield from self._for_what_is_needed(request, reason)
         yield from self._on_other_python(request, names)
 
@@ -221,7 +228,7 @@ class Remedies:
         """
         found = self.closed(request)
         if found is not None:
-            command = lock_command(request.as_asked)
+            command = self._closer.command(request.as_asked)
             yield f"{command}   # gives {self.given(found, *more)}"
 
     def closed(self, request: EnvironmentRequest) -> Closed | None:
@@ -329,7 +336,12 @@ def _built_by_hand(request: EnvironmentRequest, sources: Mapping[str, str | None
     return f"; `{source.by_hand(request, *releases)}` builds {'one' if len(names) == 1 else 'them'} from source"
 
 
-def allowing(request: EnvironmentRequest, faults: Sequence[LockFault], decided: Collection[str]) -> Iterator[str]:
+def allowing(
+    request: EnvironmentRequest,
+    faults: Sequence[LockFault],
+    decided: Collection[str],
+    command: Callable[[EnvironmentRequest], str],
+) -> Iterator[str]:
     """The command that allows overlapping files, where the judgement found nothing else.
 
     Never for two that share a framework's files, as keras and keras-nightly: the environment would have half of each.
@@ -340,5 +352,5 @@ def allowing(request: EnvironmentRequest, faults: Sequence[LockFault], decided: 
         allowed = tuple(dict.fromkeys((*request.allow_overlap, *pairs)))
         yield (
             "or lock both, if it does not matter to you whose file is installed:"
-            f" {lock_command(request._replace(allow_overlap=allowed, held=()))}"
+            f" {command(request._replace(allow_overlap=allowed, held=()))}"
         )

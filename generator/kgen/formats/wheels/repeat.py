@@ -69,6 +69,7 @@ class Note:
             job.matrix.revision,
             tuple(job.requests),
             (job.settings.torch_index, job.settings.portable, job.alone, job.every is None),
+            sorted(job.form.items()),
             (program, stat.st_size, stat.st_mtime_ns),
             uvsettings.fingerprint(job.settings.root),
         )

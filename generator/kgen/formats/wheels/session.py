@@ -373,7 +373,7 @@ class Session:
                     outcome.request, [one.own for one in faults if isinstance(one, OtherAccelerator)]
                 ),
                 *self._remedies.unbounded(outcome.request, guilty),
-                *allowing(outcome.request, faults, found.resolution.packages),
+                *allowing(outcome.request, faults, found.resolution.packages, self._closer.command),
             ],
         )
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.forks import Forks
+
 from kgen import uvtool
 
 CUTOFF = "2026-11-20"
@@ -51,11 +53,13 @@ class Kgen:
         folder: where it runs.
         temporary: the folder that is called `[TEMP]` in what it says.
         environment: the whole environment that it gets.
+        forks: what a call may be forked from; None if each is to be started as a user's shell does.
     """
 
     folder: Path
     temporary: Path
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    forks: Forks | None = None
 
     def at(self, url: str) -> Kgen:
         """The same with another index."""
@@ -65,12 +69,16 @@ class Kgen:
         self, *arguments: str, cwd: Path | None = None, timeout: float = _SECONDS, **environment: str
     ) -> Result:
         """Runs it to its end."""
+        folder, its_own = cwd or self.folder, self.env(**environment)
+        if self.forks is not None and self.forks.serves(folder, its_own):
+            forked = self.forks.run(arguments, folder=folder, environment=its_own, timeout=timeout)
+            return Result(forked.returncode, self.filtered(forked.stdout), self.filtered(forked.stderr))
         done = subprocess.run(
             self.words(*arguments),
             capture_output=True,
             check=False,
-            cwd=cwd or self.folder,
-            env=self.env(**environment),
+            cwd=folder,
+            env=its_own,
             stdin=subprocess.DEVNULL,
             text=True,
             timeout=timeout,

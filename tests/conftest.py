@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from tests.channel import ChannelServer
 from tests.channel import serving as serving_channel
 from tests.command import PYTHON, Kgen, new_cache
 from tests.conda_packages import Channel, small_channel
+from tests.forks import Forks
 from tests.index import Index, serving
 from tests.order import import_part, spread
 from tests.recorded import MATRIX
@@ -201,10 +203,20 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """What calls of kgen are forked from."""
+    # the path of a socket may have a hundred letters, and pytest's folders are longer
+    with tempfile.TemporaryDirectory(prefix="kgen-forks-") as folder:
+        found = Forks(Path(folder))
+        yield found
+        found.end()
+
+
 @pytest.fixture
-def kgen(project: Path, tmp_path: Path, healthy: Index) -> Kgen:
+def kgen(project: Path, tmp_path: Path, healthy: Index, forks: Forks) -> Kgen:
     """The command in an empty folder, with the healthy index."""
-    return Kgen(folder=project, temporary=tmp_path).at(healthy.url)
+    return Kgen(folder=project, temporary=tmp_path, forks=forks).at(healthy.url)
 
 
 @pytest.fixture
@@ -215,11 +227,11 @@ def shipped_kgen(kgen: Kgen) -> Kgen:
 
 
 @pytest.fixture
-def kgen_alone(project: Path, tmp_path: Path, index: Index) -> Kgen:
+def kgen_alone(project: Path, tmp_path: Path, index: Index, forks: Forks) -> Kgen:
     """The command in an empty folder, with the test's own index and caches in which nothing of an index is yet."""
     caches = {"UV_CACHE_DIR": str(tmp_path / "uv-cache"), "KGEN_CACHE_DIR": str(new_cache(tmp_path / "kgen-cache"))}
     environment = {**os.environ, "UV_DEFAULT_INDEX": index.url, **caches}
-    return Kgen(folder=project, temporary=tmp_path, environment=environment)
+    return Kgen(folder=project, temporary=tmp_path, environment=environment, forks=forks)
 
 
 @pytest.fixture(scope="session")

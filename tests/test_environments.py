@@ -1086,6 +1086,28 @@ class TestJupyter:
         assert spec["display_name"] == "numpy-cpu (project)"
         assert spec["env"]["KERAS_BACKEND"] == "numpy"
 
+    def test_projects_of_one_name_have_kernels_of_their_own(
+        self, kgen: Kgen, wheelhouse: object, tmp_path: Path, index: Index
+    ) -> None:
+        del wheelhouse
+        index.wheelhouse.put(Wheel(name="ipykernel", version="7.0"))
+        first = kgen.at(index.url)
+        other = tmp_path / "other" / kgen.folder.name
+        other.mkdir(parents=True)
+        kernels, asked = tmp_path / "jupyter/kernels", ("shell", "numpy", "--jupyter")
+        made = []
+        for there in (first, dataclasses.replace(first, folder=other)):
+            assert there(*LOCK, "numpy", "--dependency", "ipykernel").status == 0
+            made += [there(*asked, JUPYTER_DATA_DIR=str(tmp_path / "jupyter")).stdout for _ in range(2)]
+        own = "[TEMP]/jupyter/kernels/kgen-project-numpy-cpu\n"
+        assert made == [own, own, *["[TEMP]/jupyter/kernels/kgen-other-project-numpy-cpu\n"] * 2]
+        specs = [json.loads(path.read_text()) for path in sorted(kernels.glob("*/kernel.json"))]
+        assert [one["argv"][0] for one in specs] == [str(prefix(one) / "bin/python") for one in (there, first)]
+        assert [one["display_name"] for one in specs] == ["numpy-cpu (other/project)", "numpy-cpu (project)"]
+        # one whose environment is gone is nobody's
+        shutil.rmtree(first.folder)
+        assert there(*asked, JUPYTER_DATA_DIR=str(tmp_path / "jupyter")).stdout == own
+
     def test_ipykernel_is_locked_along(self, kgen: Kgen, tmp_path: Path, index: Index) -> None:
         index.wheelhouse.put(Wheel(name="ipykernel", version="7.0"))
         there = kgen.at(index.url)

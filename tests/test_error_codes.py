@@ -149,13 +149,14 @@ def test_what_the_system_refuses(tmp_path: Path) -> None:
     ("number", "hint"),
     [
         (errno.ENOENT, "mkdir -p /a/b"),
-        (errno.ENOSPC, "df -h /a/b"),
-        (errno.EROFS, "findmnt --target /a/b"),
+        (errno.ENOSPC, "df -h /"),
+        (errno.EROFS, "findmnt --target /"),
         (errno.EACCES, "ls -ld /a/b '/a/b/c d'"),
         (errno.EIO, "ls -ld /a/b '/a/b/c d'"),
     ],
 )
 def test_the_hint_of_a_file_is_what_the_system_said(number: int, hint: str) -> None:
+    """What is said of a disk names a folder that is there."""
     path = Path("/a/b/c d")
     error = files.unwritable(path, OSError(number, os.strerror(number), "/a/b"))
     assert (error.message, error.hints) == (f"{path} cannot be written: {os.strerror(number)} (/a/b)", (hint,))

@@ -347,6 +347,25 @@ class TestWorkflow:
         lock.write_text(lock.read_text().replace('name = "rich"', 'name = "pytest"', 1))
         assert rows() == {"numpy-cpu": True, "torch-cuda12": False}
 
+    def test_each_platform_has_its_runner(self, locked: Kgen) -> None:
+        """What has none is named."""
+        for name in ("numpy-cpu", "torch-cuda12"):
+            here = locked.folder / f"locks/{name}/pylock.linux-64.toml"
+            for platform in ("linux-aarch64", "osx-arm64"):
+                here.with_name(f"pylock.{platform}.toml").write_text(here.read_text().replace("linux-64", platform))
+        text = exported(locked, "github-actions")
+        rows = yaml.safe_load(text)["jobs"]["test"]["strategy"]["matrix"]["include"]
+        assert [(row["environment"], row["runner"]) for row in rows] == [
+            ("numpy-cpu", "ubuntu-latest"),
+            ("numpy-cpu", "ubuntu-24.04-arm"),
+            ("torch-cuda12", ["self-hosted", "gpu"]),
+            ("torch-cuda12", ["self-hosted", "ARM64", "gpu"]),
+        ]
+        assert text.splitlines()[2] == (
+            "# Left out, as kgen was tried on Linux alone: numpy-cpu (osx-arm64), torch-cuda12 (osx-arm64)."
+        )
+        assert "kgen-${{ runner.arch }}-${{ matrix.environment }}-" in text
+
     def test_what_is_kept_between_runs_goes_with_the_lock(self, locked: Kgen) -> None:
         steps = yaml.safe_load(exported(locked, "github-actions"))["jobs"]["test"]["steps"]
         (cache,) = [step["with"] for step in steps if str(step.get("uses", "")).startswith("actions/cache@")]
@@ -359,7 +378,7 @@ class TestWorkflow:
         here.with_name("pylock.osx-arm64.toml").write_text(here.read_text().replace("linux-64", "osx-arm64"))
         here.unlink()
         assert kgen("export", "github-actions") == Result(
-            2, "", "error: nothing is locked for linux-64\n\nhint: kgen lock --platform linux-64\n"
+            2, "", "error: nothing is locked for linux-64 or linux-aarch64\n\nhint: kgen lock --platform linux-64\n"
         )
         for form in ("dockerfile", "slurm", "devcontainer"):
             assert kgen("export", form) == Result(

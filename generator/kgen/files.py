@@ -107,12 +107,15 @@ def unwritable(path: Path, error: OSError, *, what: str = "cannot be written", h
     import shlex  # noqa: PLC0415 - only a fault pays for it
 
     folder = shlex.quote(str(path.parent))
+    # what was to be made on the way there is not there, and no command says anything of it
+    there = next((one for one in path.parents if one.is_dir()), path.parent)
+    disk = shlex.quote(str(there))
     commands = {
         errno.ENOENT: f"mkdir -p {folder}",
-        errno.ENOSPC: f"df -h {shlex.quote(str(path)) if path.is_mount() else folder}",
+        errno.ENOSPC: f"df -h {shlex.quote(str(path)) if path.is_mount() else disk}",
         errno.EDQUOT: "quota --human-readable",
         errno.EPERM: f"{_look_at(path)}; lsattr -d {folder}",
-        errno.EROFS: f"findmnt --target {folder}",
+        errno.EROFS: f"findmnt --target {disk}",
     }
     return _fault(path, what, error, list(hints) or [commands.get(error.errno or 0, _look_at(path))])
 

@@ -631,7 +631,12 @@ def unbundle(
         listed = _manifest(path, archive)
         progress = Progress(report=report, total=sum(size for _, size in listed.files.values()))
         while (member := _next(path, archive)) is not None:
-            sha256, size = listed.files.get(member.name, ("", -1))
+            if member.name not in listed.files:
+                raise HashMismatchError(
+                    f"{path} has {grammar.shown(member.name)} in it, which its own list does not name",
+                    hints=["copy the bundle again; where it was made, `kgen bundle` makes it anew"],
+                )
+            sha256, size = listed.files[member.name]
             if not member.isreg() or size != member.size or member.name in seen:
                 raise archives.damaged(member.name)
             seen.add(member.name)

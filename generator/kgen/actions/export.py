@@ -33,9 +33,6 @@ _ALIKE = 0.75
 _HOUR = 3600.0
 """Seconds that an exported job may take, which people change as they like."""
 
-_RUNNERS = "linux-64"
-"""What the usual runners of a workflow are."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
@@ -180,22 +177,27 @@ def _uv(export: Export) -> str:
 
 
 def _workflow(export: Export) -> str:
-    """The lock of one environment, or of all that a Linux runner can have."""
+    """The locks of one environment, or of all, that there are runners for."""
     names = (
         [export.environment]
         if export.environment
         else [one.name for one in lockfiles.environments(export.settings.root)]
     )
-    jobs = []
+    jobs, left_out = [], []
     for name in names:
         for platform, path in lockfiles.choose(export.settings.root, str(name)).platforms.items():
-            if platform == _RUNNERS:
-                lock = lockfiles.read(path)
+            lock = lockfiles.read(path)
+            if platform in recipes.RUNNERS:
                 tested = _TESTS in lock.versions
-                jobs.append(recipes.Job(lock.environment, lock.python, lock.accelerated, tested))
+                jobs.append(recipes.Job(lock.environment, lock.python, lock.accelerated, tested, platform))
+            else:
+                left_out.append(f"{lock.environment} ({platform})")
     if not jobs:
-        raise OtherPlatformError(f"nothing is locked for {_RUNNERS}", hints=[f"kgen lock --platform {_RUNNERS}"])
-    return recipes.render_workflow(jobs)
+        first, *others = recipes.RUNNERS
+        raise OtherPlatformError(
+            f"nothing is locked for {' or '.join([first, *others])}", hints=[f"kgen lock --platform {first}"]
+        )
+    return recipes.render_workflow(jobs, left_out)
 
 
 def _kubernetes(export: Export) -> str:

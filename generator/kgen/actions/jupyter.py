@@ -20,6 +20,10 @@ KERNEL = "ipykernel"
 """What Jupyter talks to."""
 
 
+_PYTHON = "/bin/python"
+"""The end of the path of an environment's interpreter."""
+
+
 class Kernel(NamedTuple):
     """A kernel that Jupyter offers: its folder, and what Jupyter calls it."""
 
@@ -72,9 +76,7 @@ def install_kernel(source: Source) -> Kernel:
                 f"kgen sync {name}",
             ],
         )
-    project = source.environment.folder.parent.parent.name
-    label = re.sub(r"[^a-z0-9._-]+", "-", f"kgen-{project}-{name}".lower())
-    shown = f"{name} ({project})"
+    folder, shown = _place(source)
     spec = {
         "argv": [*way, str(source.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": shown,
@@ -82,13 +84,38 @@ def install_kernel(source: Source) -> Kernel:
         "env": {**variables, "KGEN_ENVIRONMENT": name, **source.variables},
         "metadata": {"debugger": True},
     }
-    folder = _kernels() / label
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise files.unwritable(folder, error, hints=["set JUPYTER_DATA_DIR to another folder"]) from error
     storage.write_file(folder / "kernel.json", (json.dumps(spec, indent=1) + "\n").encode())
     return Kernel(folder, shown)
+
+
+def _place(source: Source) -> tuple[Path, str]:
+    """The folder of an environment's kernel, and what Jupyter calls it: by the project's folder.
+
+    Where another project of that name has such a kernel, the folder around it is part of the name, and so on.
+    """
+    parts = source.environment.folder.parent.parent.parts
+    projects = ("/".join(parts[-count:]) for count in range(1, len(parts)))
+    places = [(_folder(f"kgen-{project}-{source.name}"), f"{source.name} ({project})") for project in projects]
+    free = (place for place in places if not _serves_another(place[0] / "kernel.json", source.prefix))
+    return next(free, places[-1])
+
+
+def _folder(name: str) -> Path:
+    return _kernels() / re.sub(r"[^a-z0-9._-]+", "-", name.lower())
+
+
+def _serves_another(spec: Path, prefix: Path) -> bool:
+    """Whether a kernel spec starts the Python of an environment that is there and is not this one."""
+    try:
+        words = json.loads(files.read(spec, files.SMALL))["argv"]
+        paths = [Path(word) for word in words if isinstance(word, str) and word.endswith(_PYTHON)]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return any(path.exists() and not path.is_relative_to(prefix) for path in paths)
 
 
 def _kernels() -> Path:

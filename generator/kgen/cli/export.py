@@ -31,7 +31,7 @@ def run(
         option(
             "--platform",
             metavar="P",
-            text=f"of {' or '.join(OF_PLATFORM)}; by default this machine's",
+            text=f"the platform of {', '.join(OF_PLATFORM[:-1])} or {OF_PLATFORM[-1]}; by default this machine's",
             panel=OUTPUT,
             values=candidates.platforms,
         ),

@@ -21,12 +21,33 @@ class Job(NamedTuple):
         python: the CPython minor.
         accelerated: whether it is for an accelerator, so that a runner with a GPU is asked for.
         tested: whether what runs the project's tests is locked.
+        platform: the platform, which decides on the runner.
     """
 
     environment: str
     python: str
     accelerated: bool
     tested: bool = False
+    platform: str = "linux-64"
+
+
+class Runner(NamedTuple):
+    """The machines that run a job of a workflow.
+
+    Attributes:
+        hosted: the label of GitHub's own, which have no GPU.
+        own: the labels of those that a project has itself, with one.
+    """
+
+    hosted: str
+    own: tuple[str, ...]
+
+
+RUNNERS = {
+    "linux-64": Runner("ubuntu-latest", ("self-hosted", "gpu")),
+    "linux-aarch64": Runner("ubuntu-24.04-arm", ("self-hosted", "ARM64", "gpu")),
+}
+"""Platform -> its runners; kgen was tried on these alone. Source: docs.github.com, GitHub-hosted runners reference."""
 
 
 class ModuleForm(NamedTuple):
@@ -145,19 +166,24 @@ def render_module(lock: Lockfile, form: ModuleForm, *, script: str) -> str:
     )
 
 
-def render_workflow(jobs: Sequence[Job]) -> str:
-    """A workflow of GitHub's that checks the locks, and installs, tests and validates each environment."""
+def render_workflow(jobs: Sequence[Job], left_out: Sequence[str] = ()) -> str:
+    """A workflow of GitHub's that checks the locks, and installs, tests and validates each environment.
+
+    Args:
+        jobs: the environments.
+        left_out: what is locked for platforms that it has no runner for, as `jax-cpu (win-64)`.
+    """
     rows = [
         {
             "name": json.dumps(job.environment),
             "python": json.dumps(job.python),
             "device": "gpu" if job.accelerated else "cpu",
             "tests": "true" if job.tested else "false",
-            "runner": '["self-hosted", "gpu"]' if job.accelerated else "ubuntu-latest",
+            "runner": json.dumps(RUNNERS[job.platform].own) if job.accelerated else RUNNERS[job.platform].hosted,
         }
         for job in jobs
     ]
-    return render("exports/github-actions.yml.j2", environments=rows)
+    return render("exports/github-actions.yml.j2", environments=rows, left_out=", ".join(left_out))
 
 
 def render_updates() -> str:

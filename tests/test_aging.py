@@ -535,6 +535,28 @@ def test_a_framework_that_is_older_for_the_machine_is_told(
         assert line.endswith(f" is kept out by {wish}")
 
 
+def test_a_framework_that_is_older_for_what_the_machine_leaves_of_its_libraries_is_told(kgen_alone: Kgen) -> None:
+    """glibc 2.17 runs JAX 0.6 itself, and no cuDNN that it takes."""
+    done = kgen_alone(*LOCK, "jax", "--cuda", "12", "--glibc", "2.17", "--dry-run", "--json")
+    assert done.status == 0, done.stderr
+    version = json.loads(done.stdout)["environments"][0]["packages"]["jax"]
+    assert version == "0.5.3"
+    said = "0.6.0 needs cudnn >=9.8,<10.0, of which glibc 2.17 leaves no release"
+    assert f"note: jax-cuda12: jax 0.5.3 is the newest that fits: {said}\n" in done.stderr
+
+
+def test_many_releases_that_do_not_fit_a_glibc_that_uv_has_no_name_for(kgen_alone: Kgen, index: Index) -> None:
+    """uv is asked for the next newer glibc; what does not run on the real one is ruled out at once."""
+    old, new = (f"py3-none-manylinux_2_{minor}_x86_64" for minor in (17, 28))
+    index.wheelhouse.put(
+        *(Wheel(name="long-lived", version=f"1.{minor}", tag=old) for minor in range(3)),
+        *(Wheel(name="long-lived", version=f"2.{minor}", tag=new) for minor in range(20)),
+    )
+    done = kgen_alone(*LOCK, "numpy", "--cpu", "--dependency", "long-lived", "--dry-run", "--glibc", "2.26")
+    assert done.status == 0, done.stderr
+    assert "long-lived 1.2 is taken, and 2.19 is the newest" in done.stderr
+
+
 def test_a_framework_that_is_older_for_a_bound_on_keras_is_told(kgen_alone: Kgen) -> None:
     done = kgen_alone(*LOCK, "tensorflow", "--cpu", "--dependency", "keras<3.12", "--dry-run", "--json")
     assert done.status == 0, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -286,3 +287,16 @@ class TestMerge:
 def commit(folder: Path, message: str) -> None:
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "-m", message)
+
+
+def test_what_other_environments_have_costs_no_framework_a_newer_release(kgen_alone: Kgen, project: Path) -> None:
+    """A lock that stands is shared with as far as a new environment has what it would have by itself."""
+    assert kgen_alone(*LOCK, "numpy", "--cpu").status == 0
+    alone = kgen_alone("solve", "tensorflow", "--cpu", *LOCK[1:], "--json")
+    newest = json.loads(alone.stdout)["solution"]["packages"]["tensorflow"]
+    assert kgen_alone(*LOCK, "tensorflow", "numpy", "--cpu").status == 0
+    assert versions(project, "tensorflow-cpu")["tensorflow-cpu"] == newest
+    # of what it takes as well, both have one
+    shared = ("optree", "ml-dtypes", "namex")
+    locked = [versions(project, name) for name in ("numpy-cpu", "tensorflow-cpu")]
+    assert len({tuple(one[name] for name in shared) for one in locked}) == 1

@@ -21,7 +21,7 @@ from kgen.fields import BY_NAME
 from kgen.formats import interface, outcome
 from kgen.formats.outcome import Locked, LockJob, Outcome, Progress, Reporter, unreported
 from kgen.formats.uptodate import CurrentLock
-from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.compatibility import KERAS, CompatibilityMatrix
 from kgen.model import format as formats
 from kgen.model.format import Format
 from kgen.model.request import EnvironmentRequest
@@ -154,7 +154,7 @@ def lock(
     there = _standing(job, options, forms)
     if there:
         moving = [request for request in job.requests if request not in there]
-        job = job._replace(requests=tuple(keeping(matrix, uptodate.beside(request, there)) for request in moving))
+        job = job._replace(requests=tuple(_beside(matrix, request, there) for request in moving))
     notes += _dropped(locks, job.requests, planned.settings, options.let_go)
     if options.writes:
         leftovers.sweep(locks.parent, locks, _envs(locks.parent))
@@ -228,6 +228,21 @@ def _standing(job: LockJob, options: LockOptions, forms: Sequence[Format]) -> Ma
     if not storage.is_settled(job.settings.root / LOCKS):
         return {}
     return uptodate.whole_environments(job.matrix, job.settings, job.requests, every=options.all_platforms)
+
+
+def _beside(
+    matrix: CompatibilityMatrix, request: EnvironmentRequest, there: Mapping[EnvironmentRequest, CurrentLock]
+) -> EnvironmentRequest:
+    """The request with what standing locks of others have, as far as it costs no framework a newer release."""
+    answer = solve(matrix, request)
+    if not isinstance(answer, Resolution):
+        return keeping(matrix, uptodate.beside(request, there))
+    held = {wish.name for wish in request.held}
+    frameworks = {KERAS, *(matrix.backends[backend].framework for backend in request.backends)} - held
+    ahead = sorted(frameworks & answer.packages.keys())
+    newest = tuple(Requirement(f"{name}=={answer.packages[name]}") for name in ahead)
+    kept = keeping(matrix, uptodate.beside(request._replace(held=(*newest, *request.held)), there))
+    return kept._replace(held=tuple(wish for wish in kept.held if wish not in newest))
 
 
 def _in_order(

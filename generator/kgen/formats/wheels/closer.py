@@ -564,14 +564,28 @@ class Closer:
         return _Wanted(f"{who} depends on {name}{bound}", outside)
 
     def _learn_misfits(self, answer: Resolution, misfits: Sequence[Package], learned: _LearnedConstraints) -> None:
-        """Note packages whose wheels do not fit although uv takes them: it knows fewer glibc floors than there are."""
+        """Note packages whose wheels do not fit although uv takes them: it knows fewer glibc floors than there are.
+
+        Where the index tells, all releases are ruled out at once that are newer than the newest that fits.
+        """
+        fitting: Mapping[str, frozenset[Version] | None] | None = None
         for package in misfits:
             learned.reason = learned.reason or f"{package.name} {package.version} has no wheel for the target"
             incompatibility = self._incompatibility(answer, {package.name: package.version or Version("0")})
             if incompatibility is None:
-                learned.unfit += (f"{package.name}!={package.version}",)
+                fitting = fitting or self.fitting_releases(answer.request, [one.name for one in misfits])
+                newest = max(fitting[package.name] or (), default=None)
+                unfit = {package.version, *(() if newest is None else self._listed[package.name])}
+                learned.unfit += tuple(
+                    f"{package.name}!={version}"
+                    for version in sorted(one for one in unfit if one is not None)
+                    if newest is None or version > newest or version == package.version
+                )
             else:
                 learned.incompatibilities.append(incompatibility)
+                pins = " with ".join(f"{name} {version}" for name, version in sorted(incompatibility))
+                why = f"{package.name} {package.version} has no wheel for the target"
+                learned.notes.append(f"{answer.request.environment}: {pins} was set aside, as {why}")
 
     def _incompatibility(self, answer: Resolution, named: Mapping[str, Version]) -> Incompatibility | None:
         found = set()

@@ -80,9 +80,13 @@ class _Beside:
 
 
 def _for_machine(resolution: Resolution) -> Iterator[str]:
-    """That frameworks are older for the machine that is described: for its glibc, its driver or its GPUs."""
+    """That frameworks are older for the machine that is described: for its glibc, its driver or its GPUs.
+
+    Also where these leave no release of what a newer one needs, as of cuDNN.
+    """
     request = resolution.request
     for reason in resolution.why:
         hindrance = reason.ground.hindrance if isinstance(reason.ground, Newer) else None
-        if hindrance is not None and isinstance(hindrance.fact, Wish) and hindrance.fact.kind in _OF_MACHINES:
+        wish = None if hindrance is None else hindrance.fact if isinstance(hindrance.fact, Wish) else hindrance.wish
+        if wish is not None and wish.kind in _OF_MACHINES:
             yield f"{request.environment}: {reason_subject(reason)} is the {reason_rule(reason, request.cutoff_flag)}"

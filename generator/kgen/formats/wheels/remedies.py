@@ -34,6 +34,14 @@ _OF_CONDA = {
 """What to do without packages that only conda has, by their kinds."""
 
 
+def _where_to_look(request: EnvironmentRequest, reason: str) -> str:
+    """Which requirements exclude each other, where uv speaks of what the user names alone."""
+    named = dict.fromkeys(one.name for one in (*request.dependencies, *request.constraints) if one.name in reason)
+    if named and " depends on " not in reason:
+        return f"look at what requires {' and '.join(named)}: dependencies, files of requirements and of constraints"
+    return "look at `dependencies` and `--require`: uv found them to exclude the frameworks"
+
+
 def _no_such_version(wish: Requirement) -> str:
     return f"check the version: the index has none of {wish.name} that is {wish.specifier}"
 
@@ -126,7 +134,7 @@ class Remedies:
                 f"{_built_by_hand(request, refusal.source_only(reason), names)}"
             )
         else:
-            general = "look at `dependencies` and `--require`: uv found them to exclude the frameworks"
+            general = _where_to_look(request, reason)
             loose = list(self.unbounded(request, [one.name for one in request.dependencies if one.name in reason]))
             missing = [one for one in request.dependencies if one.name in refusal.unmatched(reason)]
             without = [] if loose and missing else list(map(_no_such_version, missing)) or [general]

@@ -1,16 +1,10 @@
-"""Everything that environments take on a machine without a network: into one file, and out of it again.
-
-A bundle is a tar archive, so that a machine without kgen can get kgen out of it. Its first member lists all others by
-path, sha256 and size. Nothing of it is believed: what is taken out is compared with that list, and what is installed
-from it later with the lock. An interpreter is in no lock: to take one from a bundle is to trust its maker.
-"""
+"""Everything that environments take on a machine without a network, written into one file."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import hashlib
-import json
 import re
 import shlex
 import tarfile
@@ -18,9 +12,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from kgen import __version__, files, host, lockfiles, replay, resources, storage
+from kgen import files, host, lockfiles, replay, resources, storage
 from kgen.errors import (
     HashMismatchError,
     OtherPlatformError,
@@ -28,14 +22,13 @@ from kgen.errors import (
     UsageError,
 )
 from kgen.formats import archive as archives
-from kgen.formats import interface, vendor
-from kgen.formats.archive import Member, Progress, Report
+from kgen.formats import bundlefile, interface, vendor
+from kgen.formats.archive import Member, Report
 from kgen.formats.wheels import ownwheels
 from kgen.lockfiles import LockedEnvironment
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
 from kgen.model import format as formats
-from kgen.model import grammar
 from kgen.model.format import Format
 from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.project import LOCKS
@@ -44,21 +37,7 @@ from kgen.verified_files import VerifiedFiles
 if TYPE_CHECKING:
     from kgen.formats.wheels.standalone import Standalone
 
-MANIFEST = "kgen-bundle.json"
-PROGRAMS = "kgen"
-"""The folder of a bundle that has kgen itself, and what it needs, as wheels."""
-
-_PYTHONS = "pythons"
-"""The folder of a bundle that has interpreters."""
-
-_SCHEMA = 1
 _SELF = "keras-kgen"
-_AT_ONCE = 4
-_CHUNK = 1024 * 1024
-_LARGEST_LIST = 64 * 1024 * 1024
-"""Bytes that the list of a bundle may have: it has some hundred for each file."""
-_LARGEST_TEXT = 16 * 1024 * 1024
-"""Bytes that a lock, or a hook, may have."""
 
 
 class BundleResult(NamedTuple):
@@ -85,29 +64,6 @@ class BundleResult(NamedTuple):
     pythons: tuple[str, ...]
     kgen: str | None
     notes: tuple[str, ...]
-
-
-class UnbundleResult(NamedTuple):
-    """What came out of a bundle.
-
-    Attributes:
-        root: the project's folder.
-        environments: what can be made there now.
-        platform: the platform that they are for.
-        files: how many files of locks there are.
-        added: how many of them were not there before.
-        pythons: the CPython minors that there are interpreters of now.
-    """
-
-    root: Path
-    environments: tuple[str, ...]
-    platform: str
-    files: int
-    added: int
-    pythons: tuple[str, ...]
-
-
-# -- into a bundle -----------------------------------------------------------------------------------------------------
 
 
 def bundle(
@@ -212,14 +168,7 @@ class _Order:
 
     def head(self, members: Iterable[Member]) -> Member:
         """The list of the bundle: what is in it, and what that is for."""
-        listed = {
-            "schema": _SCHEMA,
-            "kgen": __version__,
-            "platform": self.platform,
-            "environments": [{"name": lock.environment, "python": lock.python} for lock in self.locks],
-            "files": [{"path": one.path, "sha256": one.sha256, "size": one.size} for one in members],
-        }
-        return _member(MANIFEST, json.dumps(listed, indent=1).encode() + b"\n")
+        return _member(bundlefile.MANIFEST, bundlefile.write_list(self.platform, self.locks, members))
 
     def result(self, fetched: int, pythons: Sequence[Standalone] = ()) -> BundleResult:
         """What is to be said of it.
@@ -385,7 +334,7 @@ def _packed(one: Standalone, folder: Path) -> Member:
         standalone.require_moves(one, target)
     with target.open("rb") as content:
         sha256 = archives.digest(content)
-    return Member(f"{_PYTHONS}/{sha256}/{one.archive}", sha256, target.stat().st_size, target)
+    return Member(f"{bundlefile.PYTHONS}/{sha256}/{one.archive}", sha256, target.stat().st_size, target)
 
 
 @contextlib.contextmanager
@@ -452,7 +401,9 @@ def _texts(environment: LockedEnvironment, platform: str) -> Iterator[Member]:
     for path in sorted(environment.folder.rglob("*")):
         replay.looked(path)
         inside = path.relative_to(environment.folder).as_posix()
-        if path.is_file() and (inside == lock or (_is_text(inside) and not re.fullmatch(lockfiles.PYLOCK, inside))):
+        if path.is_file() and (
+            inside == lock or (bundlefile.is_text(inside) and not re.fullmatch(lockfiles.PYLOCK, inside))
+        ):
             content = files.read(path, files.LARGE)
             yield _member(f"{LOCKS}/{environment.name}/{inside}", content)
 
@@ -489,87 +440,7 @@ def _source() -> Mapping[str, Path]:
 
 def _kept_member(one: ownwheels.KeptWheel, known: VerifiedFiles | None) -> Member:
     stamp = known.known(one.content, one.sha256) if known is not None and isinstance(one.content, Path) else None
-    return Member(f"{PROGRAMS}/{one.filename}", one.sha256, one.size, one.content, known=stamp)
-
-
-# -- out of a bundle ---------------------------------------------------------------------------------------------------
-
-
-_MEMBER = re.compile(
-    rf"(?:{LOCKS}/(?P<environment>{grammar.NAME})/(?P<text>[A-Za-z0-9._/-]+)"
-    rf"|(?P<folder>{vendor.WHEELS}|{vendor.PACKAGES}|{_PYTHONS})/(?P<sha256>{grammar.SHA256})"
-    rf"/(?P<file>{grammar.WHEEL}|{grammar.SOURCE}|{grammar.CONDA_FILE}|cpython-(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\.tar)"
-    rf"|{PROGRAMS}/{grammar.WHEEL})"
-)
-"""What may be in a bundle beside its list."""
-
-
-class _Listed(NamedTuple):
-    """The list of a bundle: path -> sha256 and size; and what it says it is for."""
-
-    files: Mapping[str, tuple[str, int]]
-    platform: str
-    environments: tuple[str, ...]
-
-
-def _manifest(path: Path, archive: tarfile.TarFile) -> _Listed:
-    """The list of a bundle.
-
-    Raises:
-        SettingsError: it is none, or does not have the form that kgen writes.
-    """
-    try:
-        member = archive.next()
-        content = archive.extractfile(member) if member is not None and member.isreg() else None
-        first = member is not None and member.name == MANIFEST and member.size <= _LARGEST_LIST
-        data: Any = json.loads(content.read()) if content is not None and first else None
-        _see(data is not None, f"its first member is not {MANIFEST}")
-        _see(data["schema"] == _SCHEMA, f"its form is not {_SCHEMA}, which this kgen reads")
-        found = {str(row["path"]): (grammar.sha256(row["sha256"]), int(row["size"])) for row in data["files"]}
-        platform = grammar.platform(data["platform"])
-        named = tuple(grammar.environment(row["name"]) for row in data["environments"])
-        for name, (sha256, _) in found.items():
-            match = _MEMBER.fullmatch(name)
-            text = None if match is None else match["text"]
-            _see(match is not None and (text is None or _is_text(text)), f"no bundle has {name}")
-            said = None if match is None else match["sha256"]
-            _see(said in {None, sha256}, f"another sha256 is listed for {name}")
-            if match is not None and match["file"] is not None:
-                _see(match["folder"] == _folder_of(match), f"no bundle has {name}")
-    except (KeyError, TypeError, ValueError, RecursionError, tarfile.TarError, OSError) as error:
-        said = grammar.shown(str(error) or type(error).__name__)
-        raise SettingsError(f"{path} is not a bundle of kgen: {said}", hints=["kgen bundle --help"]) from None
-    return _Listed(found, platform, named)
-
-
-def _folder_of(match: re.Match[str]) -> str:
-    """The folder that a file belongs into, by its name."""
-    if match["minor"] is not None:
-        return _PYTHONS
-    return vendor.PACKAGES if re.fullmatch(grammar.CONDA_FILE, match["file"]) else vendor.WHEELS
-
-
-def _see(holds: bool, said: str) -> None:  # noqa: FBT001 - as in `assert`
-    if not holds:
-        raise ValueError(said)
-
-
-def _is_text(inside: str) -> bool:
-    """Whether a file of the folder of an environment is a lock or a hook."""
-    return lockfiles.is_hook(inside) or ("/" not in inside and formats.made_by(inside) is not None)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tarfile.TarFile]:
-    try:
-        archive = tarfile.open(path, "r:")  # noqa: SIM115 - closed below
-    except (OSError, tarfile.TarError) as error:
-        said = getattr(error, "strerror", None) or "it is not a tar archive"
-        raise SettingsError(
-            f"{path} cannot be read as a bundle: {said}", hints=[f"ls -l {files.typed(path)}"]
-        ) from None
-    with archive:
-        yield archive
+    return Member(f"{bundlefile.PROGRAMS}/{one.filename}", one.sha256, one.size, one.content, known=stamp)
 
 
 def _old(output: Path, known: VerifiedFiles) -> dict[str, Member]:
@@ -577,8 +448,8 @@ def _old(output: Path, known: VerifiedFiles) -> dict[str, Member]:
     found: dict[str, Member] = {}
     with contextlib.suppress(SettingsError, tarfile.TarError, OSError):
         if output.is_file():
-            with _opened(output) as archive:
-                listed = _manifest(output, archive).files
+            with bundlefile.opened(output) as archive:
+                listed = bundlefile.read_list(output, archive).files
                 members = archive.getmembers()
                 head = archive.extractfile(members[0])
                 stamp = None if head is None else known.known(output, hashlib.sha256(head.read()).hexdigest())
@@ -598,233 +469,3 @@ def _local(
         size = None if path is None else path.stat().st_size
         if path is not None and size is not None and file.size in {None, size}:
             yield place, Member(place, file.sha256, size, path, known=known.known(path, file.sha256))
-
-
-def unbundle(
-    path: Path,
-    root: Path,
-    matrix: CompatibilityMatrix,
-    *,
-    report: Report = lambda _done, _total: None,
-) -> UnbundleResult:
-    """Take a bundle out into a project, every byte of it compared with its hash. Asks no network for anything.
-
-    Files of locks that are there are left alone, so that an interrupted call goes on where it was. Locks and hooks are
-    put in place when all else is there.
-
-    Args:
-        path: the bundle.
-        root: the project's folder.
-        matrix: the facts.
-        report: shows how far it is.
-
-    Raises:
-        SettingsError: it is not a bundle, or a lock in it does not have the form that kgen writes.
-        UsageError: the project has another lock of an environment.
-        OutsideError: it is damaged or incomplete, or cannot be written.
-    """
-    texts: dict[str, dict[str, bytes]] = {}
-    seen: set[str] = set()
-    pythons: dict[str, None] = {}
-    added = 0
-    with _opened(path) as archive:
-        listed = _manifest(path, archive)
-        progress = Progress(report=report, total=sum(size for _, size in listed.files.values()))
-        while (member := _next(path, archive)) is not None:
-            if member.name not in listed.files:
-                raise HashMismatchError(
-                    f"{path} has {grammar.shown(member.name)} in it, which its own list does not name",
-                    hints=["copy the bundle again; where it was made, `kgen bundle` makes it anew"],
-                )
-            sha256, size = listed.files[member.name]
-            if not member.isreg() or size != member.size or member.name in seen:
-                raise archives.damaged(member.name)
-            seen.add(member.name)
-            match = _MEMBER.fullmatch(member.name)
-            content = archive.extractfile(member)
-            assert match is not None and content is not None  # noqa: S101, PT018 - the list was looked at
-            if match["environment"] is not None:
-                if size > _LARGEST_TEXT:
-                    raise archives.damaged(member.name)
-                texts.setdefault(match["environment"], {})[match["text"]] = _whole(member.name, content, sha256)
-            elif match["minor"] is not None:
-                _put_python(root, match, content, progress)
-                pythons[match["minor"]] = None
-                continue
-            elif match["file"] is not None:
-                added += _put(root, member.name, sha256, content, progress)
-                continue
-            else:
-                _whole(member.name, content, sha256)
-            progress.add(size)
-    lost = sorted(listed.files.keys() - seen)
-    if lost:
-        raise HashMismatchError(
-            f"{path} is incomplete: {len(lost)} of {len(listed.files)} files are missing, the first is {lost[0]}",
-            hints=["copy the bundle again"],
-        )
-    locks = _complete_locks(path, root, matrix, listed, texts)
-    _put_texts(root, texts)
-    folders = tuple(f"{folder}/" for folder in (vendor.WHEELS, vendor.PACKAGES))
-    return UnbundleResult(
-        root=root,
-        environments=tuple(lock.environment for lock in locks),
-        platform=listed.platform,
-        files=sum(1 for name in listed.files if name.startswith(folders)),
-        added=added,
-        pythons=tuple(pythons),
-    )
-
-
-def _complete_locks(
-    path: Path,
-    root: Path,
-    matrix: CompatibilityMatrix,
-    listed: _Listed,
-    texts: Mapping[str, Mapping[str, bytes]],
-) -> list[Lockfile]:
-    """The locks that a bundle is for, once all that they name is there.
-
-    Raises:
-        SettingsError: one does not have the form that kgen writes.
-        OutsideError: one is missing, or something that it names.
-    """
-    locks = [
-        lock
-        for environment, own in sorted(texts.items())
-        for name, content in own.items()
-        if (form := formats.of_file(name)) is not None
-        for lock in interface.reader(form).parse(root / LOCKS / environment / name, content)
-        if lock.platform == listed.platform and lock.environment in listed.environments
-    ]
-    for name in sorted(set(listed.environments).difference(lock.environment for lock in locks)):
-        raise HashMismatchError(f"{path} is incomplete: the lock of {name} is not in it", hints=["kgen bundle"])
-    for lock in locks:
-        require_known(matrix, lock)
-        lacking = vendor.lacking(root, lock)
-        if lacking:
-            raise HashMismatchError(
-                f"{path} is incomplete: {lock.environment} needs {lacking[0].filename}, which is not in it",
-                hints=["kgen bundle"],
-            )
-    return locks
-
-
-def _next(path: Path, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
-    try:
-        return archive.next()
-    except (tarfile.TarError, OSError) as error:
-        said = getattr(error, "strerror", None) or "it breaks off"
-        raise HashMismatchError(f"{path} is damaged: {said}", hints=["copy the bundle again"]) from None
-
-
-def _whole(name: str, content: IO[bytes], sha256: str) -> bytes:
-    try:
-        found = content.read()
-    except (tarfile.TarError, OSError):
-        found = b""
-    if hashlib.sha256(found).hexdigest() != sha256:
-        raise archives.damaged(name)
-    return found
-
-
-def _put(root: Path, name: str, sha256: str, content: IO[bytes], progress: Progress) -> bool:
-    """Put a file of locks in its place, whole or not at all; whether it was not there before."""
-    target = root / vendor.FOLDER / name
-    _prepare(root, name)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _copy(name, sha256, content, part, progress)
-        new = not target.exists()
-        part.replace(target)
-    except OSError as error:
-        raise files.unwritable(target, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-    return new
-
-
-def _prepare(root: Path, name: str) -> None:
-    """Have the folder that a file of a bundle belongs into, which git leaves alone.
-
-    Raises:
-        UsageError: it leads out of the project.
-        OutsideError: it cannot be made.
-    """
-    folder = root / vendor.FOLDER / name.partition("/")[0]
-    if not (root / vendor.FOLDER / name).parent.resolve().is_relative_to(root.resolve()):
-        raise UsageError(f"{folder} leads out of the project", hints=[f"ls -ld {files.typed(folder)}"])
-    ignore = folder / ".gitignore"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not ignore.exists():
-            ignore.write_text("# made by kgen\n*\n", encoding="utf-8")
-    except OSError as error:
-        raise files.unwritable(folder, error) from error
-
-
-def _copy(name: str, sha256: str, content: IO[bytes], target: Path, progress: Progress) -> None:
-    """Copy a member into a file.
-
-    Raises:
-        HashMismatchError: it is not what it is listed with.
-        OSError: the file cannot be written.
-    """
-    digest = hashlib.sha256()
-    with target.open("wb") as file:
-        while piece := _piece(name, content):
-            digest.update(piece)
-            file.write(piece)
-            progress.add(len(piece))
-    if digest.hexdigest() != sha256:
-        raise archives.damaged(name)
-
-
-def _piece(name: str, content: IO[bytes]) -> bytes:
-    try:
-        return content.read(_CHUNK)
-    except (tarfile.TarError, OSError):
-        raise archives.damaged(name) from None
-
-
-def _put_python(root: Path, match: re.Match[str], content: IO[bytes], progress: Progress) -> None:
-    """Put an interpreter in its place, after its archive was compared."""
-    from kgen.formats.wheels import standalone  # noqa: PLC0415 - as above
-
-    name, minor, sha256 = match[0], match["minor"], match["sha256"]
-    _prepare(root, name)
-    with storage.scratch() as folder:
-        archive = folder / match["file"]
-        try:
-            _copy(name, sha256, content, archive, progress)
-        except OSError as error:
-            raise files.unwritable(archive, error) from error
-        if standalone.is_unpacked(root, minor, sha256):
-            return
-        try:
-            standalone.unpack(archive, root, minor=minor, sha256=sha256)
-        except ValueError as error:
-            raise SettingsError(
-                f"{name} is not an interpreter of a bundle: {grammar.shown(str(error))}", hints=["kgen bundle --help"]
-            ) from None
-
-
-def _put_texts(root: Path, texts: Mapping[str, Mapping[str, bytes]]) -> None:
-    locks = root / LOCKS
-    for environment, own in texts.items():
-        for name, content in own.items():
-            there = locks / environment / name
-            if there.is_file() and files.read(there) != content:
-                raise UsageError(
-                    f"{there} is there already, and is not what the bundle has",
-                    hints=[
-                        "kgen unbundle BUNDLE --into ANOTHER-FOLDER",
-                        f"git log -- {files.typed(there.parent)}",
-                    ],
-                )
-    with storage.exclusive(locks, who="kgen unbundle"):
-        storage.recover(locks)
-        for environment, own in texts.items():
-            storage.replace_folder(locks / environment, own, owned=lambda _name: False)

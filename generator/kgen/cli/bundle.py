@@ -13,12 +13,13 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-from kgen.actions.bundle import PROGRAMS, bundle
+from kgen.actions.bundle import bundle
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, Environments, Json, Platform, option
 from kgen.cli.transfers import counting
 from kgen.errors import ExitStatus, UsageError
 from kgen.explain.sizes import size_text
+from kgen.formats import bundlefile
 from kgen.matrix import origin
 from kgen.project import find_root
 
@@ -69,6 +70,8 @@ def run(
     name = shlex.quote(Path(output).name)
     console.say(f"\nnext, where there is no network: kgen unbundle {name}, then kgen sync {done.environments[0]}")
     if done.kgen is not None:
-        install = f"tar -xf {name} {PROGRAMS} && python3 -m venv kgen-venv && kgen-venv/bin/pip install --no-index"
-        console.say(f"without kgen there, first: {install} --find-links {PROGRAMS} {shlex.quote(done.kgen)}")
+        install = (
+            f"tar -xf {name} {bundlefile.PROGRAMS} && python3 -m venv kgen-venv && kgen-venv/bin/pip install --no-index"
+        )
+        console.say(f"without kgen there, first: {install} --find-links {bundlefile.PROGRAMS} {shlex.quote(done.kgen)}")
     return ExitStatus.DONE

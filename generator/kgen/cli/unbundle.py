@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 from kgen import host
-from kgen.actions.bundle import unbundle
+from kgen.actions.unbundle import unbundle
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, Json, argument, option
 from kgen.cli.transfers import counting

@@ -20,7 +20,7 @@ from tests.recorded import MATRIX
 from kgen import accelerators, findings, lockfiles, resources
 from kgen.accelerators import Devices, Fit, Gpu
 from kgen.accelerators.rocm import Rocm, architecture_of
-from kgen.actions import plan
+from kgen.actions import machines
 from kgen.errors import UsageError
 from kgen.explain import report
 from kgen.host import Host
@@ -146,7 +146,7 @@ def test_what_is_no_set_of_architectures(text: str) -> None:
 )
 def test_flags_that_make_no_sense(matrix: CompatibilityMatrix, flags: dict[str, str | bool], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        plan.accelerator_of(flags, matrix)
+        machines.accelerator_of(flags, matrix)
     assert caught.value.message == message
 
 

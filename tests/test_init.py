@@ -12,7 +12,7 @@ from tests.matrices import cuda_text, devices
 
 from kgen import parsers, settings
 from kgen.accelerators import Devices, Gpu
-from kgen.actions import plan
+from kgen.actions import machines
 from kgen.actions.init import write_settings
 from kgen.errors import OutsideError, SettingsError, UsageError
 from kgen.host import Host
@@ -519,7 +519,7 @@ def test_init_and_cuda_auto_choose_the_same(tmp_path: Path, backends: tuple[str,
             settings.JointEnvironment(name=name, backends=(name,))
             for name in backends or shipped.default_backends(None)
         ]
-        auto = plan.newest_accelerator(asked, every, shipped, "cuda")
+        auto = machines.newest_accelerator(asked, every, shipped, "cuda")
         if auto is not None:
             assert written.accelerator == auto, (driver, gpu)
             continue
@@ -527,7 +527,7 @@ def test_init_and_cuda_auto_choose_the_same(tmp_path: Path, backends: tuple[str,
         assert written.accelerator is not None, (driver, gpu)
         if written.accelerator != CPU:
             assert len(kept) < len(every), (driver, gpu)
-            assert plan.newest_accelerator(asked, kept, shipped, "cuda") is not None, (driver, gpu)
+            assert machines.newest_accelerator(asked, kept, shipped, "cuda") is not None, (driver, gpu)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.command import Kgen, Result
 
 from kgen import parsers
 from kgen.actions import did_you_mean
-from kgen.actions.plan import RequestFlags
+from kgen.actions.request_flags import RequestFlags
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.parsers import parse_gpu
 

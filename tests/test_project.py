@@ -15,7 +15,7 @@ from tests.wheelhouse import Wheelhouse
 
 from kgen import parsers, settings
 from kgen.actions import plan, pythons
-from kgen.actions.plan import RequestFlags
+from kgen.actions.request_flags import RequestFlags
 from kgen.actions.requirements import with_project
 from kgen.errors import KgenError, OutsideError, SettingsError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix

@@ -17,7 +17,7 @@ from kgen import accelerators, fields, freshness, lockfiles, settings
 from kgen.accelerators import Devices, Gpu
 from kgen.actions import plan
 from kgen.actions.choose import choose
-from kgen.actions.plan import RequestFlags
+from kgen.actions.request_flags import RequestFlags
 from kgen.errors import NotLockedError, SettingsError, UsageError
 from kgen.fields import Raw
 from kgen.matrix.candidates import least_floor

@@ -17,7 +17,7 @@ from tests.index import Index
 from tests.test_lock import versions
 from tests.wheelhouse import Wheel
 
-from kgen.actions.plan import request_for
+from kgen.actions.environment_request import request_for
 from kgen.explain.reasons import reason_rule
 from kgen.formats.wheels import company, session
 from kgen.formats.wheels.closer import ROUNDS

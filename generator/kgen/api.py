@@ -26,7 +26,7 @@ from kgen.actions.diff import Change, Difference
 from kgen.actions.doctor import DoctorResult
 from kgen.actions.lock import LockResult
 from kgen.actions.lock_options import AS_USUAL, LockOptions
-from kgen.actions.plan import RequestFlags
+from kgen.actions.request_flags import RequestFlags
 from kgen.actions.sync import SyncResult
 from kgen.actions.validate import ValidateOptions, ValidateResult, Validation, ValidationTarget
 from kgen.errors import KgenError, UsageError

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from kgen import fields, resources
-from kgen.actions import plan
+from kgen.actions import environment_request, plan
 from kgen.cli import main
 from kgen.cli.request import flags_from
 from kgen.fields import ACCELERATORS, FIELDS, Scope, Shape, accelerator_words
@@ -100,7 +100,7 @@ def test_a_request_comes_back_from_the_command_that_asks_for_it(
 def _concerned(request: EnvironmentRequest, settings: Settings) -> EnvironmentRequest:
     """The request as planning leaves it: requirements on other backends' frameworks are not the environment's."""
     joint = JointEnvironment(name=request.name, backends=request.backends)
-    return plan.request_for(joint, settings, request.accelerator, request.platform, MATRIX)._replace(
+    return environment_request.request_for(joint, settings, request.accelerator, request.platform, MATRIX)._replace(
         dependencies=request.dependencies, keras=request.keras, cutoff=request.cutoff
     )
 

@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 from kgen import accelerators, fields, files, freshness, host, lockfiles, project, settings, uvsettings
 from kgen.accelerators import title
-from kgen.actions import plan
+from kgen.actions import machines, plan, uv_sources
+from kgen.actions.environment_request import request_for
 from kgen.actions.pythons import allowed_by
 from kgen.actions.requirements import with_project
 from kgen.actions.unvouched import unvouched
@@ -140,7 +141,7 @@ class _Check:
         """
         targets = tuple(self.settings.described.values())
         if targets:
-            return dict(plan.by_accelerator(joint, targets, self.matrix).items())
+            return dict(machines.by_accelerator(joint, targets, self.matrix).items())
         accelerated = any(self.matrix.backends[backend].accelerated for backend in joint.backends)
         asked = self.settings.accelerator
         if asked == CPU or not accelerated:
@@ -237,7 +238,7 @@ class _Check:
             if self.settings.file is None:
                 fix = _as_typed(made_for, lock)
             request, astray, fix = self._request(lock, made_for, fix)
-            request = plan.from_sources(request._replace(uv=self.shaped.recorded), self.shaped, self.matrix)
+            request = uv_sources.from_sources(request._replace(uv=self.shaped.recorded), self.shaped, self.matrix)
             requests[lock.platform] = request
             for kind, reason, what, fixed in astray:
                 yield finding(kind, reason, path, what, fixed)
@@ -380,7 +381,7 @@ class _Check:
         if not named:
             what = f"is for {lock.platform}, which {self.settings.file.name} does not name"
             astray.append(("fault", "not-asked", what, fix))
-        request = plan.request_for(joint, self.settings, accelerator, lock.platform, self.matrix, targets=there)
+        request = request_for(joint, self.settings, accelerator, lock.platform, self.matrix, targets=there)
         if self.settings.pythons and not (made_for.python_named and lock.python in self.settings.pythons):
             what = (
                 f"is for Python {lock.python}, and {self.settings.file.name} names {', '.join(self.settings.pythons)}"
@@ -399,7 +400,7 @@ class _Check:
         if not (required.dependencies or build) or not set(made_for.backends) <= set(self.matrix.backends):
             return made_for
         joint = JointEnvironment(name=made_for.name, backends=made_for.backends)
-        asked = plan.request_for(joint, self.settings, made_for.accelerator, made_for.platform, self.matrix)
+        asked = request_for(joint, self.settings, made_for.accelerator, made_for.platform, self.matrix)
         return made_for._replace(
             requirements=tuple(dict.fromkeys((*made_for.requirements, *asked.requirements))),
             dependencies=tuple(dict.fromkeys((*made_for.dependencies, *asked.dependencies))),

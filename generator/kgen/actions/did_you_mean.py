@@ -20,7 +20,7 @@ from kgen.parsers import parse_gpu
 from kgen.tables import nearest
 
 if TYPE_CHECKING:
-    from kgen.actions.plan import RequestFlags
+    from kgen.actions.request_flags import RequestFlags
 
 _ALIKE = 0.8
 """How alike a name must be to that of a backend of an older generation, so that nobody types one by accident."""
@@ -117,7 +117,7 @@ def call(text: str, matrix: CompatibilityMatrix, *, flags_alone: bool = False) -
         matrix: the facts.
         flags_alone: whether only what flags ask for is meant, and no backend.
     """
-    from kgen.actions.plan import RequestFlags  # noqa: PLC0415 - which imports this module
+    from kgen.actions.request_flags import RequestFlags  # noqa: PLC0415 - which imports this module
 
     asked = RequestFlags("lock", (text,))
     meant = _flag(text, matrix) if flags_alone else _meant(text, matrix, matrix.short_names)

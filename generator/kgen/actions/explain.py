@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from kgen import fields, lockfiles, settings
 from kgen.actions import plan
-from kgen.actions.plan import Plan, RequestFlags
+from kgen.actions.plan import Plan
+from kgen.actions.request_flags import RequestFlags
 from kgen.errors import KgenError, SettingsError, UnknownNameError, UsageError
 from kgen.explain.reasons import recorded_in
 from kgen.formats.wheels import company

@@ -16,10 +16,12 @@ import tomli
 
 from kgen import accelerators, files, settings, uvsettings, uvtool
 from kgen.actions import locked_requests
-from kgen.actions.plan import mirror_in_sources, request_for, required_backends
+from kgen.actions.environment_request import request_for
+from kgen.actions.plan import required_backends
 from kgen.actions.pythons import required
 from kgen.actions.requirements import with_project
 from kgen.actions.takeover import Takeover
+from kgen.actions.uv_sources import mirror_in_sources
 from kgen.errors import KgenError, SettingsError, UsageError
 from kgen.formats.wheels.lock import has_wheel, supported_tags
 from kgen.host import Host, python_version_file

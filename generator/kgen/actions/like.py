@@ -10,7 +10,7 @@ from typing import NamedTuple
 from packaging.version import Version
 
 from kgen.actions import plan
-from kgen.actions.plan import RequestFlags
+from kgen.actions.request_flags import RequestFlags
 from kgen.errors import UnknownNameError
 from kgen.explain.causes import cause_text
 from kgen.fields import ACCELERATORS, Raw

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from packaging.version import Version
 
 from kgen import accelerators
-from kgen.actions import plan
-from kgen.actions.plan import RequestFlags
+from kgen.actions import machines
+from kgen.actions.request_flags import RequestFlags
 from kgen.actions.solve import solve
 from kgen.errors import UsageError
 from kgen.explain import report
@@ -136,7 +136,7 @@ def plan_move(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) ->
         UsageError: no accelerator with versions is asked for, or what is asked makes no sense.
         SettingsError: the settings are wrong.
     """
-    new = plan.accelerator_of(asked.flags, matrix)
+    new = machines.accelerator_of(asked.flags, matrix)
     if new is None or new == CPU or not new.version:
         raise UsageError(
             "kgen plan needs the version to move to",

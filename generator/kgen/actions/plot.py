@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kgen.accelerators import title
 from kgen.actions.move import MovePlan, plan_move
-from kgen.actions.plan import RequestFlags
+from kgen.actions.request_flags import RequestFlags
 from kgen.emitters import plot
 from kgen.errors import UnknownNameError, UsageError
 from kgen.explain.moves import driver_text, gpus_text

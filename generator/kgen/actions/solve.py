@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from kgen.actions import plan
 from kgen.actions.lock_options import ProvenOptions
-from kgen.actions.plan import Plan, RequestFlags
+from kgen.actions.plan import Plan
 from kgen.actions.pythons import allowed_by
+from kgen.actions.request_flags import RequestFlags
 from kgen.errors import KgenError
 from kgen.formats.wheels import company
 from kgen.matrix.compatibility import CompatibilityMatrix

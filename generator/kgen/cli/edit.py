@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Annotated
 
 from kgen.actions.lock_options import LockOptions
-from kgen.actions.plan import RequestFlags
+from kgen.actions.request_flags import RequestFlags
 from kgen.actions.requirement_settings import Edit
 from kgen.cli import candidates, console, outcomes
 from kgen.cli.lock import lock_and_tell

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 from kgen.actions import explain as action
-from kgen.actions.plan import RequestFlags
+from kgen.actions.request_flags import RequestFlags
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, Json, option
 from kgen.cli.request import asking

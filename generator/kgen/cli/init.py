@@ -17,7 +17,7 @@ from typing import Annotated, NamedTuple
 from kgen import gittool, host
 from kgen.actions.gitattributes import ATTRIBUTES, merge_locks_with_git
 from kgen.actions.init import interpreter_here, wheels_here, write_settings
-from kgen.actions.plan import accelerator_of
+from kgen.actions.machines import accelerator_of
 from kgen.actions.takeover import TOOLS, source_in, take_over
 from kgen.cli import candidates, console
 from kgen.cli.options import ASKED, argument, option

@@ -16,7 +16,8 @@ from typing import Annotated
 from kgen import host, replay
 from kgen.actions import flake, plan
 from kgen.actions.lock_options import LockOptions
-from kgen.actions.plan import Draft, RequestFlags
+from kgen.actions.plan import Draft
+from kgen.actions.request_flags import RequestFlags
 from kgen.actions.uptodate import all_up_to_date, unnamed
 from kgen.cli import console, outcomes
 from kgen.cli.formats import MoreFormats, naming_formats

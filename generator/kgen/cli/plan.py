@@ -15,7 +15,7 @@ from typing import Any
 
 from kgen.accelerators import title
 from kgen.actions.move import EnvironmentMove, MovePlan, plan_move
-from kgen.actions.plan import RequestFlags
+from kgen.actions.request_flags import RequestFlags
 from kgen.cli import console
 from kgen.cli.options import Json
 from kgen.cli.request import asking

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
-from kgen.actions.plan import RequestFlags
+from kgen.actions.request_flags import RequestFlags
 from kgen.cli import candidates
 from kgen.cli.options import ASKED, LOCKING, MACHINE, argument, option
 from kgen.errors import ExitStatus

@@ -12,7 +12,7 @@ __command__ = {
 from pathlib import Path
 from typing import Annotated
 
-from kgen.actions.plan import RequestFlags
+from kgen.actions.request_flags import RequestFlags
 from kgen.actions.solve import SolveResult, solve
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, Json, option

@@ -16,7 +16,7 @@ from typing import Annotated
 
 from kgen.actions import locked_requests
 from kgen.actions.lock_options import LockOptions
-from kgen.actions.plan import RequestFlags
+from kgen.actions.request_flags import RequestFlags
 from kgen.cli.lock import lock_and_tell
 from kgen.cli.options import ASKED, Json, argument
 from kgen.errors import ExitStatus, UsageError

@@ -256,6 +256,7 @@ _OF_COMMANDS = {
 # What else a command imports: values to print, and what is yet to move into an action. Nothing is to be added here
 # that does something.
 _OTHERWISE = {
+    "bundle": {"formats.bundlefile"},
     "candidates": {"lockfiles", "settings"},  # what a shell offers while somebody types
     "compare": {"validation.comparison"},
     "environments": {"formats.environment"},

@@ -229,8 +229,8 @@ def test_a_machine_of_no_known_kind(tmp_path: Path, matrix: CompatibilityMatrix,
     _, text = write_settings(tmp_path, Host(platform=platform), matrix)
     assert settings.read(tmp_path, matrix).platforms == ("linux-64",)
     assert text.endswith(
-        "# The platforms to lock for, by conda's names. The machine's is none that kgen\n"
-        "# knows.\n"
+        "# The platforms to lock for, by conda's names. kgen does not know this\n"
+        "# machine's.\n"
         'platforms = ["linux-64"]\n'
     )
 

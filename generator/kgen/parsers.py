@@ -482,12 +482,13 @@ def parse_target(text: str) -> str:
 
 
 def parse_driver(text: str) -> DriverVersion:
-    """A version of the driver of some kind of accelerator, as `535.183`, `580` or `6.16.6`.
+    """A version of the driver of some kind of accelerator, as `535.183`, `580`, `6.16.6` or the branch `R550`.
 
     Raises:
         ValueError: it is none.
     """
-    return DriverVersion(_of_some_kind(lambda kind: kind.parse_driver(text)))
+    version = text[1:] if re.fullmatch(r"[Rr][0-9.]+", text) else text
+    return DriverVersion(_of_some_kind(lambda kind: kind.parse_driver(version)))
 
 
 def parse_gpu(text: str, matrix: CompatibilityMatrix) -> str:

@@ -13,7 +13,7 @@ import tomli
 from packaging.version import Version
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
 
-from kgen import accelerators, fields, freshness, lockfiles, settings
+from kgen import accelerators, fields, freshness, lockfiles, parsers, settings
 from kgen.accelerators import Devices, Gpu
 from kgen.actions import plan
 from kgen.actions.choose import choose
@@ -116,7 +116,7 @@ def test_wrong_flags(tmp_path: Path, matrix: CompatibilityMatrix, flags: dict[st
         ('cpu = true\ncuda = "12"', "target.x.cpu: contradicts `cuda`"),
         ('cpu = true\ndriver = "550"', "target.x.driver: contradicts `cpu`"),
         ('cuda = "auto"', "target.x.cuda: `auto` needs the target's `driver` or `gpu`"),
-        ('cuda = "12"\ngpu = ["gfx942"]', "target.x.gpu: CUDA is asked for, and `gfx942` is not a compute capability"),
+        ('cuda = "12"\ngpu = ["gfx942"]', "target.x.gpu: CUDA is asked for, and `gfx942` is of AMD (`rocm`)"),
         ('cuda = "12"\ngpus = ["8.0"]', "target.x.gpus: unknown key; did you mean `gpu`?"),
         ('cuda = "12"\ndriver = 550', "target.x.driver: should be text, is a whole number"),
     ],
@@ -441,3 +441,8 @@ def test_a_gpu_says_nothing_of_the_cpu(kgen: Kgen) -> None:
         "asked for\n\nhint: kgen solve jax --cuda auto --driver 550 --gpu 'NVIDIA A100-SXM4-80GB'\n"
     )
     assert kgen("solve", "jax", "--gpu", "A100", "--cuda", "12").status == 0
+
+
+@pytest.mark.parametrize("text", ["R550", "r550", "550"])
+def test_a_driver_by_its_branch(text: str) -> None:
+    assert str(parsers.parse_driver(text)) == "550"

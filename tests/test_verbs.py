@@ -78,7 +78,7 @@ OF_FOLDER = "a path begins at {}, the project's folder"
         (("rich @ 13.9",), "no such folder; what follows `@` is a place, and no version", "kgen add rich==13.9"),
         (("x[a]@v1.2rc1", "--backend", "numpy"), "and no version", "kgen add 'x[a]==1.2rc1' --backend numpy"),
         (("own@libs/own",), "libs/own, and there is no such folder\n", OF_FOLDER),
-        (("own@own.whl",), "own.whl, and there is no such file\n", OF_FOLDER),
+        (("own@own-1-py3-none-any.whl",), "own-1-py3-none-any.whl, and there is no such file\n", OF_FOLDER),
         (("rich@latest", "own@own"), "and no version", OF_FOLDER),
     ],
 )
@@ -206,6 +206,41 @@ def test_places(prepared: Kgen) -> None:
         "error: the settings do not require `optx` there; they require optax\n\nhint: kgen remove optax --backend jax\n"
     )
     assert (wrong.status, wrong.stderr) == (2, message)
+
+
+def test_a_framework_that_was_added_is_removed_and_a_backend_is_not(prepared: Kgen) -> None:
+    path = prepared.folder / "kgen.toml"
+    before = path.read_text()
+    assert prepared("add", "jax>=0.4", "--no-lock").status == 0
+    assert prepared("remove", "jax", "--no-lock").status == 0
+    assert tomli.loads(settings(prepared)).get("dependencies", []) == []
+    path.write_text(before)
+    refused = prepared("remove", "numpy")
+    assert refused.status == 2
+    assert "hint: take numpy out of `backends` in " in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "call"),
+    [
+        (("add", "rich,attrs", "--backend", "jax"), "kgen add rich attrs --backend jax"),
+        (("remove", "rich attrs"), "kgen remove rich attrs"),
+        (("add", "./libs/my_lib"), "kgen add 'my-lib @ ./libs/my_lib'"),
+        (("remove", "nope"), "kgen list"),
+    ],
+)
+def test_what_is_meant_is_a_whole_call(prepared: Kgen, typed: tuple[str, ...], call: str) -> None:
+    path = prepared.folder / "kgen.toml"
+    path.write_text(HEAD + 'dependencies = ["einops"]\n')
+    refused = prepared(*typed)
+    assert refused.status == 2
+    assert refused.stderr.endswith(f"\n\nhint: {call}\n")
+
+
+def test_a_file_that_is_named_as_no_wheel_is(prepared: Kgen) -> None:
+    refused = prepared("add", "rich @ https://host.example/files/rich.whl")
+    assert refused.status == 2
+    assert "`rich.whl` is not the name of a wheel, which is NAME-VERSION-" in refused.stderr
 
 
 def test_what_is_required_elsewhere_is_not_removed(prepared: Kgen) -> None:

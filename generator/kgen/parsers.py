@@ -341,7 +341,7 @@ def _requirement(text: str) -> Requirement:
         if re.match(_PLACE, text):
             raise ValueError(
                 f"`{shown(text)}` is not a requirement: write the project's name before the place, as"
-                f" {_with_name(text)}"
+                f" {f'`{meant}`' if (meant := with_name(text)) else 'NAME @ PLACE'}"
             ) from None
         match = re.fullmatch(_OF_CONDA, text)
         if match is not None and match["channel"]:
@@ -363,15 +363,17 @@ def as_requirement(text: str) -> str | None:
     return f"{match['name']}=={match['version'].removesuffix('*').rstrip('.')}.*"
 
 
-def _with_name(place: str) -> str:
-    """A place as a requirement, named after its last part, as projects mostly are."""
+def with_name(place: str) -> str | None:
+    """A place as a requirement, named after its last part, as projects mostly are; None where it is no such place."""
+    if not re.match(_PLACE, place):
+        return None
     last = re.split("[?#]", place)[0].rstrip("/").rpartition("/")[2]
     name = re.sub(r"(?:\.git)?(?:@.*)?$", "", last)
     if name.endswith((".whl", ".tar.gz", ".zip")):
         name = name.partition("-")[0]
     # with a password left out, or cut, it could not be pasted
     fits = shown(place) == place and re.fullmatch(grammar.PROJECT, name) is not None
-    return f"`{canonical_name(name)} @ {place}`" if fits else "NAME @ PLACE"
+    return f"{canonical_name(name)} @ {place}" if fits else None
 
 
 def parse_extra(text: str) -> str:
@@ -489,12 +491,13 @@ def parse_target(text: str) -> str:
 
 
 def parse_driver(text: str) -> DriverVersion:
-    """A version of the driver of some kind of accelerator, as `535.183`, `580` or `6.16.6`.
+    """A version of the driver of some kind of accelerator, as `535.183`, `580`, `6.16.6` or the branch `R550`.
 
     Raises:
         ValueError: it is none.
     """
-    return DriverVersion(_of_some_kind(lambda kind: kind.parse_driver(text)))
+    version = text[1:] if re.fullmatch(r"[Rr][0-9.]+", text) else text
+    return DriverVersion(_of_some_kind(lambda kind: kind.parse_driver(version)))
 
 
 def parse_gpu(text: str, matrix: CompatibilityMatrix) -> str:

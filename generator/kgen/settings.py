@@ -6,6 +6,7 @@ the command line too.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import re
@@ -397,7 +398,21 @@ def foreign_facts(kind: Kind, driver: DriverVersion | None, gpus: Sequence[str])
             try:
                 parse(text)
             except ValueError as error:
-                yield BY_NAME[name], f"{kind.title} is asked for, and {error}", example
+                others = [one for one in map(accelerators.kind, _kinds_of(name, text)) if one.name != kind.name]
+                of = (
+                    f"`{text}` is of {' or '.join(one.maker for one in others)} (`{others[0].name}`)"
+                    if others
+                    else error
+                )
+                yield BY_NAME[name], f"{kind.title} is asked for, and {of}", example
+
+
+def _kinds_of(name: str, text: str) -> Iterator[str]:
+    """The kinds of accelerator that a driver, or an architecture, is of."""
+    for kind in accelerators.known():
+        with contextlib.suppress(ValueError):
+            (kind.parse_driver if name == "driver" else kind.parse_architecture)(text)
+            yield kind.name
 
 
 def check_name(name: str, matrix: CompatibilityMatrix) -> None:

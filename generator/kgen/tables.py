@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -37,15 +38,22 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     if len(name) > SHOWN:  # it was meant to be none of them, and comparing it would take long
         return None
 
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
-    return close[0] if close else None
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    if close:
+        return close[0]
+    folded = {one.casefold(): one for one in known}
+    close = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=cutoff)
+    return folded[close[0]] if close else None
 
 
 def mismatch(value: object, *wanted: type) -> str:
     """What to say of a value that is of none of the wanted kinds."""
     # Versions are the usual victims, and 3.10 without quotes is 3.1.
-    quotes = "; put quotes around it" if str in wanted and type(value) in {int, float} else ""
-    return f"should be {' or '.join(_KINDS[kind] for kind in wanted)}, is {_kind_of(value)}{quotes}"
+    mend = "; put quotes around it" if str in wanted and type(value) in {int, float} else ""
+    if list in wanted and isinstance(value, str) and is_line(value):
+        mend = f"; put brackets around it: [{json.dumps(value, ensure_ascii=False)}]"
+    return f"should be {' or '.join(_KINDS[kind] for kind in wanted)}, is {_kind_of(value)}{mend}"
 
 
 def unfit(value: object) -> str | None:

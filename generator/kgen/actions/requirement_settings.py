@@ -20,11 +20,14 @@ from kgen.fields import BY_NAME
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import direct, grammar
 from kgen.model.requirement import Requirement, canonical_name
-from kgen.project import KGEN_TOML, PYPROJECT, locate
+from kgen.project import KGEN_TOML, LOCKS, PYPROJECT, locate
 from kgen.storage import write_file
 from kgen.tables import nearest
 
 _DEPENDENCIES = "dependencies"
+_ALIKE = 0.75
+"""How alike a name must be to be suggested for removal, from 0 to 1."""
+
 _BUILD = str(BY_NAME["build"].key)
 
 
@@ -107,7 +110,13 @@ def add(
         UsageError: one is none, or there is no such place.
         SettingsError: the settings are wrong.
     """
-    wanted = [_parsed(text, matrix) for text in texts]
+    wanted = [_parsed(text, "add", place, matrix) for text in texts]
+    for text, one in zip(texts, wanted, strict=True):
+        if one.name in matrix.short_names and not one.specifier:
+            raise UnknownNameError(
+                f"`{one.name}` is a backend, and kgen chooses its release for each environment",
+                hints=[did_you_mean.call(text, matrix) or f"kgen lock {one.name}"],
+            )
     _require_places(root, wanted, place)
 
     def change(rows: MutableMapping[str, Any]) -> tuple[str, ...]:
@@ -156,6 +165,14 @@ def _elsewhere(root: Path, matrix: CompatibilityMatrix, name: str, place: Place)
     return []
 
 
+def _as_backend(root: Path, matrix: CompatibilityMatrix, name: str) -> list[str]:
+    """What to do about a backend that is to be removed as if it were a requirement, as a hint."""
+    path = locate(root)
+    if name not in matrix.short_names or path is None:
+        return []
+    return [f"take {name} out of `backends` in {files.typed(path)}: it is a backend, and its lock is in {LOCKS}/"]
+
+
 def remove(root: Path, matrix: CompatibilityMatrix, names: Sequence[str], place: Place = EVERY) -> Edit:
     """The settings without what they require of some packages.
 
@@ -169,19 +186,19 @@ def remove(root: Path, matrix: CompatibilityMatrix, names: Sequence[str], place:
         UsageError: they do not require one of them there, or there is no such place.
         SettingsError: the settings are wrong.
     """
-    wanted = [_parsed(name, matrix).name for name in names]
+    wanted = [_parsed(name, "remove", place, matrix).name for name in names]
 
     def change(rows: MutableMapping[str, Any]) -> tuple[str, ...]:
         array = rows.get(_DEPENDENCIES, ())
         has = [_name_of(one) for one in array]
         for name in wanted:
             if name not in has:
-                near = nearest(name, [one for one in has if one is not None])
+                near = nearest(name, [one for one in has if one is not None], _ALIKE)
                 listed = ", ".join(filter(None, has)) or "nothing"
                 hints = [f"kgen remove {near}{place.words}"] if near else ["kgen list"]
                 raise UsageError(
                     f"the settings do not require `{name}` there; they require {listed}",
-                    hints=_elsewhere(root, matrix, name, place) or hints,
+                    hints=_elsewhere(root, matrix, name, place) or _as_backend(root, matrix, name) or hints,
                 )
         for at in reversed(range(len(has))):
             if has[at] in wanted:
@@ -191,29 +208,25 @@ def remove(root: Path, matrix: CompatibilityMatrix, names: Sequence[str], place:
     return _edited(root, matrix, place, change)
 
 
-def _parsed(text: str, matrix: CompatibilityMatrix) -> Requirement:
+def _parsed(text: str, command: str, place: Place, matrix: CompatibilityMatrix) -> Requirement:
     try:
-        found = parsers.parse_dependency(text)
+        return parsers.parse_dependency(text)
     except ValueError as error:
         parts = parsers.several(text, parsers.parse_dependency)
         if parts:
             raise UsageError(
-                f"`{grammar.shown(text)}` names several packages", hints=[f"give each by itself: {shlex.join(parts)}"]
+                f"`{grammar.shown(text)}` names several packages",
+                hints=[f"kgen {command} {shlex.join(parts)}{place.words}"],
             ) from None
         _require_no_flag(text, matrix)
+        named = parsers.with_name(text)
+        general = "give a package of the index, such as scikit-learn>=1.5, or the place of one: mylib @ ./libs/mylib"
         fault = UsageError(
-            str(error),
-            hints=["give a package of the index, such as scikit-learn>=1.5, or the place of one: mylib @ ./libs/mylib"],
+            str(error), hints=[general if named is None else f"kgen {command} {shlex.quote(named)}{place.words}"]
         )
         meant = parsers.as_requirement(text)
         fault.readings = (text, (meant,)) if meant is not None else None
         raise fault from None
-    if found.name in matrix.short_names and not found.specifier:
-        raise UnknownNameError(
-            f"`{found.name}` is a backend, and kgen chooses its release for each environment",
-            hints=[did_you_mean.call(text, matrix) or f"kgen lock {found.name}"],
-        )
-    return found
 
 
 def _require_no_flag(text: str, matrix: CompatibilityMatrix) -> None:

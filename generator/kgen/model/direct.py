@@ -13,7 +13,7 @@ import urllib.parse
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen.model import grammar
+from kgen.model import grammar, wheelname
 from kgen.model.grammar import COMMIT, SHA256, shown
 from kgen.model.requirement import Requirement
 
@@ -125,6 +125,9 @@ def parse(text: str) -> DirectReference:
     is_file = urllib.parse.urlsplit(location).path.endswith(_ARCHIVES)
     if not is_file and scheme != "file" and colon:
         raise ValueError(f"`{shown(text)}` is neither a wheel nor a source distribution (.tar.gz, .zip)")
+    found = urllib.parse.unquote(urllib.parse.urlsplit(location).path.rpartition("/")[2])
+    if found.endswith(".whl") and wheelname.parse(found) is None:
+        raise ValueError(f"`{shown(found)}` is not the name of a wheel, which is NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
     return DirectReference(Kind.FILE if is_file else Kind.FOLDER, location, sha256=sha256 if is_file else None)
 
 

@@ -9,7 +9,8 @@ import pytest
 import tomli
 from tests.command import CUTOFF, Kgen
 
-from kgen.actions.takeover import Takeover, take_over
+from kgen.actions.takeover import take_over
+from kgen.actions.takeover.builder import Takeover
 from kgen.errors import SettingsError, UsageError
 from kgen.matrix.compatibility import CompatibilityMatrix
 

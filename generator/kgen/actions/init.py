@@ -20,7 +20,7 @@ from kgen.actions.environment_request import request_for
 from kgen.actions.plan import required_backends
 from kgen.actions.pythons import required
 from kgen.actions.requirements import with_project
-from kgen.actions.takeover import Takeover
+from kgen.actions.takeover.builder import Takeover
 from kgen.actions.uv_sources import mirror_in_sources
 from kgen.errors import KgenError, SettingsError, UsageError
 from kgen.formats.wheels.lock import has_wheel, supported_tags

@@ -18,7 +18,7 @@ from kgen import gittool, host
 from kgen.actions.gitattributes import ATTRIBUTES, merge_locks_with_git
 from kgen.actions.init import interpreter_here, wheels_here, write_settings
 from kgen.actions.machines import accelerator_of
-from kgen.actions.takeover import TOOLS, source_in, take_over
+from kgen.actions.takeover import names, source_in, take_over
 from kgen.cli import candidates, console
 from kgen.cli.options import ASKED, argument, option
 from kgen.cli.request import of_field, offering_accelerators
@@ -60,7 +60,7 @@ def run(
             metavar="SOURCE",
             text="take an existing project over: environment.yml, requirements.txt, a script, uv, poetry or pixi",
             panel=ASKED,
-            values=candidates.of(*TOOLS, "environment.yml", "requirements.txt"),
+            values=candidates.of(*names()),
         ),
     ] = None,
     git: Annotated[

@@ -1,0 +1,113 @@
+"""What another tool's files say of a project, as settings of kgen: `kgen init --from`.
+
+What kgen reads by itself each time (`[project]` of `pyproject.toml`) is not written down again. What has no place in
+kgen's settings is left out, and named with the reason. Each kind of file is a module in `sources`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kgen import lockfiles
+from kgen.actions.takeover import sources
+from kgen.actions.takeover.builder import Takeover, TakeoverBuilder, table_in, toml_of
+from kgen.actions.takeover.source import Source
+from kgen.errors import KgenError, UsageError
+from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.model import grammar
+from kgen.project import PYPROJECT
+from kgen.tables import nearest
+
+
+def tools() -> tuple[str, ...]:
+    """What can be named without a file: tools with a table in `pyproject.toml`, or a file of their own."""
+    return tuple(one.tool for one in sources.known() if one.tool is not None)
+
+
+def names() -> tuple[str, ...]:
+    """What a project is mostly taken over from: tools, and files by the names that they have as a rule."""
+    return (*tools(), *(name for one in sources.known() for name in one.usual))
+
+
+def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
+    """Read what another tool's files say.
+
+    Args:
+        root: the project's folder.
+        source: the name of a tool, or the path of a file.
+        matrix: the facts.
+
+    Raises:
+        UsageError: it is none of these, or is not there.
+        SettingsError: it cannot be understood.
+    """
+    builder = TakeoverBuilder(root, matrix)
+    path = None if source in tools() else Path(source)
+    kind = next((one for one in sources.known() if one.is_named(source)), None)
+    if path is not None and path.name == PYPROJECT:
+        kind, path = _of_tables(table_in(toml_of(path), "tool", path.name)), None
+    if kind is None:
+        near = nearest(source, tools())
+        *shown, last = (*tools(), *(one.shown for one in sources.known() if one.shown is not None))
+        raise UsageError(
+            f"--from: `{grammar.shown(source)}` is not what kgen can take over",
+            hints=[f"did you mean `--from {near}`?" if near else f"give {', '.join(shown)} or {last}"],
+        )
+    kind.read(builder, path)
+    return builder.found(source)
+
+
+def _of_tables(tables: Mapping[str, object]) -> Source:
+    """The tool whose table says what a project requires; uv, which reads the standard's, where there is none."""
+    named = [one for one in sources.known() if one.tool is not None]
+    return next((one for one in named if one.stands_alone and one.tool in tables), None) or next(
+        one for one in named if not one.stands_alone
+    )
+
+
+def source_in(root: Path, matrix: CompatibilityMatrix) -> tuple[str | None, Sequence[str]]:
+    """What `kgen init` takes a project over from, where that is not named.
+
+    Args:
+        root: the project's folder.
+        matrix: the facts.
+
+    Returns:
+        The one source that says what the project requires, where nothing is locked yet and it can be read; and what is
+        to be said of such sources.
+    """
+    found = _sources_in(root)
+    if not found or lockfiles.environments(root):
+        return None, ()
+    name, *others = found
+    if others:
+        ways = " or ".join(f"`kgen init --from {one}`" for one in found)
+        return None, (f"{' and '.join(found)} are not read; {ways}, in the place of these settings, takes one over",)
+    try:
+        take_over(root, name, matrix)
+    except KgenError as error:
+        return None, (f"{name} is not taken over: {error.message}",)
+    return name, (f"{name} is taken over, as with `kgen init --from {name}`",)
+
+
+def _sources_in(root: Path) -> tuple[str, ...]:
+    """What in a folder says what its project requires, where `[project]` of its `pyproject.toml` does not.
+
+    Args:
+        root: the project's folder.
+
+    Returns:
+        Files by their names, and the tools whose tables `pyproject.toml` has.
+    """
+    if not (root / PYPROJECT).exists():
+        return tuple(name for one in sources.known() for name in one.usual if (root / name).is_file())
+    try:
+        data = toml_of(root / PYPROJECT)
+    except KgenError:  # who reads it for what it says reports it
+        return ()
+    tool = data.get("tool")
+    if "project" in data or not isinstance(tool, Mapping):
+        return ()
+    alone = (one.tool for one in sources.known() if one.stands_alone)
+    return tuple(name for name in alone if name is not None and name in tool)

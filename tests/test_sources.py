@@ -106,7 +106,7 @@ class TestNamed:
         for refused, status in ((kgen_alone("check"), 1), (kgen_alone("sync", "numpy"), 2)):
             assert refused.status == status
             assert hints_of(refused.stderr)[0].split("   #")[0] == "kgen add --build old-one"
-        # a lock alone is no word of the user's
+        # a lock alone says nothing of what the user wants
         assert kgen_alone("add", "six").status == 4
         assert not (project / "kgen.toml").exists()
         assert kgen_alone("add", "--build", "old-one").status == 0

@@ -230,14 +230,14 @@ def _parsed(text: str, command: str, place: Place, matrix: CompatibilityMatrix) 
 
 
 def _require_no_flag(text: str, matrix: CompatibilityMatrix) -> None:
-    """See that a package is none that a flag asks for.
+    """See that a package is not what a flag asks for.
 
     Raises:
         UsageError: it is, as conda's `python=3.11` and `cudatoolkit=11.8`.
     """
     call = did_you_mean.call(text, matrix, flags_alone=True)
     if call is not None:
-        raise UsageError(f"`{grammar.shown(text)}` is no package of the index, but part of a request", hints=[call])
+        raise UsageError(f"`{grammar.shown(text)}` is not a package of the index, but part of a request", hints=[call])
 
 
 def _require_places(root: Path, wanted: Sequence[Requirement], place: Place) -> None:

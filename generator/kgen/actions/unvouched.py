@@ -1,6 +1,6 @@
 """What a lock would have built, and so run, that the project's own files do not name: kgen does not install it.
 
-A lock may be somebody else's. Flags that shaped it are no word of who has it now; the settings are.
+A lock may be somebody else's. Flags that shaped it say nothing of what its owner of today wants; the settings do.
 """
 
 from __future__ import annotations

@@ -340,12 +340,15 @@ def _written_before(healthy: Index, tmp_path_factory: pytest.TempPathFactory) ->
     assert kgen(*LOCK, "numpy", "--cpu").status == 0
     assert kgen(*WRITTEN).status == 0
     assert kgen("unbundle", str(bundle)).status == 0  # its files lie in the project then
-    for _ in ("made anew", "compared", "known"):
+    for _ in ("made anew", "compared", "known", "written again"):
         bundle.unlink()
         age(kgen.folder, Path(kgen.environment["KGEN_CACHE_DIR"]))
         done = kgen(*WRITTEN)
         assert done.status == 0, done.stderr
-        assert "looked again" in done.stderr
+        if "looked again" not in done.stderr:
+            break
+    else:
+        pytest.fail("it is not written again at once")
     bundle.rename(bundle.with_name("before.tar"))
     return kgen
 

@@ -136,7 +136,10 @@ def unknown_sources(
         lock: the lock, whose backends the matrix must know.
         allowed: projects that the user's settings allow to be built; what a lock says of that counts for nothing.
     """
-    known = {(canonical_name(one.name), str(one.version)) for one in matrix.generation_of(lock.backends).sources}
+    # what a lock says of its backends is checked elsewhere; for one that nobody knows, nobody vouches
+    is_known = {*lock.backends} <= matrix.backends.keys()
+    rows = matrix.generation_of(lock.backends).sources if is_known else ()
+    known = {(canonical_name(one.name), str(one.version)) for one in rows}
     for file in lock.files:
         name = canonical_name(file.name)
         if file.is_source and (name, file.version) not in known and name not in allowed:

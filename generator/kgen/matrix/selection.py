@@ -133,7 +133,7 @@ def unknown_sources(
 
     Args:
         matrix: the facts.
-        lock: the lock, whose backends the matrix must know.
+        lock: the lock.
         allowed: projects that the user's settings allow to be built; what a lock says of that counts for nothing.
     """
     # what a lock says of its backends is checked elsewhere; for one that nobody knows, nobody vouches

@@ -275,7 +275,8 @@ class _Shared:
 
     def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the help: the call, what it does, an example, and the parameters by their panels."""
-        width = formatter.width
+        # the formatter's own is never below 50: the terminal would fold what is folded already
+        width = min(formatter.width, console.columns() or formatter.width)
         start = f"usage: {ctx.command_path} "
         parts = [
             console.filled(self.usage(ctx), width, before=start, indent=min(len(start), width // 2)),

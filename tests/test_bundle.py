@@ -130,6 +130,16 @@ class TestThereAndBack:
         assert all("rich" in path for path in index.behaviour.asked)
 
 
+def test_a_symbolic_link_stays_one(kgen_alone: Kgen, project: Path, tmp_path: Path) -> None:
+    assert kgen_alone(*LOCK, "numpy").status == 0
+    (tmp_path / "large").mkdir()
+    (project / "b.tar").symlink_to(tmp_path / "large/b.tar")
+    assert kgen_alone("bundle", "-o", "b.tar").status == 0
+    assert (project / "b.tar").is_symlink()
+    assert tarfile.is_tarfile(tmp_path / "large/b.tar")
+    assert [path.name for path in (tmp_path / "large").iterdir()] == ["b.tar"]
+
+
 class TestDamage:
     def refused(self, kgen: Kgen, path: Path, tmp_path: Path) -> str:
         there = tmp_path / "there"
@@ -245,6 +255,13 @@ class TestCalls:
         assert kgen("bundle", "-o", "no/b.tar").stderr == (
             "error: no/b.tar cannot be written: there is no folder no\n\nhint: mkdir -p no\n"
         )
+        os.mkfifo(project.parent / "pipe")
+        for place in ("-", "/dev/full", "/dev/stdout", "../pipe"):
+            assert kgen("bundle", "-o", place).stderr == (
+                f"error: {place} is no regular file, and a bundle is read back before it is put in its place\n\n"
+                "hint: kgen bundle -o project.tar\n"
+            )
+        assert Path("/dev/full").is_char_device()
         assert kgen("bundle", "-o", ".").stderr == "error: . is a folder\n\nhint: kgen bundle -o project.tar\n"
         assert kgen("bundle", "-o", "b.tar", "--platform", "linux-64").stderr == (
             "error: nothing in [TEMP]/project/locks is locked for linux-64\n\nhint: kgen lock --platform linux-64\n"

@@ -519,6 +519,26 @@ class TestPythons:
         assert f"error: `{flag}` takes one value, and is given 2: {values[0]}, {values[1]}\n" in done.stderr
         assert f"hint: give one of them, such as {flag} " in done.stderr
 
+    @pytest.mark.parametrize(
+        ("typed", "said"),
+        [
+            ("sync jax --envs a --envs b", "`--envs` takes one value, and is given 2: a, b\n\nhint: give one of them"),
+            ("validate --device cpu --device=gpu", "`--device` takes one value, and is given 2: cpu, gpu\n"),
+            ("bundle -o a.tar --output b.tar", "`--output` takes one value, and is given 2: a.tar, b.tar\n"),
+            ("bundle --platform linux-64 --platform osx-arm64", "`--platform` takes one value, and is given 2: "),
+            ("add rich --backend jax --backend numpy", "`--backend` takes one value, and is given 2: jax, numpy\n"),
+        ],
+    )
+    def test_no_flag_of_another_command_is_dropped(self, kgen: Kgen, typed: str, said: str) -> None:
+        done = kgen(*typed.split())
+        assert (done.status, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"error: {said}")
+
+    def test_a_program_has_its_own_flags(self, kgen: Kgen) -> None:
+        for words in (("run", "jax", "--", "x", "--envs", "a", "--envs", "b"), ("run", "jax", "--envs=a", "--envs=b")):
+            assert "takes one value" not in kgen(*words).stderr
+        assert "takes one value" not in kgen("sync", "jax", "--envs", "a", "--envs", "a").stderr
+
     def test_lock_check_and_names_of_commands(self, kgen: Kgen, matrix: CompatibilityMatrix) -> None:
         with serving(Wheelhouse(matrix, [PYTHON, "3.12"])) as index:
             self.lock_and_check(kgen.at(index.url))

@@ -202,6 +202,16 @@ class TestDamage:
         assert "is not a bundle of kgen: " in said
         assert not list(tmp_path.rglob("*evil*"))
 
+    def test_a_bundle_of_another_kgen(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:
+        content = members(bundled)
+        listed = {**json.loads(content["kgen-bundle.json"]), "schema": 2, "kgen": "9.9"}
+        pack(tmp_path / "new.tar", {**content, "kgen-bundle.json": json.dumps(listed).encode()})
+        done = kgen("unbundle", str(tmp_path / "new.tar"), "--into", str(tmp_path / "there"))
+        assert (done.status, done.stdout) == (2, "")
+        assert "[TEMP]/new.tar is a bundle of kgen 9.9, whose form 2 this kgen " in done.stderr
+        assert "\nhint: tar -xf [TEMP]/new.tar kgen && python3 -m venv kgen-venv && " in done.stderr
+        assert not (tmp_path / "there").exists()
+
     def test_what_is_not_listed(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:
         content = members(bundled)
         pack(tmp_path / "bad.tar", {**content, "kgen.toml": b"x = 1\n"})
@@ -270,6 +280,14 @@ class TestCalls:
             "error: absent.tar cannot be read as a bundle: No such file or directory\n\nhint: ls -l absent.tar\n"
         )
         assert list(project.iterdir()) == []
+
+    def test_another_platform(self, kgen: Kgen) -> None:
+        assert kgen(*LOCK, "numpy").status == 0
+        other = "osx-arm64"
+        done = kgen("bundle", "numpy", "-o", "b.tar", "--platform", other)
+        assert done.status == 2
+        assert done.stderr.startswith("error: numpy-cpu is locked for linux-64, and not for ")
+        assert done.stderr.endswith(f"\n\nhint: kgen lock --platform {other}\n")
 
     def test_a_place_that_cannot_be_written_is_found_before_anything_is_fetched(
         self, kgen_alone: Kgen, index: Index, project: Path

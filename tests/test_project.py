@@ -119,6 +119,16 @@ def test_faults(tmp_path: Path, text: str, fields: dict[str, Any], error: type[K
     assert message in raised.value.message
 
 
+@pytest.mark.parametrize("flag", ["--extra", "--group"])
+def test_a_part_of_a_project_that_is_not_there(kgen: Kgen, flag: str) -> None:
+    done = kgen("solve", "jax", flag, "x")
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: there is no pyproject.toml in [TEMP]/project, which `{flag} x` names a part of\n\n"
+        "hint: kgen lock --dependency PACKAGE   # a package by its own name\n"
+    )
+
+
 def test_all_faults_at_once(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as raised:
         required(tmp_path, '[project]\nname = "x"\ndependencies = ["a b", "rich", "c @ hg+https://c.example/c"]\n')

@@ -130,6 +130,16 @@ class TestThereAndBack:
         assert all("rich" in path for path in index.behaviour.asked)
 
 
+def test_a_symbolic_link_stays_one(kgen_alone: Kgen, project: Path, tmp_path: Path) -> None:
+    assert kgen_alone(*LOCK, "numpy").status == 0
+    (tmp_path / "large").mkdir()
+    (project / "b.tar").symlink_to(tmp_path / "large/b.tar")
+    assert kgen_alone("bundle", "-o", "b.tar").status == 0
+    assert (project / "b.tar").is_symlink()
+    assert tarfile.is_tarfile(tmp_path / "large/b.tar")
+    assert [path.name for path in (tmp_path / "large").iterdir()] == ["b.tar"]
+
+
 class TestDamage:
     def refused(self, kgen: Kgen, path: Path, tmp_path: Path) -> str:
         there = tmp_path / "there"
@@ -191,6 +201,16 @@ class TestDamage:
         assert "is not a bundle of kgen: " in said
         assert not list(tmp_path.rglob("*evil*"))
 
+    def test_a_bundle_of_another_kgen(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:
+        content = members(bundled)
+        listed = {**json.loads(content["kgen-bundle.json"]), "schema": 2, "kgen": "9.9"}
+        pack(tmp_path / "new.tar", {**content, "kgen-bundle.json": json.dumps(listed).encode()})
+        done = kgen("unbundle", str(tmp_path / "new.tar"), "--into", str(tmp_path / "there"))
+        assert (done.status, done.stdout) == (2, "")
+        assert "[TEMP]/new.tar is a bundle of kgen 9.9, whose form 2 this kgen " in done.stderr
+        assert "\nhint: tar -xf [TEMP]/new.tar kgen && python3 -m venv kgen-venv && " in done.stderr
+        assert not (tmp_path / "there").exists()
+
     def test_what_is_not_listed(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:
         content = members(bundled)
         pack(tmp_path / "bad.tar", {**content, "kgen.toml": b"x = 1\n"})
@@ -244,6 +264,13 @@ class TestCalls:
         assert kgen("bundle", "-o", "no/b.tar").stderr == (
             "error: no/b.tar cannot be written: there is no folder no\n\nhint: mkdir -p no\n"
         )
+        os.mkfifo(project.parent / "pipe")
+        for place in ("-", "/dev/full", "/dev/stdout", "../pipe"):
+            assert kgen("bundle", "-o", place).stderr == (
+                f"error: {place} is no regular file, and a bundle is read back before it is put in its place\n\n"
+                "hint: kgen bundle -o project.tar\n"
+            )
+        assert Path("/dev/full").is_char_device()
         assert kgen("bundle", "-o", ".").stderr == "error: . is a folder\n\nhint: kgen bundle -o project.tar\n"
         assert kgen("bundle", "-o", "b.tar", "--platform", "linux-64").stderr == (
             "error: nothing in [TEMP]/project/locks is locked for linux-64\n\nhint: kgen lock --platform linux-64\n"
@@ -252,6 +279,14 @@ class TestCalls:
             "error: absent.tar cannot be read as a bundle: No such file or directory\n\nhint: ls -l absent.tar\n"
         )
         assert list(project.iterdir()) == []
+
+    def test_another_platform(self, kgen: Kgen) -> None:
+        assert kgen(*LOCK, "numpy").status == 0
+        other = "osx-arm64"
+        done = kgen("bundle", "numpy", "-o", "b.tar", "--platform", other)
+        assert done.status == 2
+        assert done.stderr.startswith("error: numpy-cpu is locked for linux-64, and not for ")
+        assert done.stderr.endswith(f"\n\nhint: kgen lock --platform {other}\n")
 
     def test_a_place_that_cannot_be_written_is_found_before_anything_is_fetched(
         self, kgen_alone: Kgen, index: Index, project: Path

@@ -109,6 +109,19 @@ def test_the_facts_on_a_terminal(kgen: Kgen, columns: int) -> None:
     assert {word.strip(";,") for word in piped.split()} <= shown | {"version"}  # its heading
 
 
+@pytest.mark.parametrize("words", [("--help",), ("lock", "--help")])
+def test_help_on_a_narrow_terminal(kgen: Kgen, words: tuple[str, ...]) -> None:
+    """It is folded once, and an example that is folded can be pasted."""
+    lines = on_a_terminal(kgen, *words, columns=40)
+    assert max(map(len, lines)) <= 40
+    head = lines.index("Example:")
+    purpose = lines[lines.index("") + 1 : head - 1]
+    assert purpose
+    assert not any(line.startswith(" ") for line in purpose)
+    example = lines[head + 1 : lines.index("", head)]
+    assert [line.endswith(" \\") for line in example] == [*[True] * (len(example) - 1), False]
+
+
 def test_a_lock_that_is_tried_twice_on_a_terminal(kgen: Kgen) -> None:
     """It is tried with what the lock that is there has, and then without: both are one line of what moves."""
     assert kgen(*LOCK, "jax", "--cpu").status == 0

@@ -417,6 +417,7 @@ class TestSync:
             "error: there is no locked environment `nunpy` in [TEMP]/project/locks\n\n"
             "hint: did you mean `numpy-cpu`?\nhint: kgen lock\n",
         )
+        assert "hint: did you mean `numpy-cpu`?\n" in kgen("sync", "NUMPY").stderr
         every = kgen("sync", "--all")
         assert every.stdout == "".join(f"[TEMP]/project/{ENVS}/{name}-cpu\n" for name in ("numpy", "openvino"))
 
@@ -726,7 +727,7 @@ class TestRun:
             127,
             "",
             "error: there is no program `trian` in numpy-cpu nor on PATH\n\n"
-            "hint: `dependencies` in the settings brings a package into every environment\n",
+            "hint: kgen add PACKAGE   # locks one that has the program, for every environment\n",
         )
 
     def test_nothing_to_run(self, synced: Kgen) -> None:

@@ -327,6 +327,14 @@ class TestWorkflow:
         both = {"numpy-cpu": ("3.11", "cpu"), "torch-cuda12": ("3.11", "gpu")}
         assert found == ({"torch-cuda12": both["torch-cuda12"]} if words else both)
 
+    def test_no_program_of_a_package_gets_the_token(self, locked: Kgen) -> None:
+        """`actions/checkout` leaves it in the folder unless it is told not to."""
+        jobs = yaml.safe_load(exported(locked, "github-actions"))["jobs"].values()
+        steps = [
+            step for job in jobs for step in job["steps"] if str(step.get("uses", "")).startswith("actions/checkout@")
+        ]
+        assert [step["with"] for step in steps] == [{"persist-credentials": False}] * 2
+
     def test_its_commands_are_commands(self, locked: Kgen) -> None:
         jobs = yaml.safe_load(exported(locked, "github-actions"))["jobs"]
         lines = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]

@@ -45,6 +45,17 @@ def test_what_xla_ends_the_process_for(value: str, lost: tuple[str, ...], site: 
     assert {one.framework for one in found} <= {"jax"}
 
 
+def test_each_part_of_a_framework_may_know_some(tmp_path: Path) -> None:
+    """TensorFlow 2.21 for the CPU has a few names in its first library, and all of them in its second."""
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow/libtensorflow_framework.so.2").write_bytes(bytes(64) + b"\0xla_dump_to\0xla_cpu_max_isa\0")
+    (tmp_path / "tensorflow/libtensorflow_cc.so.2").write_bytes(bytes(64) + KNOWN)
+    known = "--xla_cpu_max_isa=AVX2 --xla_gpu_autotune_level=0"
+    assert flags.unknown(tmp_path, {"XLA_FLAGS": known}) == ()
+    (found,) = flags.unknown(tmp_path, {"XLA_FLAGS": f"{known} --xla_no_such=1"})
+    assert (found.framework, found.flags) == ("tensorflow", ("--xla_no_such=1",))
+
+
 def test_a_value_without_a_dash_is_a_file(site: Path, tmp_path: Path) -> None:
     file = tmp_path / "flags"
     (missing,) = flags.unknown(site, {"XLA_FLAGS": str(file)})

@@ -36,6 +36,11 @@ def test_uvs_own_variable_counts(monkeypatch: pytest.MonkeyPatch, value: str | N
     assert uvtool.not_cached("numpy was not found in the cache and you require numpy==2.5") == (
         ("numpy",) if offline else ()
     )
+    # as uv says it of a release with an extra, whose page it has not asked for
+    assert uvtool.not_cached("Because there is no version of jax[cuda12]==0.7.2 and you require it") == (
+        ("jax",) if offline else ()
+    )
+    assert uvtool.not_cached("Because there is no version of jax==0.7.2 and you require it") == ()
 
 
 def test_what_a_sync_lacks_is_named(kgen_alone: Kgen, index: Index) -> None:

@@ -119,6 +119,16 @@ def test_faults(tmp_path: Path, text: str, fields: dict[str, Any], error: type[K
     assert message in raised.value.message
 
 
+@pytest.mark.parametrize("flag", ["--extra", "--group"])
+def test_a_part_of_a_project_that_is_not_there(kgen: Kgen, flag: str) -> None:
+    done = kgen("solve", "jax", flag, "x")
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: there is no pyproject.toml in [TEMP]/project, which `{flag} x` names a part of\n\n"
+        "hint: kgen lock --dependency PACKAGE   # a package by its own name\n"
+    )
+
+
 def test_all_faults_at_once(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as raised:
         required(tmp_path, '[project]\nname = "x"\ndependencies = ["a b", "rich", "c @ hg+https://c.example/c"]\n')
@@ -518,6 +528,26 @@ class TestPythons:
         assert done.status == 2
         assert f"error: `{flag}` takes one value, and is given 2: {values[0]}, {values[1]}\n" in done.stderr
         assert f"hint: give one of them, such as {flag} " in done.stderr
+
+    @pytest.mark.parametrize(
+        ("typed", "said"),
+        [
+            ("sync jax --envs a --envs b", "`--envs` takes one value, and is given 2: a, b\n\nhint: give one of them"),
+            ("validate --device cpu --device=gpu", "`--device` takes one value, and is given 2: cpu, gpu\n"),
+            ("bundle -o a.tar --output b.tar", "`--output` takes one value, and is given 2: a.tar, b.tar\n"),
+            ("bundle --platform linux-64 --platform osx-arm64", "`--platform` takes one value, and is given 2: "),
+            ("add rich --backend jax --backend numpy", "`--backend` takes one value, and is given 2: jax, numpy\n"),
+        ],
+    )
+    def test_no_flag_of_another_command_is_dropped(self, kgen: Kgen, typed: str, said: str) -> None:
+        done = kgen(*typed.split())
+        assert (done.status, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"error: {said}")
+
+    def test_a_program_has_its_own_flags(self, kgen: Kgen) -> None:
+        for words in (("run", "jax", "--", "x", "--envs", "a", "--envs", "b"), ("run", "jax", "--envs=a", "--envs=b")):
+            assert "takes one value" not in kgen(*words).stderr
+        assert "takes one value" not in kgen("sync", "jax", "--envs", "a", "--envs", "a").stderr
 
     def test_lock_check_and_names_of_commands(self, kgen: Kgen, matrix: CompatibilityMatrix) -> None:
         with serving(Wheelhouse(matrix, [PYTHON, "3.12"])) as index:

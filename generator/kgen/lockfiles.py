@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kgen import accelerators, files, replay
+from kgen import accelerators, files, host, replay
 from kgen.errors import NotLockedError, OtherPlatformError, SettingsError, UsageError
 from kgen.model import format as formats
 from kgen.model import grammar
@@ -135,7 +135,7 @@ def called(root: Path, name: str) -> tuple[LockedEnvironment, ...]:
     from kgen.tables import nearest  # noqa: PLC0415 - only a mistake pays for it
 
     backends = {accelerators.without_ending(one): one for one in known}
-    near = nearest(name, [*known, *backends])
+    near = nearest(name.lower(), [*known, *backends])
     raise NotLockedError(
         f"there is no locked environment `{grammar.shown(name)}` in {root / LOCKS}",
         hints=[
@@ -267,11 +267,17 @@ def lock_of(environment: LockedEnvironment, form: Format, platform: str | None) 
     path = lock_path(environment, form, platform or "")
     if path is None:
         raise OtherPlatformError(
-            f"{environment.name} is locked for {', '.join(environment.platforms)}, and this machine is"
-            f" {platform or 'of a platform that kgen does not know'}",
+            f"{environment.name} is locked for {', '.join(environment.platforms)}, and {instead(platform)}",
             hints=[f"kgen lock{form.words} --platform {platform}"] if platform else [],
         )
     return path
+
+
+def instead(platform: str | None) -> str:
+    """What a lock would have to be for: this machine's platform, or another that was asked for."""
+    if platform is not None and platform != host.subdir():
+        return f"not for {platform}"
+    return f"this machine is {platform or 'of a platform that kgen does not know'}"
 
 
 def digest(content: bytes) -> str:

@@ -332,7 +332,11 @@ def bounded(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
 
 
-_NOT_CACHED = re.compile(r"\b([a-z0-9][a-z0-9._-]*) was not found in the cache")
+_NOT_CACHED = re.compile(
+    r"\b([a-z0-9][a-z0-9._-]*) was not found in the cache"
+    # of a pinned requirement with an extra it does not say that the index was not asked
+    r"|there is no version of ([a-z0-9][a-z0-9._-]*)\["
+)
 _CUT_OFF = "network connectivity is disabled"
 
 
@@ -344,7 +348,7 @@ def not_cached(reason: str) -> tuple[str, ...]:
     """
     if not host.is_offline():
         return ()
-    found = tuple(dict.fromkeys(_NOT_CACHED.findall(reason)))
+    found = tuple(dict.fromkeys(first or second for first, second in _NOT_CACHED.findall(reason)))
     return found or (("what is asked for",) if _CUT_OFF in reason.lower() else ())
 
 

@@ -263,11 +263,16 @@ def _require_place(output: Path) -> None:
     """See that a bundle can be where it is to be, before anything is fetched for it.
 
     Raises:
-        UsageError: it cannot: there is no such folder, or it is one.
+        UsageError: it cannot: there is no such folder, or it is one, or it is not a regular file.
         OutsideError: the system does not let it be written.
     """
     if output.is_dir():
         raise UsageError(f"{output} is a folder", hints=[f"kgen bundle -o {shlex.quote(str(output / 'project.tar'))}"])
+    if _is_stream(output):
+        raise UsageError(
+            f"{output} is not a regular file, and a bundle is read back before it is put in its place",
+            hints=["kgen bundle -o project.tar"],
+        )
     if not output.parent.is_dir():
         folder = shlex.quote(str(output.parent))
         raise UsageError(
@@ -277,6 +282,11 @@ def _require_place(output: Path) -> None:
         archives.require_writable(output)
     except OSError as error:
         raise files.unwritable(output, error) from error
+
+
+def _is_stream(output: Path) -> bool:
+    """Whether something else than a file would be put in the place of a device, a pipe, or standard output."""
+    return str(output) == "-" or output.parts[:2] == ("/", "dev") or (output.exists() and not output.is_file())
 
 
 def _chosen(root: Path, names: Sequence[str], platform: str | None) -> list[tuple[LockedEnvironment, Format]]:

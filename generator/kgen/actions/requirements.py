@@ -474,7 +474,7 @@ class _Reader:
         for extra in queue:  # grows by what the extras name of the project's own
             if extra not in table:
                 file = next((one.file for one in beside.extras.values()), PYPROJECT)
-                raise _unknown("extra", "--extra", extra, set(table), file)
+                raise _unknown(self.settings.root / file, "extra", "--extra", extra, set(table))
             listed = beside.extras.get(extra)
             texts: Sequence[object]
             if listed is None:
@@ -502,7 +502,7 @@ class _Reader:
 
         for group in self.settings.groups:
             if group not in names:
-                raise _unknown("dependency group", "--group", group, names)
+                raise _unknown(self.settings.root / PYPROJECT, "dependency group", "--group", group, names)
             try:
                 texts = resolve_dependency_groups(groups, group)
             except (ValueError, LookupError, TypeError, ExceptionGroup) as error:
@@ -745,12 +745,17 @@ def _table(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     return table if isinstance(table, Mapping) else {}
 
 
-def _unknown(what: str, flag: str, name: str, there: set[str], file: str = PYPROJECT) -> UsageError:
+def _unknown(file: Path, what: str, flag: str, name: str, there: set[str]) -> UsageError:
+    if not file.is_file():
+        return UsageError(
+            f"there is no {file.name} in {file.parent}, which `{flag} {name}` names a part of",
+            hints=["kgen lock --dependency PACKAGE   # a package by its own name"],
+        )
     near = nearest(name, there)
     listed = f"there are {', '.join(sorted(there))}" if there else f"it has no {what}"
     return UsageError(
-        f"{file} has no {what} `{name}`; {listed}",
-        hints=[f"kgen lock {flag} {near}" if near else f"edit {file}, or leave `{flag} {name}` out"],
+        f"{file.name} has no {what} `{name}`; {listed}",
+        hints=[f"kgen lock {flag} {near}" if near else f"edit {file.name}, or leave `{flag} {name}` out"],
     )
 
 

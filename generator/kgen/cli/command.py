@@ -157,11 +157,40 @@ class _Shared:
             UsageError: they are none that it knows.
         """
         words = list(args)
+        if not ctx.resilient_parsing:
+            self._require_once(ctx, words)
         try:
             rest: list[str] = super().parse_args(ctx, self._with_values(ctx, words))  # type: ignore[misc]
         except typer.TyperException as fault:
             raise self._usage_error(ctx, words, fault) from None
         return rest
+
+    def _require_once(self, ctx: Context, words: Sequence[str]) -> None:
+        """See that no option that takes one value has several, of which the parser would take the last.
+
+        Raises:
+            UsageError: one has.
+        """
+        try:
+            _, _, typed = self.make_parser(ctx).parse_args(self._with_values(ctx, words))
+        except typer.TyperException:  # which the call itself reports
+            return
+        for one in dict.fromkeys(typed):
+            single = isinstance(one, TyperOption) and not (one.multiple or one.is_flag or one.count)
+            times = typed.count(one)
+            if not single or times == 1:
+                continue
+            values = [value for value in map(_value_of(one.opts, words), range(len(words))) if value is not None]
+            if len(values) == times and len({*values}) == 1:
+                continue
+            flag, told = max(one.opts, key=len), len(values) == times
+            raise UsageError(
+                f"`{flag}` takes one value, and is given {times}"
+                + (f": {', '.join(map(console.plain, values))}" if told else ""),
+                hints=[
+                    f"give one of them, such as {shlex.join([flag, values[0]])}" if told else f"{ctx.command_path} -h"
+                ],
+            )
 
     def _options(self, ctx: Context) -> dict[str, Parameter]:
         return {
@@ -280,7 +309,8 @@ class _Shared:
 
     def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the help: the call, what it does, an example, and the parameters by their panels."""
-        width = formatter.width
+        # the formatter's own is never below 50: the terminal would fold what is folded already
+        width = min(formatter.width, console.columns() or formatter.width)
         start = f"usage: {ctx.command_path} "
         parts = [
             console.filled(self.usage(ctx), width, before=start, indent=min(len(start), width // 2)),
@@ -544,6 +574,19 @@ def _listed(rows: Rows, width: int) -> str:
             before = " " * (column + 4)
         lines.append(console.filled(console.words_of(text), width, before=before, indent=column + 4))
     return "\n".join(lines)
+
+
+def _value_of(names: Sequence[str], words: Sequence[str]) -> Callable[[int], str | None]:
+    """Place of a word -> the value of an option of these names that stands there; None where none does."""
+
+    def value(place: int) -> str | None:
+        name, sign, own = words[place].partition("=")
+        if name not in names:
+            return None
+        following = next((word for word in words[place + 1 : place + 2] if not word.startswith("-")), None)
+        return own if sign else following
+
+    return value
 
 
 def _term(parameter: Parameter) -> str:

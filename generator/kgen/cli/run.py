@@ -107,7 +107,7 @@ def _run(environment: str, command: Sequence[str], *, no_sync: bool, form: OneFo
         console.error(
             MissingProgramError(
                 f"there is no program `{command[0]}` in {source.environment.name} nor on PATH",
-                hints=script or ["`dependencies` in the settings brings a package into every environment"],
+                hints=script or ["kgen add PACKAGE   # locks one that has the program, for every environment"],
             )
         )
         raise typer.Exit(_NOT_FOUND)

@@ -131,7 +131,7 @@ def write(output: Path, members: Sequence[Member], *, known: bool = False) -> bo
             copied = [one for one, large in zip(placed, is_large, strict=True) if not large]
             hashed = [[one] for one, large in zip(placed, is_large, strict=True) if large]
             _each([copied, *hashed], lambda one, cancel: _put(file, one, cancel, copy))
-        part.replace(output)
+        part.replace(os.path.realpath(output))  # a symbolic link stays one
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
@@ -162,7 +162,8 @@ def require_writable(output: Path) -> None:
 
 
 def _part_of(output: Path) -> Path:
-    return output.with_name(f".{output.name}.part")
+    place = Path(os.path.realpath(output))
+    return place.with_name(f".{place.name}.part")
 
 
 class _Placed(NamedTuple):

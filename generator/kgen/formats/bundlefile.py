@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -94,7 +95,7 @@ def read_list(path: Path, archive: tarfile.TarFile) -> BundleList:
         first = member is not None and member.name == MANIFEST and member.size <= _LARGEST_LIST
         data: Any = json.loads(content.read()) if content is not None and first else None
         _see(data is not None, f"its first member is not {MANIFEST}")
-        _see(data["schema"] == _SCHEMA, f"its form is not {_SCHEMA}, which this kgen reads")
+        _require_known(path, data)
         found = {str(row["path"]): (grammar.sha256(row["sha256"]), int(row["size"])) for row in data["files"]}
         platform = grammar.platform(data["platform"])
         named = tuple(grammar.environment(row["name"]) for row in data["environments"])
@@ -110,6 +111,27 @@ def read_list(path: Path, archive: tarfile.TarFile) -> BundleList:
         said = grammar.shown(str(error) or type(error).__name__)
         raise SettingsError(f"{path} is not a bundle of kgen: {said}", hints=["kgen bundle --help"]) from None
     return BundleList(found, platform, named)
+
+
+def _require_known(path: Path, data: Mapping[str, Any]) -> None:
+    """See that a bundle has the form that this kgen writes.
+
+    Raises:
+        SettingsError: another kgen made it.
+        KeyError: it says nothing of its form.
+    """
+    if data["schema"] == _SCHEMA:
+        return
+    maker = grammar.shown(f"kgen {data['kgen']}" if "kgen" in data else "another kgen")
+    file = shlex.quote(str(path))
+    raise SettingsError(
+        f"{path} is a bundle of {maker}, whose form {grammar.shown(str(data['schema']))} this kgen {__version__} does"
+        f" not read: it reads {_SCHEMA}",
+        hints=[
+            f"tar -xf {file} {PROGRAMS} && python3 -m venv kgen-venv && kgen-venv/bin/pip install --no-index"
+            f" --find-links {PROGRAMS} keras-kgen   # the kgen in the bundle"
+        ],
+    )
 
 
 def _folder_of(match: re.Match[str]) -> str:

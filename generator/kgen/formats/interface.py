@@ -383,7 +383,6 @@ def other_platform(of: Format, environment: str, platforms: Iterable[str], platf
     """That an environment is not locked for this machine's platform, but for others."""
     for_whom = "" if of.is_default else f" for {of.name}"
     return OtherPlatformError(
-        f"{environment} is locked{for_whom} on {', '.join(platforms)}, and this machine is"
-        f" {platform or 'of a platform that kgen does not know'}",
+        f"{environment} is locked{for_whom} on {', '.join(platforms)}, and {lockfiles.instead(platform)}",
         hints=[f"kgen lock{of.words} --platform {platform}"] if platform else [],
     )

@@ -46,9 +46,11 @@ def unknown(site: Path, variables: Mapping[str, str]) -> tuple[UnknownFlags, ...
 
 
 def _unknown(site: Path, row: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[UnknownFlags]:
-    library = next((path for name in row["files"] if _has(path := site / name, [row["knows"]]) == {row["knows"]}), None)
-    if library is None:
+    # of the parts of one framework each may have some: TensorFlow's have the whole list once, and not in the first
+    libraries = [path for name in row["files"] if _has(path := site / name, [row["knows"]])]
+    if not libraries:
         return
+    library = libraries[0]
     text, source = variables[row["variable"]], ""
     if not text.lstrip().startswith("-"):
         source = text
@@ -60,7 +62,7 @@ def _unknown(site: Path, row: Mapping[str, Any], variables: Mapping[str, str]) -
     # of words that are no flags it takes no notice
     words = [word for word in _words(text) if word.startswith("-")]
     names = {word: word.removeprefix("--").partition("=")[0] for word in words}
-    there = _has(library, sorted({*names.values()}))
+    there = {name for one in libraries for name in _has(one, sorted({*names.values()}))}
     lost = tuple(word for word, name in names.items() if not word.startswith("--") or name not in there)
     if lost:
         yield UnknownFlags(row["name"], row["variable"], lost, str(library), source)

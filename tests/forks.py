@@ -73,7 +73,8 @@ def _wait_for_calls(place: str) -> tuple[dict[str, Any], list[int]]:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
     listener.listen(64)
-    os.write(1, json.dumps({"variables": sorted(_Watched.asked), "modules": modules}).encode() + b"\n")
+    told = {"variables": sorted(_Watched.asked), "modules": modules, "hash": hash("kgen")}
+    os.write(1, json.dumps(told).encode() + b"\n")
     running: dict[int, tuple[int, socket.socket]] = {}
     with selectors.DefaultSelector() as selector:
         # who started this one closes the other end when it is over, however it ends
@@ -177,6 +178,11 @@ class Forks:
         """
         return self._started[next(self._turns)].run(arguments, folder, environment, timeout)
 
+    @property
+    def hashes(self) -> list[int]:
+        """What a text hashes to in each of those that were started, and so in their children."""
+        return [one.hash for one in self._started]
+
     def end(self) -> None:
         """Has them end."""
         for one in self._started:
@@ -194,6 +200,7 @@ class _Started:
         self._process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         told = json.loads(self._process.stdout.readline())
+        self.hash: int = told["hash"]
         self._modules = frozenset(told["modules"])
         self._variables = STARTING_NAMES.union(told["variables"])
 

@@ -25,6 +25,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -168,11 +169,13 @@ class Forks:
         self._folder = folder
         self._turns: Iterator[int] = itertools.cycle(range(_TURNS))
         self._started: list[_Started] = []
+        self._guard = threading.Lock()
 
     def serves(self, folder: Path, environment: Mapping[str, str]) -> bool:
         """Whether a child could not tell itself from a process of its own."""
-        if not self._started:
-            self._started = [_Started(self._folder / str(turn)) for turn in range(_TURNS)]
+        with self._guard:
+            if not self._started:
+                self._started = [_Started(self._folder / str(turn)) for turn in range(_TURNS)]
         return all(one.serves(folder, environment) for one in self._started)
 
     def run(

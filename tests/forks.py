@@ -122,14 +122,13 @@ def _received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 def _become(call: Mapping[str, Any], streams: Sequence[int]) -> None:
     """All that `python -m kgen` finds in another state."""
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number, stream in enumerate(streams, 1):
+    for number, stream in enumerate((os.open(os.devnull, os.O_RDONLY), *streams)):
         os.dup2(stream, number)
         os.close(stream)
     os.chdir(call["folder"])
     os.environ.clear()
     os.environ.update(call["environment"])
-    sys.path[0] = call["folder"]
+    sys.path[0] = os.getcwd()  # noqa: PTH109 - as Python has it
     sys.argv[1:] = call["arguments"]
     sys.orig_argv[1:] = ["-m", "kgen", *call["arguments"]]
     importlib.invalidate_caches()

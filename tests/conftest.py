@@ -31,7 +31,7 @@ from tests.channel import ChannelServer
 from tests.channel import serving as serving_channel
 from tests.command import PYTHON, Kgen, new_cache
 from tests.conda_packages import Channel, small_channel
-from tests.forks import Forks
+from tests.forks import Forks, possible
 from tests.index import Index, serving
 from tests.order import import_part, spread
 from tests.recorded import MATRIX
@@ -204,8 +204,11 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    """What calls of kgen are forked from."""
+def forks(_environment: Mapping[str, str]) -> Iterator[Forks | None]:
+    """What calls of kgen are forked from; None where each is to be a process of its own."""
+    if _environment.get("KGEN_TESTS_FORK") == "0" or not possible():
+        yield None
+        return
     # the path of a socket may have a hundred letters, and pytest's folders are longer
     with tempfile.TemporaryDirectory(prefix="kgen-forks-") as folder:
         found = Forks(Path(folder))
@@ -214,7 +217,7 @@ def forks() -> Iterator[Forks]:
 
 
 @pytest.fixture
-def kgen(project: Path, tmp_path: Path, healthy: Index, forks: Forks) -> Kgen:
+def kgen(project: Path, tmp_path: Path, healthy: Index, forks: Forks | None) -> Kgen:
     """The command in an empty folder, with the healthy index."""
     return Kgen(folder=project, temporary=tmp_path, forks=forks).at(healthy.url)
 
@@ -227,7 +230,7 @@ def shipped_kgen(kgen: Kgen) -> Kgen:
 
 
 @pytest.fixture
-def kgen_alone(project: Path, tmp_path: Path, index: Index, forks: Forks) -> Kgen:
+def kgen_alone(project: Path, tmp_path: Path, index: Index, forks: Forks | None) -> Kgen:
     """The command in an empty folder, with the test's own index and caches in which nothing of an index is yet."""
     caches = {"UV_CACHE_DIR": str(tmp_path / "uv-cache"), "KGEN_CACHE_DIR": str(new_cache(tmp_path / "kgen-cache"))}
     environment = {**os.environ, "UV_DEFAULT_INDEX": index.url, **caches}

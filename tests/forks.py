@@ -25,6 +25,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -73,7 +74,8 @@ def _wait_for_calls(place: str) -> tuple[dict[str, Any], list[int]]:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
     listener.listen(64)
-    os.write(1, json.dumps({"variables": sorted(_Watched.asked), "modules": modules}).encode() + b"\n")
+    told = {"variables": sorted(_Watched.asked), "modules": modules, "hash": hash("kgen")}
+    os.write(1, json.dumps(told).encode() + b"\n")
     running: dict[int, tuple[int, socket.socket]] = {}
     with selectors.DefaultSelector() as selector:
         # who started this one closes the other end when it is over, however it ends
@@ -120,14 +122,13 @@ def _received(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 def _become(call: Mapping[str, Any], streams: Sequence[int]) -> None:
     """All that `python -m kgen` finds in another state."""
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number, stream in enumerate(streams, 1):
+    for number, stream in enumerate((os.open(os.devnull, os.O_RDONLY), *streams)):
         os.dup2(stream, number)
         os.close(stream)
     os.chdir(call["folder"])
     os.environ.clear()
     os.environ.update(call["environment"])
-    sys.path[0] = call["folder"]
+    sys.path[0] = os.getcwd()  # noqa: PTH109 - as Python has it
     sys.argv[1:] = call["arguments"]
     sys.orig_argv[1:] = ["-m", "kgen", *call["arguments"]]
     importlib.invalidate_caches()
@@ -147,6 +148,15 @@ def main() -> None:
 # -- who calls it ------------------------------------------------------------------------------------------------------
 
 
+def possible() -> bool:
+    """Whether this system has a handle of a process that can be waited for with others: Linux has, from 5.3 on."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
 class Forks:
     """Processes to be forked, started when they are first needed.
 
@@ -158,13 +168,13 @@ class Forks:
         self._folder = folder
         self._turns: Iterator[int] = itertools.cycle(range(_TURNS))
         self._started: list[_Started] = []
+        self._guard = threading.Lock()
 
     def serves(self, folder: Path, environment: Mapping[str, str]) -> bool:
         """Whether a child could not tell itself from a process of its own."""
-        if os.environ.get("KGEN_TESTS_FORK") == "0" or not hasattr(os, "pidfd_open"):
-            return False
-        if not self._started:
-            self._started = [_Started(self._folder / str(turn)) for turn in range(_TURNS)]
+        with self._guard:
+            if not self._started:
+                self._started = [_Started(self._folder / str(turn)) for turn in range(_TURNS)]
         return all(one.serves(folder, environment) for one in self._started)
 
     def run(
@@ -176,6 +186,11 @@ class Forks:
             subprocess.TimeoutExpired: it took longer; it has been killed.
         """
         return self._started[next(self._turns)].run(arguments, folder, environment, timeout)
+
+    @property
+    def hashes(self) -> list[int]:
+        """What a text hashes to in each of those that were started, and so in their children."""
+        return [one.hash for one in self._started]
 
     def end(self) -> None:
         """Has them end."""
@@ -194,6 +209,7 @@ class _Started:
         self._process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         told = json.loads(self._process.stdout.readline())
+        self.hash: int = told["hash"]
         self._modules = frozenset(told["modules"])
         self._variables = STARTING_NAMES.union(told["variables"])
 

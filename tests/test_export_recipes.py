@@ -19,6 +19,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from tests import slurm
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
+from tests.index import Index
 from tests.schemas import assert_taken
 
 from kgen import lockfiles
@@ -28,10 +29,19 @@ from kgen.model.lockfile import LockedFile, Lockfile
 from kgen.uvtool import find
 
 
+@pytest.fixture(scope="module", name="made")
+def _made(tmp_path_factory: pytest.TempPathFactory, healthy: Index) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "project"
+    folder.mkdir()
+    done = Kgen(folder=folder, temporary=folder).at(healthy.url)(*LOCK, "numpy", "torch", "--cuda", "12")
+    assert done.status == 0, done.stderr
+    return folder
+
+
 @pytest.fixture(name="locked")
-def _locked(kgen: Kgen) -> Kgen:
+def _locked(kgen: Kgen, made: Path) -> Kgen:
     """A project with an environment for the CPU and one for CUDA."""
-    assert kgen(*LOCK, "numpy", "torch", "--cuda", "12").status == 0
+    shutil.copytree(made, kgen.folder, dirs_exist_ok=True, symlinks=True)
     return kgen
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import tomli
-from tests.command import CUTOFF, LOCK, PYTHON, Kgen
+from tests.command import CUTOFF, LOCK, PYTHON, SOLVE, Kgen
 from tests.index import serving
 from tests.wheelhouse import Wheelhouse
 
@@ -611,3 +611,24 @@ class TestAllowedPythons:
         assert said in raised.value.message
         assert "\x1b" not in raised.value.message
         assert raised.value.hints == ("edit pyproject.toml", "kgen lock --no-project")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--extra", "old", "--extra", "new"), "error: extra old and extra New exclude each other, as `conflicts` of"),
+        (("--extra", "all"), "error: extra old and extra New exclude each other, as `conflicts` of"),
+        (("--extra", "old", "--group", "dev"), "error: extra old and group dev exclude each other, as `conflicts` of"),
+        (("--extra", "new"), None),
+    ],
+)
+def test_extras_that_the_project_says_exclude_each_other(
+    kgen: Kgen, project: Path, asked: tuple[str, ...], said: str | None
+) -> None:
+    (project / "pyproject.toml").write_text(
+        '[project]\nname = "x"\nversion = "1"\n[project.optional-dependencies]\nold = ["rich<14"]\n'
+        'New = ["rich>=14"]\nall = ["x[old,new]"]\n[dependency-groups]\ndev = ["rich>14"]\n[tool.uv]\n'
+        'conflicts = [[{ extra = "old" }, { extra = "New" }], [{ extra = "old" }, { group = "dev" }]]\n'
+    )
+    done = kgen(*SOLVE, "numpy", "--cpu", *asked)
+    assert (done.status, done.stderr.startswith(said or "")) == (0 if said is None else 2, True), done.stderr

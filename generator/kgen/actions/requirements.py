@@ -398,6 +398,7 @@ class _Reader:
         self._build = tuple(self._builds(data, build))
         beside = self._beside(data, build)
         sources = [*self._project(data, beside), *self._groups(data)]
+        _require_compatible(data, [source.what for source in sources])
         for source in sources:
             yield from self._parsed(source)
         foreign = list(self._foreign(data))
@@ -743,6 +744,30 @@ def _table(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     for key in keys:
         table = table.get(key) if isinstance(table, Mapping) else None
     return table if isinstance(table, Mapping) else {}
+
+
+def _require_compatible(data: Mapping[str, Any], asked: Collection[str]) -> None:
+    """See that no extras and groups are asked for together that the project says exclude each other.
+
+    Args:
+        data: what is in `pyproject.toml`.
+        asked: what is locked of the project, as `extra dev` and `group test`.
+
+    Raises:
+        UsageError: they are.
+    """
+    there = {(kind, canonical_name(name)) for kind, _, name in (one.partition(" ") for one in asked)}
+    sets = _table(data, "tool", "uv").get("conflicts")
+    for one in sets if isinstance(sets, list) else ():
+        rows = [row for row in one if isinstance(row, Mapping)] if isinstance(one, list) else []
+        named = ((kind, row.get(kind)) for row in rows for kind in ("extra", "group"))
+        both = [(kind, name) for kind, name in named if isinstance(name, str) and (kind, canonical_name(name)) in there]
+        if len(both) > 1:
+            listed = " and ".join(f"{kind} {grammar.shown(name)}" for kind, name in both)
+            raise UsageError(
+                f"{listed} exclude each other, as `conflicts` of [tool.uv] in {PYPROJECT} says",
+                hints=[f"ask for one of them, such as `--{both[0][0]} {grammar.shown(both[0][1])}`"],
+            )
 
 
 def _unknown(what: str, flag: str, name: str, there: set[str], file: str = PYPROJECT) -> UsageError:

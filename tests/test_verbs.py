@@ -243,6 +243,17 @@ def test_a_file_that_is_named_as_no_wheel_is(prepared: Kgen) -> None:
     assert "`rich.whl` is not the name of a wheel, which is NAME-VERSION-" in refused.stderr
 
 
+def test_what_is_added_for_a_backend_that_is_not_asked_for(prepared: Kgen) -> None:
+    path = prepared.folder / "kgen.toml"
+    path.write_text('backends = ["numpy"]\n')
+    said = (
+        "note: `backends` in kgen.toml leave jax out, so that nothing is locked with it; `kgen lock jax` locks that\n"
+    )
+    assert said in prepared("add", "optax", "--backend", "jax", "--no-lock").stderr
+    path.write_text('backends = ["numpy"]\n[environment.two]\nbackends = ["jax", "numpy"]\n')
+    assert "note: " not in prepared("add", "optax", "--backend", "jax", "--no-lock").stderr
+
+
 def test_what_is_required_elsewhere_is_not_removed(prepared: Kgen) -> None:
     (prepared.folder / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "0"\ndependencies = ["rich"]\n')
     done = prepared("remove", "Rich")

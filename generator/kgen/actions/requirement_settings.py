@@ -61,6 +61,7 @@ class Edit(NamedTuple):
         after: its new content.
         changed: what messages call each requirement: its text, or name.
         built: the packages that may be built from source now.
+        unasked: the backend whose environments have what was added, where the settings ask for none of them.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class Edit(NamedTuple):
     after: bytes
     changed: tuple[str, ...]
     built: tuple[str, ...] = ()
+    unasked: str | None = None
 
     def write(self) -> None:
         """Write the new content.
@@ -135,7 +137,18 @@ def add(
             if name not in has:
                 array.append(name)
 
-    return _edited(root, matrix, place, change, allow)._replace(built=tuple(built))
+    edit = _edited(root, matrix, place, change, allow)
+    return edit._replace(built=tuple(built), unasked=_unasked(root, matrix, place))
+
+
+def _unasked(root: Path, matrix: CompatibilityMatrix, place: Place) -> str | None:
+    """The backend of a place, where the settings name backends, and not that one."""
+    if place.backend is None:
+        return None
+    known = settings.read(root, matrix)
+    name = parsers.parse_backend(place.backend, matrix)
+    asked = {*(known.backends or (name,)), *(one for joint in known.environments.values() for one in joint.backends)}
+    return None if name in asked else name
 
 
 def _array(rows: MutableMapping[str, Any], key: str) -> MutableSequence[Any]:

@@ -243,6 +243,22 @@ def test_a_file_that_is_named_as_no_wheel_is(prepared: Kgen) -> None:
     assert "`rich.whl` is not the name of a wheel, which is NAME-VERSION-" in refused.stderr
 
 
+def test_a_bound_is_no_name(prepared: Kgen) -> None:
+    refused = prepared("update", "rich<14")
+    assert refused.status == 2
+    assert refused.stderr.startswith("error: `rich<14` bounds a package, and `kgen update` takes names")
+    assert refused.stderr.endswith(
+        "\n\nhint: kgen add 'rich<14'\nhint: kgen update rich   # the newest that is allowed\n"
+    )
+
+
+def test_a_marker_that_holds_nowhere(prepared: Kgen) -> None:
+    refused = prepared("add", "rich>=13; extra == 'x'")
+    assert refused.status == 2
+    assert "is never installed: a marker on `extra` holds for what a package offers alone\n" in refused.stderr
+    assert refused.stderr.endswith("\n\nhint: kgen add 'rich>=13'\n")
+
+
 def test_what_is_added_for_a_backend_that_is_not_asked_for(prepared: Kgen) -> None:
     path = prepared.folder / "kgen.toml"
     path.write_text('backends = ["numpy"]\n')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import re
 import shlex
 from collections.abc import Callable, MutableMapping, MutableSequence, Sequence
 from pathlib import Path
@@ -113,6 +114,11 @@ def add(
     """
     wanted = [_parsed(text, "add", place) for text in texts]
     for one in wanted:
+        if one.marker is not None and re.search(r"\bextra\b", str(one.marker)):
+            raise UsageError(
+                f"`{one}` is never installed: a marker on `extra` holds for what a package offers alone",
+                hints=[f"kgen add {shlex.quote(f'{one.head}{one.specifier}')}{place.words}"],
+            )
         if one.name in matrix.short_names and not one.specifier:
             raise UnknownNameError(
                 f"`{one.name}` is a backend, and kgen chooses its release for each environment",
@@ -235,6 +241,14 @@ def _parsed(text: str, command: str, place: Place) -> Requirement:
         raise UsageError(
             str(error), hints=[general if meant is None else f"kgen {command} {shlex.quote(meant)}{place.words}"]
         ) from None
+
+
+def bound_of(text: str) -> Requirement | None:
+    """A requirement that says more than a package's name; None where it does not, or is none."""
+    with contextlib.suppress(ValueError):
+        found = parsers.parse_dependency(text)
+        return found if found.specifier or found.url is not None else None
+    return None
 
 
 def _require_places(root: Path, wanted: Sequence[Requirement], place: Place) -> None:

@@ -632,3 +632,21 @@ def test_extras_that_the_project_says_exclude_each_other(
     )
     done = kgen(*SOLVE, "numpy", "--cpu", *asked)
     assert (done.status, done.stderr.startswith(said or "")) == (0 if said is None else 2, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [
+        ('extras = ["gone"]', "edit pyproject.toml, or leave `gone` out: `--extra`, or `extras` in the settings, asks"),
+        ('groups = ["dve"]', "did you mean `dev`? `--group`, or `groups` in the settings, asks for it"),
+    ],
+)
+def test_a_part_that_only_the_settings_name_is_not_told_as_a_flag(
+    kgen: Kgen, project: Path, setting: str, hint: str
+) -> None:
+    (project / "pyproject.toml").write_text(
+        f'[project]\nname = "x"\nversion = "1"\n[dependency-groups]\ndev = []\n[tool.kgen]\n{setting}\n'
+    )
+    refused = kgen(*SOLVE, "numpy", "--cpu")
+    assert refused.status == 2
+    assert f"\nhint: {hint}" in refused.stderr

@@ -773,9 +773,10 @@ def _require_compatible(data: Mapping[str, Any], asked: Collection[str]) -> None
 def _unknown(what: str, flag: str, name: str, there: set[str], file: str = PYPROJECT) -> UsageError:
     near = nearest(name, there)
     listed = f"there are {', '.join(sorted(there))}" if there else f"it has no {what}"
+    asks = f"`{flag}`, or `{flag.strip('-')}s` in the settings, asks for it"
     return UsageError(
         f"{file} has no {what} `{name}`; {listed}",
-        hints=[f"kgen lock {flag} {near}" if near else f"edit {file}, or leave `{flag} {name}` out"],
+        hints=[f"did you mean `{near}`? {asks}" if near else f"edit {file}, or leave `{name}` out: {asks}"],
     )
 
 

@@ -267,7 +267,7 @@ class TestCalls:
         os.mkfifo(project.parent / "pipe")
         for place in ("-", "/dev/full", "/dev/stdout", "../pipe"):
             assert kgen("bundle", "-o", place).stderr == (
-                f"error: {place} is no regular file, and a bundle is read back before it is put in its place\n\n"
+                f"error: {place} is not a regular file, and a bundle is read back before it is put in its place\n\n"
                 "hint: kgen bundle -o project.tar\n"
             )
         assert Path("/dev/full").is_char_device()

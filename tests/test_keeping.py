@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from tests.command import LOCK, Kgen, Result
+from tests.index import Index
 from tests.test_lock import states, versions
+from tests.wheelhouse import Wheel
 
 from kgen.actions import keep
 from kgen.matrix.compatibility import CompatibilityMatrix
@@ -287,6 +289,17 @@ class TestMerge:
 def commit(folder: Path, message: str) -> None:
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "-m", message)
+
+
+def test_a_framework_that_comes_along_and_is_older_for_what_is_kept_is_told(
+    kgen_alone: Kgen, project: Path, index: Index
+) -> None:
+    index.wheelhouse.put(Wheel(name="brings", version="1.0", requires=("tensorflow",)))
+    assert kgen_alone(*LOCK, "numpy", "--cpu").status == 0
+    done = kgen_alone(*LOCK, "numpy", "--cpu", "--dependency", "brings")
+    assert done.status == 0, done.stderr
+    assert versions(project, "numpy-cpu")["tensorflow"] == "2.20.0"
+    assert "note: numpy-cpu keeps tensorflow 2.20.0; the matrix has 2.21.0 for it\n" in done.stderr
 
 
 def test_what_other_environments_have_costs_no_framework_a_newer_release(kgen_alone: Kgen, project: Path) -> None:

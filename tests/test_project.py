@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import tomli
-from tests.command import CUTOFF, LOCK, PYTHON, Kgen
+from tests.command import CUTOFF, LOCK, PYTHON, SOLVE, Kgen
 from tests.index import serving
 from tests.wheelhouse import Wheelhouse
 
@@ -641,3 +641,42 @@ class TestAllowedPythons:
         assert said in raised.value.message
         assert "\x1b" not in raised.value.message
         assert raised.value.hints == ("edit pyproject.toml", "kgen lock --no-project")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--extra", "old", "--extra", "new"), "error: extra old and extra New exclude each other, as `conflicts` of"),
+        (("--extra", "all"), "error: extra old and extra New exclude each other, as `conflicts` of"),
+        (("--extra", "old", "--group", "dev"), "error: extra old and group dev exclude each other, as `conflicts` of"),
+        (("--extra", "new"), None),
+    ],
+)
+def test_extras_that_the_project_says_exclude_each_other(
+    kgen: Kgen, project: Path, asked: tuple[str, ...], said: str | None
+) -> None:
+    (project / "pyproject.toml").write_text(
+        '[project]\nname = "x"\nversion = "1"\n[project.optional-dependencies]\nold = ["rich<14"]\n'
+        'New = ["rich>=14"]\nall = ["x[old,new]"]\n[dependency-groups]\ndev = ["rich>14"]\n[tool.uv]\n'
+        'conflicts = [[{ extra = "old" }, { extra = "New" }], [{ extra = "old" }, { group = "dev" }]]\n'
+    )
+    done = kgen(*SOLVE, "numpy", "--cpu", *asked)
+    assert (done.status, done.stderr.startswith(said or "")) == (0 if said is None else 2, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [
+        ('extras = ["gone"]', "edit pyproject.toml, or leave `gone` out: `--extra`, or `extras` in the settings, asks"),
+        ('groups = ["dve"]', "did you mean `dev`? `--group`, or `groups` in the settings, asks for it"),
+    ],
+)
+def test_a_part_that_only_the_settings_name_is_not_told_as_a_flag(
+    kgen: Kgen, project: Path, setting: str, hint: str
+) -> None:
+    (project / "pyproject.toml").write_text(
+        f'[project]\nname = "x"\nversion = "1"\n[dependency-groups]\ndev = []\n[tool.kgen]\n{setting}\n'
+    )
+    refused = kgen(*SOLVE, "numpy", "--cpu")
+    assert refused.status == 2
+    assert f"\nhint: {hint}" in refused.stderr

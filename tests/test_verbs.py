@@ -243,6 +243,33 @@ def test_a_file_that_is_named_as_no_wheel_is(prepared: Kgen) -> None:
     assert "`rich.whl` is not the name of a wheel, which is NAME-VERSION-" in refused.stderr
 
 
+def test_a_bound_is_no_name(prepared: Kgen) -> None:
+    refused = prepared("update", "rich<14")
+    assert refused.status == 2
+    assert refused.stderr.startswith("error: `rich<14` bounds a package, and `kgen update` takes names")
+    assert refused.stderr.endswith(
+        "\n\nhint: kgen add 'rich<14'\nhint: kgen update rich   # the newest that is allowed\n"
+    )
+
+
+def test_a_marker_that_holds_nowhere(prepared: Kgen) -> None:
+    refused = prepared("add", "rich>=13; extra == 'x'")
+    assert refused.status == 2
+    assert "is never installed: a marker on `extra` holds for what a package offers alone\n" in refused.stderr
+    assert refused.stderr.endswith("\n\nhint: kgen add 'rich>=13'\n")
+
+
+def test_what_is_added_for_a_backend_that_is_not_asked_for(prepared: Kgen) -> None:
+    path = prepared.folder / "kgen.toml"
+    path.write_text('backends = ["numpy"]\n')
+    said = (
+        "note: `backends` in kgen.toml leave jax out, so that nothing is locked with it; `kgen lock jax` locks that\n"
+    )
+    assert said in prepared("add", "optax", "--backend", "jax", "--no-lock").stderr
+    path.write_text('backends = ["numpy"]\n[environment.two]\nbackends = ["jax", "numpy"]\n')
+    assert "note: " not in prepared("add", "optax", "--backend", "jax", "--no-lock").stderr
+
+
 def test_what_is_required_elsewhere_is_not_removed(prepared: Kgen) -> None:
     (prepared.folder / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "0"\ndependencies = ["rich"]\n')
     done = prepared("remove", "Rich")

@@ -379,9 +379,14 @@ def target_of(settings: Settings, name: str) -> Target:
         return settings.described[name]
     flag, near = BY_NAME["targets"].flag, nearest(name, settings.described)
     known = ", ".join(settings.described) or "none"
+    keys = ["target", parsers.shown(name)]
+    table = ".".join(keys if settings.file is None or settings.file.name == KGEN_TOML else ["tool", "kgen", *keys])
+    instead = f"or name one of them, such as `{flag} {next(iter(settings.described))}`" if settings.described else ""
     raise UnknownNameError(
         f"{flag}: the settings describe no target `{parsers.shown(name)}`; they describe {known}",
-        hints=[f"did you mean `{flag} {near}`?" if near else f"a table [target.{parsers.shown(name)}] in the settings"],
+        hints=[f"did you mean `{flag} {near}`?"]
+        if near
+        else [f"describe it in the settings, in a table [{table}]", *filter(None, [instead])],
     )
 
 

@@ -72,7 +72,7 @@ def kept_although_newer(matrix: CompatibilityMatrix, result: LockResult) -> Iter
     for one in result.outcomes:
         if one.lock is None or not one.form.follows_matrix or not one.request.held:
             continue
-        newest = solve(matrix, one.request._replace(held=()))
+        newest = solve(matrix, (one.lock.summary.solved or one.request)._replace(held=()))
         if isinstance(newest, Resolution):
             has = one.lock.summary.frameworks
             # that receipts decided on it, or that a newer one does not fit, is its reason, which the lock has

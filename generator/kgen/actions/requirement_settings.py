@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import re
 import shlex
 from collections.abc import Callable, MutableMapping, MutableSequence, Sequence
 from pathlib import Path
@@ -62,6 +63,7 @@ class Edit(NamedTuple):
         after: its new content.
         changed: what messages call each requirement: its text, or name.
         built: the packages that may be built from source now.
+        unasked: the backend whose environments have what was added, where the settings ask for none of them.
     """
 
     path: Path
@@ -69,6 +71,7 @@ class Edit(NamedTuple):
     after: bytes
     changed: tuple[str, ...]
     built: tuple[str, ...] = ()
+    unasked: str | None = None
 
     def write(self) -> None:
         """Write the new content.
@@ -112,6 +115,11 @@ def add(
     """
     wanted = [_parsed(text, "add", place, matrix) for text in texts]
     for text, one in zip(texts, wanted, strict=True):
+        if one.marker is not None and re.search(r"\bextra\b", str(one.marker)):
+            raise UsageError(
+                f"`{one}` is never installed: a marker on `extra` holds for what a package offers alone",
+                hints=[f"kgen add {shlex.quote(f'{one.head}{one.specifier}')}{place.words}"],
+            )
         if one.name in matrix.short_names and not one.specifier:
             raise UnknownNameError(
                 f"`{one.name}` is a backend, and kgen chooses its release for each environment",
@@ -136,7 +144,18 @@ def add(
             if name not in has:
                 array.append(name)
 
-    return _edited(root, matrix, place, change, allow)._replace(built=tuple(built))
+    edit = _edited(root, matrix, place, change, allow)
+    return edit._replace(built=tuple(built), unasked=_unasked(root, matrix, place))
+
+
+def _unasked(root: Path, matrix: CompatibilityMatrix, place: Place) -> str | None:
+    """The backend of a place, where the settings name backends, and not that one."""
+    if place.backend is None:
+        return None
+    known = settings.read(root, matrix)
+    name = parsers.parse_backend(place.backend, matrix)
+    asked = {*(known.backends or (name,)), *(one for joint in known.environments.values() for one in joint.backends)}
+    return None if name in asked else name
 
 
 def _array(rows: MutableMapping[str, Any], key: str) -> MutableSequence[Any]:
@@ -238,6 +257,14 @@ def _require_no_flag(text: str, matrix: CompatibilityMatrix) -> None:
     call = did_you_mean.call(text, matrix, flags_alone=True)
     if call is not None:
         raise UsageError(f"`{grammar.shown(text)}` is not a package of the index, but part of a request", hints=[call])
+
+
+def bound_of(text: str) -> Requirement | None:
+    """A requirement that says more than a package's name; None where it does not, or is none."""
+    with contextlib.suppress(ValueError):
+        found = parsers.parse_dependency(text)
+        return found if found.specifier or found.url is not None else None
+    return None
 
 
 def _require_places(root: Path, wanted: Sequence[Requirement], place: Place) -> None:

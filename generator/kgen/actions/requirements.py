@@ -398,6 +398,7 @@ class _Reader:
         self._build = tuple(self._builds(data, build))
         beside = self._beside(data, build)
         sources = [*self._project(data, beside), *self._groups(data)]
+        _require_compatible(data, [source.what for source in sources])
         for source in sources:
             yield from self._parsed(source)
         foreign = list(self._foreign(data))
@@ -745,6 +746,30 @@ def _table(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     return table if isinstance(table, Mapping) else {}
 
 
+def _require_compatible(data: Mapping[str, Any], asked: Collection[str]) -> None:
+    """See that no extras and groups are asked for together that the project says exclude each other.
+
+    Args:
+        data: what is in `pyproject.toml`.
+        asked: what is locked of the project, as `extra dev` and `group test`.
+
+    Raises:
+        UsageError: they are.
+    """
+    there = {(kind, canonical_name(name)) for kind, _, name in (one.partition(" ") for one in asked)}
+    sets = _table(data, "tool", "uv").get("conflicts")
+    for one in sets if isinstance(sets, list) else ():
+        rows = [row for row in one if isinstance(row, Mapping)] if isinstance(one, list) else []
+        named = ((kind, row.get(kind)) for row in rows for kind in ("extra", "group"))
+        both = [(kind, name) for kind, name in named if isinstance(name, str) and (kind, canonical_name(name)) in there]
+        if len(both) > 1:
+            listed = " and ".join(f"{kind} {grammar.shown(name)}" for kind, name in both)
+            raise UsageError(
+                f"{listed} exclude each other, as `conflicts` of [tool.uv] in {PYPROJECT} says",
+                hints=[f"ask for one of them, such as `--{both[0][0]} {grammar.shown(both[0][1])}`"],
+            )
+
+
 def _unknown(file: Path, what: str, flag: str, name: str, there: set[str]) -> UsageError:
     if not file.is_file():
         return UsageError(
@@ -753,9 +778,10 @@ def _unknown(file: Path, what: str, flag: str, name: str, there: set[str]) -> Us
         )
     near = nearest(name, there)
     listed = f"there are {', '.join(sorted(there))}" if there else f"it has no {what}"
+    asks = f"`{flag}`, or `{flag.strip('-')}s` in the settings, asks for it"
     return UsageError(
         f"{file.name} has no {what} `{name}`; {listed}",
-        hints=[f"kgen lock {flag} {near}" if near else f"edit {file.name}, or leave `{flag} {name}` out"],
+        hints=[f"did you mean `{near}`? {asks}" if near else f"edit {file.name}, or leave `{name}` out: {asks}"],
     )
 
 

@@ -46,6 +46,11 @@ def run(
         UsageError: there are no settings, and none ask for what is locked.
     """
     edit = edited(find_root(Path.cwd()), packages or (), Place(backend, environment), build or ())
+    if edit.unasked is not None:
+        console.say(
+            f"note: `backends` in {edit.path.name} leave {edit.unasked} out, so that nothing is locked with it;"
+            f" `kgen lock {edit.unasked}` locks that"
+        )
     return apply(edit, added, no_lock=no_lock, json=json)
 
 

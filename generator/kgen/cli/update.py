@@ -17,6 +17,8 @@ from typing import Annotated
 from kgen.actions import locked_requests
 from kgen.actions.lock_options import LockOptions
 from kgen.actions.request_flags import RequestFlags
+from kgen.actions.requirement_settings import bound_of
+from kgen.cli import console
 from kgen.cli.lock import lock_and_tell
 from kgen.cli.options import ASKED, Json, argument
 from kgen.errors import ExitStatus, UsageError
@@ -35,6 +37,14 @@ def run(
     Raises:
         UsageError: there are no settings, and locks that were made by flags.
     """
+    for one in packages or ():
+        wish = bound_of(one)
+        if wish is not None:
+            raise UsageError(
+                f"`{console.plain(one)}` bounds a package, and `kgen update` takes names: what bounds it stands in the"
+                " settings",
+                hints=[f"kgen add {shlex.quote(str(wish))}", f"kgen update {wish.name}   # the newest that is allowed"],
+            )
     root = find_root(Path.cwd())
     if locate(root) is None and (asked := locked_requests.requests(root)):
         moving = ["--upgrade"] if not packages else [f"--upgrade-package {shlex.quote(one)}" for one in packages]

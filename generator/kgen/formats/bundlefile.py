@@ -128,8 +128,10 @@ def _require_known(path: Path, data: Mapping[str, Any]) -> None:
         f"{path} is a bundle of {maker}, whose form {grammar.shown(str(data['schema']))} this kgen {__version__} does"
         f" not read: it reads {_SCHEMA}",
         hints=[
-            f"tar -xf {file} {PROGRAMS} && python3 -m venv kgen-venv && kgen-venv/bin/pip install --no-index"
-            f" --find-links {PROGRAMS} keras-kgen   # the kgen in the bundle"
+            (
+                f"tar -xf {file} {PROGRAMS} && python3 -m venv kgen-venv && kgen-venv/bin/pip install --no-index"
+                f" --find-links {PROGRAMS} keras-kgen   # the kgen in the bundle"
+            )
         ],
     )
 

@@ -51,6 +51,8 @@ class Summary(NamedTuple):
         local: the files that only this machine can fetch from where they were found.
         warnings: what speaks against it, as sentences.
         why: what decided on the versions, as data.
+        solved: the request that was solved, with the frameworks that dependencies bring along; None where it is that
+            which was asked.
     """
 
     frameworks: Mapping[str, str]
@@ -64,6 +66,7 @@ class Summary(NamedTuple):
     local: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     why: tuple[Mapping[str, object], ...] = ()
+    solved: EnvironmentRequest | None = None
 
 
 L_co = TypeVar("L_co", bound=Locked, covariant=True)

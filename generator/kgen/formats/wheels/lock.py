@@ -97,6 +97,7 @@ class Lock:
             ),
             warnings=tuple(warning_text(one) for one in decided.warnings),
             why=tuple(reason_data(one, decided.request.cutoff_flag) for one in decided.why),
+            solved=decided.request,
         )
 
     @property

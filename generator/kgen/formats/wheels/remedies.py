@@ -104,7 +104,10 @@ class Remedies:
         )
 
     def _for_unclosable(self, request: EnvironmentRequest, reason: str) -> Iterator[str]:
+        named = {wish.name for wish in request.dependencies}
         absent, without_wheels = refusal.absent(reason), refusal.without_wheels(reason)
+        # an index that lacks what kgen itself asks for by version has nothing of it, or is none
+        absent += [name for name in refusal.unmatched(reason) if name not in named]
         renamed = list(self._renamed(request, absent, without_wheels))
         if absent or renamed:
             yield from (

@@ -107,7 +107,10 @@ class TestDockerfile:
         assert command is not None
         words, files = shlex.split(command[1]), command[2]
         subprocess.run(
-            [sys.executable, "-m", *words, "--target", tmp_path / "site", "--index-url", index_of(locked), "--quiet"],
+            [
+                *(sys.executable, "-m", *words, "--python-version", PYTHON, "--target", str(tmp_path / "site")),
+                *("--index-url", index_of(locked), "--quiet"),
+            ],
             check=True,
             capture_output=True,
             env=locked.env(),
@@ -183,12 +186,14 @@ class TestApptainer:
 
 class TestUv:
     @pytest.mark.parametrize("environment", ["numpy", "torch"])
-    def test_uv_resolves_to_what_is_locked(self, locked: Kgen, tmp_path: Path, environment: str) -> None:
+    def test_uv_resolves_to_what_is_locked(
+        self, locked: Kgen, tmp_path: Path, interpreter: str, environment: str
+    ) -> None:
         text = exported(locked, "uv", environment)
         (roots,) = re.findall(r"^#   uv add (.*)$", text, re.MULTILINE)
         project = f'[project]\nname = "x"\nversion = "1"\nrequires-python = "=={PYTHON}.*"\n'
         (tmp_path / "pyproject.toml").write_text(f"{project}dependencies = {json.dumps(roots.split())}\n\n{text}")
-        words = [find(), "lock", "--quiet", "--exclude-newer", CUTOFF, "--python", sys.executable]
+        words = [find(), "lock", "--quiet", "--exclude-newer", CUTOFF, "--python", interpreter]
         done = subprocess.run(words, cwd=tmp_path, env=locked.env(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         found = tomli.loads((tmp_path / "uv.lock").read_text(encoding="utf-8"))["package"]

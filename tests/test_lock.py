@@ -553,8 +553,10 @@ class TestWhatUvCannotClose:
 
     def test_rounds_are_bounded(self, kgen_alone: Kgen, project: Path, index: Index) -> None:
         """A wheel that every jaxlib needs is nowhere: that is learned about one release after the other."""
-        for wheel in list(index.wheelhouse.wheels("jaxlib")):
+        wheels = list(index.wheelhouse.wheels("jaxlib"))
+        for wheel in wheels:
             index.wheelhouse.remove("jaxlib", wheel.version)
+        for wheel in wheels:
             changed = Wheel(
                 name="jaxlib",
                 version=wheel.version,
@@ -587,8 +589,9 @@ not locked: jax-cpu; existing locks are unchanged
         result = kgen_alone(*LOCK, "jax", "--dependency", "old-friend")
         assert result.status == 4
         assert " depend on jax<=0.1.70" in result.stderr
-        asked = {path.partition("-cp")[0] for path in index.behaviour.asked if path.startswith("/files/jaxlib-")}
-        assert len(asked) == 1, asked
+        tag = f"-cp{PYTHON.replace('.', '')}-"
+        asked = {path for path in index.behaviour.asked if path.startswith("/files/jaxlib-") and tag in path}
+        assert len({path.partition(tag)[0] for path in asked}) == 1, asked
 
     def test_only_a_target_that_has_wheels_is_tried(self, kgen_alone: Kgen, index: Index) -> None:
         """uv resolves all of it for each target that might help: where the index lists no wheel for one, none does."""

@@ -10,6 +10,7 @@ import pytest
 import rattler
 from tests.channel import ChannelServer
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen
+from tests.conda_packages import MINOR
 from tests.index import Index
 from tests.test_journeys import typed
 from tests.test_lock import versions
@@ -36,7 +37,7 @@ def take(kgen: Kgen, project: Path, name: str, text: str) -> str:
     return done.stderr
 
 
-def test_of_uv(kgen_alone: Kgen, project: Path) -> None:
+def test_of_uv(kgen_alone: Kgen, project: Path, interpreter: str) -> None:
     """A real one: kgen keeps what uv has locked, and would have taken newer versions by itself."""
     (project / "pyproject.toml").write_text(
         f'[project]\nname = "x"\nversion = "0"\nrequires-python = "=={PYTHON}.*"\n'
@@ -44,7 +45,7 @@ def test_of_uv(kgen_alone: Kgen, project: Path) -> None:
         f'[tool.uv]\nexclude-newer = "{CUTOFF}"\n[tool.kgen]\nproject = false\n',
         encoding="utf-8",
     )
-    words = [str(UV), "lock", "--python", sys.executable]
+    words = [str(UV), "lock", "--python", interpreter]
     done = subprocess.run(words, cwd=project, env=kgen_alone.env(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (line,) = typed("docs/how-to/migrate.md", "--from")
@@ -107,8 +108,9 @@ def test_of_kgens_own_conda_locks(
     kgen: Kgen, project: Path, served: ChannelServer, matrix: CompatibilityMatrix
 ) -> None:
     """What kgen writes for conda-lock and for pixi holds the same versions, under the names of the index."""
-    words = (*LOCK, "numpy", "--cpu", "--conda", "--channel", served.url)
-    assert kgen(*words).status == 0
+    words = (LOCK[0], "--python", MINOR, *LOCK[3:], "numpy", "--cpu", "--conda", "--channel", served.url)
+    done = kgen(*words)
+    assert done.status == 0, done.stderr
     (project / "pixi.lock").write_text(printed(kgen, "export", "rattler-lock", "numpy", "--platform", "linux-64"))
     conda = versions_in(project / "locks/numpy-cpu/conda-lock.yml", "linux-64", matrix)
     assert versions_in(project / "pixi.lock", "linux-64", matrix) == conda

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from kgen import resources
+from kgen import resources, uvtool
 from kgen.matrix.compatibility import CompatibilityMatrix, load
 from kgen.matrix.origin import FOLDER_VARIABLE
 
@@ -201,6 +201,15 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> str:
+    """The Python whose answers the tests expect, for what is to run on it."""
+    found = uvtool.find_interpreter(uvtool.find(), PYTHON)
+    if found is None:
+        pytest.skip(f"no CPython {PYTHON} on this machine")
+    return found
 
 
 @pytest.fixture(scope="session")

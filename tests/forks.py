@@ -203,10 +203,13 @@ class _Started:
 
     def __init__(self, place: Path) -> None:
         self._place = place
-        self._environment = dict(os.environ)
+        # as calls have it: none of theirs is empty
+        self._environment = {name: value for name, value in os.environ.items() if value}
         command = [sys.executable, "-c", "from tests.forks import main; main()", str(place)]
         root = Path(__file__).resolve().parents[1]
-        self._process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, cwd=root, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert self._process.stdout is not None
         told = json.loads(self._process.stdout.readline())
         self.hash: int = told["hash"]

@@ -536,7 +536,7 @@ class TestMadeUp:
             ("jax --abacus 3 --gpu wire8", "jax 0.12.0.1 needs a GPU of wire wire7"),
             ("jax --abacus 3 --gpu wire9", "needs a GPU of wire wire7, wire8 (Abacus 3)"),
             ("jax --abacus 3 --driver 0.3", "needs driver >=0.4 (Abacus 3)"),
-            ("jax --abacus 3 --gpu 8.0", "--gpu: Abacus is asked for, and `8.0` is not a wire such as wire7"),
+            ("jax --abacus 3 --gpu 8.0", "--gpu: Abacus is asked for, and `8.0` is of NVIDIA (`cuda`)"),
             ("jax --abacus 3 --cuda 12", "`--cuda` and `--abacus` contradict each other"),
         ],
     )

@@ -354,12 +354,12 @@ class TestLock:
         [
             (
                 "--tpu --driver 535",
-                "--driver: TPU is asked for, and `535` is not a version",
+                "--driver: TPU is asked for, and `535` is of NVIDIA (`cuda`)",
                 "leave `--dri",
             ),
             (
                 "--tpu --gpu 8.0",
-                "--gpu: TPU is asked for, and `8.0` is not a",
+                "--gpu: TPU is asked for, and `8.0` is of NVIDIA (`cuda`)",
                 "give one such as `--gpu v5e`",
             ),
             ("--tpu --cuda 12", "`--cuda` and `--tpu` contradict each other", "give one of them"),

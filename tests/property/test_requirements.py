@@ -41,7 +41,9 @@ def test_a_range_holds_what_packaging_says(text: str, versions: list[str]) -> No
             VersionRange(text)
         return
     ours = VersionRange(text)
-    assert str(ours) == str(theirs)
+    if len(theirs) == len({part.strip() for part in text.split(",") if part.strip()}):
+        # of `==0` and `==0.0` packaging keeps one or the other
+        assert str(ours) == str(theirs)
     assert bool(ours) == bool(str(theirs))
     for version in map(Version, versions):
         assert (version in ours) == theirs.contains(version, prereleases=True), (str(theirs), str(version))

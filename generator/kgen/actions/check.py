@@ -14,7 +14,7 @@ from kgen.actions import machines, plan, uv_sources
 from kgen.actions.environment_request import request_for
 from kgen.actions.pythons import allowed_by
 from kgen.actions.requirements import with_project
-from kgen.actions.unvouched import unvouched
+from kgen.actions.unvouched_builds import unvouched
 from kgen.emitters import hooks
 from kgen.errors import KgenError, NotLockedError
 from kgen.formats import interface

@@ -470,7 +470,7 @@ def _selection(source: Source, lock: Lockfile) -> Selection:
     # only the project's own files can vouch for what is built, and few locks have any of it
     if not wrong and (lock.trees or (lock.form.follows_matrix and any(unknown_sources(matrix, lock)))):
         from kgen import settings  # noqa: PLC0415
-        from kgen.actions.unvouched import fixes, unvouched  # noqa: PLC0415
+        from kgen.actions.unvouched_builds import fixes, unvouched  # noqa: PLC0415
 
         unnamed = list(unvouched(matrix, settings.read(source.environment.folder.parents[1], matrix), lock))
         wrong = [f"{source.lock} {one.what}" for one in unnamed]

@@ -190,8 +190,8 @@ class TestFilesThatAreThere:
         done = kgen("init")
         assert done.status == 0, done.stderr
         assert (
-            "note: requirements.txt and environment.yml are not read; `kgen init --from requirements.txt` or"
-            " `kgen init --from environment.yml`, in the place of these settings, takes one over\n"
+            "note: environment.yml and requirements.txt are not read; `kgen init --from environment.yml` or"
+            " `kgen init --from requirements.txt`, in the place of these settings, takes one over\n"
         ) in done.stderr
         assert "requirements" not in tomli.loads((project / "kgen.toml").read_text())
 

@@ -272,6 +272,8 @@ class TestCalls:
                 "hint: kgen bundle -o project.tar\n"
             )
         assert Path("/dev/full").is_char_device()
+        # there are files in memory below /dev, too
+        assert "nothing in [TEMP]/project/locks is locked" in kgen("bundle", "-o", "/dev/shm/kgen-b.tar").stderr  # noqa: S108
         assert kgen("bundle", "-o", ".").stderr == "error: . is a folder\n\nhint: kgen bundle -o project.tar\n"
         assert kgen("bundle", "-o", "b.tar", "--platform", "linux-64").stderr == (
             "error: nothing in [TEMP]/project/locks is locked for linux-64\n\nhint: kgen lock --platform linux-64\n"

@@ -286,7 +286,8 @@ def _require_place(output: Path) -> None:
 
 def _is_stream(output: Path) -> bool:
     """Whether something else than a file would be put in the place of a device, a pipe, or standard output."""
-    return str(output) == "-" or output.parts[:2] == ("/", "dev") or (output.exists() and not output.is_file())
+    in_dev = output.parent in {Path("/dev"), Path("/dev/fd")}  # not `/dev/shm`, which has files
+    return str(output) == "-" or in_dev or (output.exists() and not output.is_file())
 
 
 def _chosen(root: Path, names: Sequence[str], platform: str | None) -> list[tuple[LockedEnvironment, Format]]:

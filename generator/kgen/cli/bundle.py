@@ -67,11 +67,9 @@ def run(
         f" {size_text(done.fetched)} were fetched"
     )
     console.result(str(done.path))
-    name = shlex.quote(Path(output).name)
-    console.say(f"\nnext, where there is no network: kgen unbundle {name}, then kgen sync {done.environments[0]}")
+    name = Path(output).name
+    unbundle = f"kgen unbundle {shlex.quote(name)}"
+    console.say(f"\nnext, where there is no network: {unbundle}, then kgen sync {done.environments[0]}")
     if done.kgen is not None:
-        install = (
-            f"tar -xf {name} {bundlefile.PROGRAMS} && python3 -m venv kgen-venv && kgen-venv/bin/pip install --no-index"
-        )
-        console.say(f"without kgen there, first: {install} --find-links {bundlefile.PROGRAMS} {shlex.quote(done.kgen)}")
+        console.say(f"without kgen there, first: {bundlefile.installation(name, done.kgen)}")
     return ExitStatus.DONE

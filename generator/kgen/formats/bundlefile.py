@@ -61,6 +61,19 @@ class BundleList(NamedTuple):
     environments: tuple[str, ...]
 
 
+def installation(file: str, wanted: str) -> str:
+    """The call, in a shell, that installs kgen from a bundle into a new environment.
+
+    Args:
+        file: the bundle, as it is called where that is typed.
+        wanted: what pip is asked for, with the extras.
+    """
+    return (
+        f"tar -xf {shlex.quote(file)} {PROGRAMS} && python3 -m venv kgen-venv && kgen-venv/bin/pip install --no-index"
+        f" --find-links {PROGRAMS} {shlex.quote(wanted)}"
+    )
+
+
 def write_list(platform: str | None, locks: Iterable[Lockfile], members: Iterable[Member]) -> bytes:
     """The list of a bundle, to be its first member.
 
@@ -123,16 +136,10 @@ def _require_known(path: Path, data: Mapping[str, Any]) -> None:
     if data["schema"] == _SCHEMA:
         return
     maker = grammar.shown(f"kgen {data['kgen']}" if "kgen" in data else "another kgen")
-    file = shlex.quote(str(path))
     raise SettingsError(
         f"{path} is a bundle of {maker}, whose form {grammar.shown(str(data['schema']))} this kgen {__version__} does"
         f" not read: it reads {_SCHEMA}",
-        hints=[
-            (
-                f"tar -xf {file} {PROGRAMS} && python3 -m venv kgen-venv && kgen-venv/bin/pip install --no-index"
-                f" --find-links {PROGRAMS} keras-kgen   # the kgen in the bundle"
-            )
-        ],
+        hints=[f"{installation(str(path), 'keras-kgen')}   # the kgen in the bundle"],
     )
 
 

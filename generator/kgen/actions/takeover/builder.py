@@ -189,8 +189,23 @@ class TakeoverBuilder:
             else:
                 self.left.append(f"platform {name}: the matrix does not know it")
 
-    def name_file(self, path: Path) -> None:
-        """Have a file of requirements, or a script, read whenever kgen locks."""
+    def add_file(self, path: Path, texts: Sequence[str]) -> None:
+        """Have a file read whenever kgen locks; where it could not be locked as it stands, take over what can be.
+
+        Args:
+            path: a file of requirements, or a script.
+            texts: what it requires.
+        """
+        before = len(self.left)
+        for text in texts:
+            self.add(text, known=True)
+        if len(self.left) == before:
+            self._name(path)
+            return
+        for text in texts:
+            self.add(text)
+
+    def _name(self, path: Path) -> None:
         inside = path.resolve().is_relative_to(self.root.resolve())
         place = os.path.relpath(path.resolve(), self.root.resolve()) if inside else str(path)
         named = (place,) if inside else given_in(Path.cwd(), self.root, [place])

@@ -43,20 +43,10 @@ def read(builder: TakeoverBuilder, path: Path) -> None:
             f"--from: {path} lists what is installed, and not what the project asks for",
             hints=[f"kgen lock --from {shlex.quote(str(path))}   # takes the versions", "kgen init"],
         )
-    texts = uvtool.requirements_in(uvtool.find(), path.absolute(), root=builder.root)
-    before = len(builder.left)
-    for text in texts:
-        builder.add(text, known=True)
-    refused = len(builder.left) > before
+    builder.add_file(path, uvtool.requirements_in(uvtool.find(), path.absolute(), root=builder.root))
     for line in content.splitlines():
         if re.match(r"\s*(-i|--index-url|--extra-index-url|-f|--find-links)\b", line):
             builder.left.append(f"{line.split()[0]} in {path.name}: uv asks its own indexes; name them in uv.toml")
-    if not refused:
-        builder.name_file(path)
-        return
-    # the file as it stands could not be locked
-    for text in texts:
-        builder.add(text)
 
 
 SOURCE = _RequirementsTxt()

@@ -26,14 +26,7 @@ class _Script(Source):
             raise SettingsError(f"{path}: {grammar.printable(str(said))}", hints=["kgen init"]) from None
         builder.left += [f"[tool.{tool}] in {path.name}: uv reads its settings from uv.toml" for tool in script.tools]
         builder.python = script.requires_python
-        before = len(builder.left)
-        for text in script.dependencies:
-            builder.add(text, known=True)
-        if len(builder.left) == before:
-            builder.name_file(path)
-            return
-        for text in script.dependencies:
-            builder.add(text)
+        builder.add_file(path, script.dependencies)
 
 
 SOURCE = _Script()

@@ -75,8 +75,8 @@ def main(words: list[str]) -> None:
 
 def _is_left_out(path: Path) -> bool:
     scratch = Path(tempfile.gettempdir())
-    if any(one.parent == scratch and one.name.startswith("kgen-") for one in (path, *path.parents)):
-        return True  # a folder of this run's own
+    if path == scratch or any(one.parent == scratch and one.name.startswith("kgen-") for one in (path, *path.parents)):
+        return True  # a folder of this run's own, and where it is made
     return any(path.is_relative_to(own) for own in _OWN) or path.parent.name == _COPIES
 
 

@@ -24,3 +24,11 @@ def assert_taken(schema: str, *paths: Path | str) -> None:
         command, env={**os.environ, "PYTHONPATH": str(LIGHT)}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def assert_sound_workflow(path: Path) -> None:
+    """It has the form that GitHub takes, and zizmor knows of nothing that may go wrong in it."""
+    assert_taken("vendor.github-workflows", path)
+    command = [str(Path(sys.executable).with_name("zizmor")), "--offline", "--quiet", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -20,7 +20,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from tests import slurm
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
 from tests.index import Index
-from tests.schemas import assert_taken
+from tests.schemas import assert_sound_workflow
 
 from kgen import lockfiles
 from kgen.emitters import cyclonedx, recipes, uvproject
@@ -336,7 +336,7 @@ class TestWorkflow:
     def test_it_is_what_github_takes(self, locked: Kgen, tmp_path: Path, words: tuple[str, ...]) -> None:
         path = tmp_path / "kgen.yml"
         path.write_text(exported(locked, "github-actions", *words))
-        assert_taken("vendor.github-workflows", path)
+        assert_sound_workflow(path)
         rows = yaml.safe_load(path.read_text())["jobs"]["test"]["strategy"]["matrix"]["include"]
         found = {row["environment"]: (row["python"], row["device"]) for row in rows}
         both = {"numpy-cpu": ("3.11", "cpu"), "torch-cuda12": ("3.11", "gpu")}
@@ -443,29 +443,53 @@ class TestUpdates:
         return tmp_path
 
     def run(self, locked: Kgen, folder: Path) -> list[str]:
-        """What was asked of `gh`, after all steps have run."""
-        job = yaml.safe_load(exported(locked, "github-actions-update"))["jobs"]["update"]
+        """What was asked of `gh`, after all steps have run: those that propose in a checkout of its own."""
+        jobs = yaml.safe_load(exported(locked, "github-actions-update"))["jobs"]
         (folder / "asked").write_text("")
-        environment = locked.env(
-            PATH=f"{folder / 'programs'}:{os.environ['PATH']}",
-            RUNNER_TEMP=str(folder),
-            **{name: text for name, text in job["env"].items() if name != "GH_TOKEN"},
-        )
-        for step in job["steps"]:
-            if "run" in step:
-                command = ["bash", "-e", "-c", step["run"].replace("kgen lock --upgrade", "true")]
-                done = subprocess.run(
-                    command, cwd=locked.folder, env=environment, capture_output=True, text=True, check=False
-                )
-                assert done.returncode == 0, done.stderr
+        for name in ("update", "checkout"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        subprocess.run(["git", "clone", "-q", "-b", "main", "origin.git", "checkout"], cwd=folder, check=True)
+        for name, where in (("lock", locked.folder), ("propose", folder / "checkout")):
+            environment = locked.env(
+                PATH=f"{folder / 'programs'}:{os.environ['PATH']}", RUNNER_TEMP=str(folder), **jobs[name].get("env", {})
+            )
+            for step in jobs[name]["steps"]:
+                if "run" in step:
+                    command = ["bash", "-e", "-c", step["run"].replace("kgen lock --upgrade", "true")]
+                    done = subprocess.run(
+                        command, cwd=where, env=environment, capture_output=True, text=True, check=False
+                    )
+                    assert done.returncode == 0, done.stderr
         return (folder / "asked").read_text().splitlines()
 
     def test_it_is_what_github_takes(self, locked: Kgen, tmp_path: Path) -> None:
         path = tmp_path / "kgen-update.yml"
         path.write_text(exported(locked, "github-actions-update"))
-        assert_taken("vendor.github-workflows", path)
-        steps = yaml.safe_load(path.read_text())["jobs"]["update"]["steps"]
+        assert_sound_workflow(path)
+        steps = yaml.safe_load(path.read_text())["jobs"]["lock"]["steps"]
         assert "kgen lock --upgrade" in [step.get("run") for step in steps]
+
+    def test_what_is_built_to_lock_gets_no_token(self, locked: Kgen) -> None:
+        """Whatever runs beside it, as a hook that it leaves in `.git` would."""
+        written = yaml.safe_load(exported(locked, "github-actions-update"))
+        jobs = written["jobs"]
+        assert (written["permissions"], jobs["lock"]["permissions"]) == ({}, {"contents": "read"})
+        assert "env" not in jobs["lock"]
+        assert "token" not in str(jobs["lock"])
+        assert not re.search(
+            r"\b(kgen |pip|python)", " ".join(step.get("run", "") for step in jobs["propose"]["steps"])
+        )
+
+    def test_nothing_but_locks_is_proposed(self, locked: Kgen, repository: Path) -> None:
+        lock = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"
+        lock.write_text(lock.read_text() + "# another\n")
+        (locked.folder / "setup.py").write_text("import os\n")
+        subprocess.run(["git", "add", "setup.py"], cwd=locked.folder, check=True)
+        self.run(locked, repository)
+        assert "setup.py" in (repository / "update/locks.patch").read_text()
+        changed = ["git", "diff", "--name-only", "main", "kgen-update"]
+        done = subprocess.run(changed, cwd=repository / "origin.git", capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines() == ["locks/numpy-cpu/pylock.linux-64.toml"]
 
     def test_where_nothing_is_new_nothing_is_opened(self, locked: Kgen, repository: Path) -> None:
         assert self.run(locked, repository) == []
@@ -481,7 +505,7 @@ class TestUpdates:
         assert created.startswith(
             "pr create --head kgen-update --title locks: the newest that work together --body-file"
         )
-        assert f"| numpy | {version} | 9.9 | up |" in (repository / "changes.md").read_text()
+        assert f"| numpy | {version} | 9.9 | up |" in (repository / "update/changes.md").read_text()
         origin = [
             "git",
             "--git-dir",
@@ -491,13 +515,10 @@ class TestUpdates:
         ]
         assert 'version = "9.9"' in subprocess.run(origin, capture_output=True, text=True, check=True).stdout
 
-        subprocess.run(["git", "checkout", "-q", "main"], cwd=locked.folder, check=True)
-        lock.write_text(
-            lock.read_text().replace(f'name = "numpy"\nversion = "{version}"', 'name = "numpy"\nversion = "9.8"')
-        )
+        lock.write_text(lock.read_text().replace('name = "numpy"\nversion = "9.9"', 'name = "numpy"\nversion = "9.8"'))
         (repository / "open").write_text("1")
         assert [line.split()[1] for line in self.run(locked, repository)] == ["list", "edit"]
-        assert f"| numpy | {version} | 9.8 | up |" in (repository / "changes.md").read_text()
+        assert f"| numpy | {version} | 9.8 | up |" in (repository / "update/changes.md").read_text()
 
 
 class TestBillOfMaterials:

@@ -59,6 +59,7 @@ SCHEMAS = {
     "CITATION.cff": "vendor.citation-file-format",
     ".github/workflows/ci.yml": "vendor.github-workflows",
     ".github/workflows/release.yml": "vendor.github-workflows",
+    ".github/dependabot.yml": "vendor.dependabot",
     ".github/ISSUE_TEMPLATE/fault.yml": "vendor.github-issue-forms",
     ".github/ISSUE_TEMPLATE/matrix.yml": "vendor.github-issue-forms",
 }
@@ -67,6 +68,21 @@ SCHEMAS = {
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_it_has_the_form_that_its_reader_takes(name: str) -> None:
     assert_taken(SCHEMAS[name], ROOT / name)
+
+
+def test_an_action_is_the_same_release_wherever_it_is_used() -> None:
+    """Here, and in what is exported: by the commit, beside the name that the release has."""
+    table = (ROOT / "templates/exports/actions.j2").read_text(encoding="utf-8")
+    known = {
+        name: f"{name}@{commit} # {release}"
+        for name, release, commit in re.findall(r'"(\S+)": \("(v[\d.]+)", "([0-9a-f]{40})"\)', table)
+    }
+    own = [ROOT / "action.yml", *(ROOT / ".github/workflows").glob("*.yml")]
+    used = [use for path in own for use in re.findall(r"uses: (.+)", path.read_text(encoding="utf-8"))]
+    assert [use for use in used if use != known.get(use.partition("@")[0])] == []
+    exported = [path.read_text(encoding="utf-8") for path in (ROOT / "templates/exports").glob("github-*.j2")]
+    rendered = [name for text in exported for name in re.findall(r'action\("(\S+)"\)', text)]
+    assert {use.partition("@")[0] for use in used} | {*rendered} == {*known}
 
 
 class TestPreCommit:

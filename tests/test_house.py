@@ -40,6 +40,7 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
         ("ruff", "check", "."),
         ("ruff", "format", "--check", "."),
         ("lint-imports",),
+        ("zizmor", "--offline", "--quiet", ".github", "action.yml"),
     ],
     ids=" ".join,
 )

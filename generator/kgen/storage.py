@@ -1,18 +1,19 @@
-"""How files get into the user's project: whole or not at all, interrupted at any moment.
+"""Atomic writes: files and folders of the user's project are replaced completely or left alone, even by `kill -9`.
 
-Of a folder `locks/x` that is being replaced two siblings may be seen:
+While a folder `locks/x` is replaced, it may have two siblings:
 
 `locks/.x.kgen-new`
-    the folder in the making, or the old one after the exchange; of no worth unless the other sibling is there
+    the staged new folder, or, after the exchange, the old one. It has no value unless the other sibling exists.
 `locks/.x.kgen-old`
-    the new folder is complete and is about to take its place: the old one, moved aside. If the old one cannot
-    be moved, an empty folder as the sign for that.
+    says that the new folder is complete and about to take its place. It is the old folder, moved aside, or an empty
+    folder where the old one cannot be moved.
 
-Single files have a `.<name>.<random>.kgen-tmp` beside them. :func:`recover` knows what each of them means.
+A single file has a sibling `.<name>.<random>.kgen-tmp` while it is written. :func:`recover` finishes or removes all of
+these after a run was killed.
 
-What can be made again, an environment, is made in a folder of one run, `.<name>.<random>.kgen-stage`, and so is what
-is needed for a moment only, `kgen-<random>` in the folder for temporary files. Such a folder has kgen's mark in it,
-which is locked for as long as its maker lives; :func:`sweep` removes those whose maker has died.
+Folders that can be recreated are staged in a folder that belongs to one run: `.<name>.<random>.kgen-stage` for an
+environment, and `kgen-<random>` in the system's temporary folder for scratch files. Each contains a mark file that its
+process keeps locked. :func:`sweep` removes the folders whose process has ended.
 """
 
 from __future__ import annotations
@@ -44,23 +45,22 @@ _GUARD = ".kgen-sync"
 _SCRATCH = "kgen-"
 _MARK = "kgen-mark"
 _MARKED = b"made by kgen, and removed by it when its maker has ended\n"
-"""What is in a mark: nothing is removed as a leftover that does not carry it."""
+"""The content of a mark file. kgen removes no leftover folder without it."""
 
 _MADE, _ASIDE = "made", "old"
-"""In a stage: the new folder, or the old one after the exchange; and the old one where they cannot be exchanged."""
+"""Names inside a stage: `made` is the new folder (the old one after an exchange), `old` the old one moved aside."""
 
 _PATIENCE = 0.3
-"""Seconds for which a folder that is held is asked for again: who sweeps holds it for a moment."""
+"""Seconds for which kgen retries to lock a folder: a sweeping process holds the lock only briefly."""
 
 _ATTEMPTS = 50
-"""How often a race is run again that another process won; losing it twice in a row is rare already."""
+"""How often kgen retries after another process won a race; losing twice in a row is already rare."""
 
 
 def recover(locks: Path) -> None:
-    """Finishes or removes what killed runs left in this folder and below; every folder in it is whole then.
+    """Finishes or removes what killed runs left in this folder and below, so that every folder in it is complete.
 
-    Cheap if there is nothing, and no fault if the folder does not exist. To be called under
-    :func:`exclusive`.
+    Costs little if there is nothing to do. The folder need not exist. Call it under :func:`exclusive`.
 
     Raises:
         OutsideError: a leftover can be neither finished nor removed.
@@ -76,7 +76,7 @@ def recover(locks: Path) -> None:
 
 
 def is_settled(locks: Path) -> bool:
-    """Whether no killed run left anything in this folder that :func:`recover` would see to first."""
+    """Whether the folder has no leftovers of a killed run that :func:`recover` would handle."""
     replay.looked(locks)
     with contextlib.suppress(OSError):
         return not any(_SIBLING.fullmatch(path.name) or path.name == _LOCK for path in locks.iterdir())
@@ -84,27 +84,26 @@ def is_settled(locks: Path) -> bool:
 
 
 def replace_folder(target: Path, files: Mapping[str, bytes], *, owned: Callable[[str], bool]) -> bool:
-    """Makes the folder hold these files, whole or not at all.
+    """Replaces the folder's content by these files, atomically.
 
-    At any moment, also after `kill -9`, the old folder or the new one is there (where the
-    system cannot exchange two folders at once, and after a kill, only when :func:`recover` has run). What is
-    on disk is safe against a power cut too. A file that another process adds to the folder while this
-    function runs may be lost, so that all who write into it do so under :func:`exclusive`.
+    At any moment, even after `kill -9`, either the old folder or the new one exists. (Where the system has no atomic
+    exchange of two folders, this holds after a kill once :func:`recover` has run.) The content is synced to disk, so
+    it survives a power cut. A file that another process adds while this function runs may be lost: every writer must
+    hold :func:`exclusive`.
 
     Args:
         target: the folder; its parent must exist.
         files: path relative to `target`, with slashes -> content. They get mode 0644 less the umask.
-        owned: says of the path of a file that is there whether it is kgen's; those are removed unless they
-            are in `files`. All others are kept with their modes, as are empty folders.
+        owned: whether the existing file at this path belongs to kgen. kgen removes its own files unless they are in
+            `files`, and keeps all others with their modes, as well as empty folders.
 
     Returns:
-        False if the folder held exactly these files before; nothing was touched then.
+        False if the folder already held exactly these files, and nothing was touched.
 
     Raises:
-        OutsideError: that was impossible; the old folder stands, and nothing is left beside it. (If the disk
-        fails
-            at the very last step, or while a folder is being emptied that cannot be moved, see
-            :func:`_swap_in_two`, the new one stands, at the latest after :func:`recover`.)
+        OutsideError: the replacement failed. The old folder is unchanged and has no leftovers beside it. (If the disk
+            fails at the very last step, or while kgen empties a folder that cannot be moved, see
+            :func:`_swap_in_two`, the new folder is in place, at the latest after :func:`recover`.)
     """
     for name in files:
         if not _is_plain(name):
@@ -124,23 +123,22 @@ def replace_folder(target: Path, files: Mapping[str, bytes], *, owned: Callable[
             _stage(staged, target, files, old=old, kept=kept)
             _swap(staged, target)
         finally:
-            # Removes the staged folder, or the old one that is in its place now. If that fails it is either
-            # not the first fault, or the new folder is in its place, and the next `recover` will say so.
+            # Removes the staged folder, or the old one after the exchange. A failure here needs no report: either an
+            # earlier error is already being raised, or the new folder is in place and the next `recover` reports it.
             with contextlib.suppress(OSError):
                 _settle(target)
     return True
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Writes one file, whole or not at all; on return it is safe on disk.
+    """Writes one file atomically and syncs it to disk.
 
-    A file that is there keeps its mode, and a symbolic link stays one: what it points to is written. A new
-    file gets mode 0644 less the umask. What a killed run left of the same in this folder is removed. Into what is no
-    regular file, as a device or a pipe, the content is written as it stands: such a thing cannot be replaced by
-    another without ceasing to be what it is.
+    An existing file keeps its mode. A symbolic link stays a link, and its target is written. A new file gets mode 0644
+    less the umask. Temporary files that a killed run left in this folder are removed. A device or a pipe cannot be
+    replaced by a regular file, so the content is written into it directly.
 
     Raises:
-        OutsideError: that was impossible; what was there stands.
+        OutsideError: the write failed, and the existing file is unchanged.
     """
     with _faults(path):
         try:
@@ -150,7 +148,7 @@ def write_file(path: Path, content: bytes) -> None:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         place = Path(os.path.realpath(path))
-        # Standard output that goes into a file is still not a file's name: what others write there stays.
+        # /dev/stdout may lead to a regular file, which must not be replaced: others may have written to it too.
         if not stat.S_ISREG(mode) or place.is_relative_to("/proc") or path.parts[:2] == ("/", "dev"):
             _write_through(path, content)
             return
@@ -170,10 +168,10 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder and those that it is in, where they are missing.
+    """Creates a folder and its missing parents.
 
     Raises:
-        OutsideError: that was impossible.
+        OutsideError: the folder cannot be created.
     """
     with _faults(path, "cannot be created"):
         path.mkdir(parents=True, exist_ok=True)
@@ -190,10 +188,10 @@ def _write_through(path: Path, content: bytes) -> None:
 
 
 def create_file(path: Path, content: bytes) -> bool:
-    """Writes a file that is not there yet, whole or not at all, with mode 0644 less the umask.
+    """Creates a file atomically, with mode 0644 less the umask, unless something of this name exists.
 
     Returns:
-        False if something of this name is there; it is not touched, even if it came at this very moment.
+        False if something of this name exists, even if another process created it just now; it is not touched.
 
     Raises:
         OutsideError: the file cannot be written.
@@ -209,7 +207,7 @@ def create_file(path: Path, content: bytes) -> bool:
         except FileExistsError:
             return False
         except OSError as error:
-            # Some filesystems have no second names for a file.
+            # Some filesystems have no hard links.
             if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
                 raise
             temporary.replace(path)
@@ -222,20 +220,19 @@ def create_file(path: Path, content: bytes) -> bool:
 
 @contextlib.contextmanager
 def staged_folder(target: Path, *, owned: Callable[[Path], bool]) -> Iterator[Path]:
-    """A new folder, which takes the place of `target` when the `with` block ends; left by an error, it goes.
+    """A new folder that replaces `target` when the `with` block ends, and is removed if the block raises.
 
-    At any moment, also after `kill -9`, the old folder or the new one is there (where the system
-    cannot exchange two folders at once, and after a kill, only when :func:`sweep` has run). The folder's path is of
-    this run alone, so that a program that has outlived an earlier run does no harm. What is in it is not seen safely
-    onto the disk: it is to be something that can be made again. To be called under :func:`exclusive`.
+    At any moment, even after `kill -9`, either the old folder or the new one exists. (Where the system has no atomic
+    exchange of two folders, this holds after a kill once :func:`sweep` has run.) The path of the new folder is unique
+    to this run, so a program that outlived an earlier run cannot write into it. The content is not synced to disk:
+    use this for what can be recreated. Call it under :func:`exclusive`.
 
     Args:
-        target: the folder that is to be replaced, or made.
-        owned: says of a folder in the target's place whether kgen has made it. Only such a folder, or an empty one, is
-            replaced.
+        target: the folder to replace or create.
+        owned: whether kgen made this existing folder. Only such a folder, or an empty one, is replaced.
 
     Raises:
-        OutsideError: that was impossible, or something is in the way that is not kgen's; the old folder stands.
+        OutsideError: the replacement failed, or `target` exists and is not kgen's; the old folder is unchanged.
     """
     with _faults(target):
         _refuse_foreign(target, owned)
@@ -243,7 +240,7 @@ def staged_folder(target: Path, *, owned: Callable[[Path], bool]) -> Iterator[Pa
         made = stage / _MADE
         made.mkdir()
         yield made
-        # what another process put there in the meantime stays
+        # checked again: another process may have put something there in the meantime
         _refuse_foreign(target, owned)
         _put_in_place(made, target)
 
@@ -258,7 +255,7 @@ def _put_in_place(made: Path, target: Path) -> None:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            # A folder from a lower layer of an overlay, as in a container's image: it can only be emptied.
+            # A folder from a lower layer of an overlay, as in a container's image, can only be emptied.
             _remove(target)
         try:
             made.rename(target)
@@ -270,7 +267,7 @@ def _put_in_place(made: Path, target: Path) -> None:
 
 
 def _refuse_foreign(target: Path, owned: Callable[[Path], bool]) -> None:
-    """Raises unless the target is not there, is an empty folder, or is a folder that is kgen's."""
+    """Raises unless the target is absent, an empty folder, or a folder that kgen made."""
     _refuse_all_but_folder(target)
     if _is_there(target) and any(target.iterdir()) and not owned(target):
         raise ObstructedError(
@@ -284,12 +281,12 @@ def _refuse_foreign(target: Path, owned: Callable[[Path], bool]) -> None:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder for what is needed for a moment, in the place that the system has for that; it goes at the end.
+    """A scratch folder in the system's temporary folder, removed when the `with` block ends.
 
-    What a killed run has left of the kind is removed by :func:`sweep`.
+    :func:`sweep` removes those of killed runs.
 
     Raises:
-        OutsideError: there is no room for one.
+        OutsideError: the folder cannot be created.
     """
     place = host.temporary_folder()
     with contextlib.ExitStack() as stack:
@@ -305,7 +302,7 @@ def _random() -> str:
 
 @contextlib.contextmanager
 def _marked(name: Callable[[], Path]) -> Iterator[Path]:
-    """A new folder with kgen's mark, locked as a sign that its maker is alive; it is removed at the end."""
+    """A new folder with a mark file, locked to show that its process is alive; it is removed at the end."""
     folder, handle = _make_marked(name)
     try:
         yield folder
@@ -322,10 +319,10 @@ def _make_marked(name: Callable[[], Path]) -> tuple[Path, int]:
         try:
             handle = os.open(folder / _MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileNotFoundError:
-            # Another process swept between its creation and this.
+            # Another process removed the folder before it was marked.
             continue
         with contextlib.suppress(OSError):
-            # In vain where locks are unknown; nobody there can tell that it has no owner either.
+            # Fails where the filesystem has no locks; there no sweep can lock it, and so none removes it.
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
             os.write(handle, _MARKED)
@@ -335,7 +332,7 @@ def _make_marked(name: Callable[[], Path]) -> tuple[Path, int]:
 
 
 def _remove_marked(folder: Path) -> None:
-    """Removes the folder, its mark last: half removed, it is still recognisable."""
+    """Removes the folder, its mark last, so that a half-removed folder is still recognised."""
     for path in folder.iterdir():
         if path.name != _MARK:
             _remove(path)
@@ -344,10 +341,10 @@ def _remove_marked(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what ended runs have left in a folder of environments or for temporary files; never a live run's.
+    """Removes leftovers of ended runs from a folder of environments or the temporary folder, never those of live runs.
 
-    An old environment that had been moved aside, and whose successor did not get into its place, is put back. What
-    cannot be removed is left to the next run. Nothing is removed but what carries kgen's mark.
+    Puts back an old environment that was moved aside if its successor never took its place. Leaves what cannot be
+    removed to the next run. Removes only what carries kgen's mark.
     """
     with contextlib.suppress(OSError):
         with os.scandir(folder) as entries:
@@ -374,7 +371,7 @@ def _sweep_marked(folder: Path) -> None:
     try:
         handle = os.open(folder / _MARK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        # Its maker was killed right then, or is about to make its mark and will see that the folder is gone.
+        # Its process was killed right then, or is about to write the mark and will notice that the folder is gone.
         folder.rmdir()
         return
     try:
@@ -382,7 +379,7 @@ def _sweep_marked(folder: Path) -> None:
             return
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         content = os.read(handle, len(_MARKED) + 1)
-        # A maker that was killed at once has written nothing into it, and nothing beside it.
+        # An empty mark and nothing else: the process was killed before it wrote the mark's content.
         if content == _MARKED or (not content and [path.name for path in folder.iterdir()] == [_MARK]):
             name = re.fullmatch(rf"\.(.+)\.[0-9a-f]+{re.escape(_STAGE)}", folder.name)
             if name is not None and _is_there(folder / _ASIDE) and not _is_there(folder.with_name(name[1])):
@@ -393,12 +390,12 @@ def _sweep_marked(folder: Path) -> None:
 
 
 def guard_of(target: Path) -> Path:
-    """The folder that is held while the folder `target` is made: what is in `target` comes and goes as a whole."""
+    """The folder to lock while `target` is made; a lock file inside `target` would be replaced along with it."""
     return _sibling(target, _GUARD)
 
 
 def _sweep_guard(guard: Path) -> None:
-    """Removes the folder that a killed run has held; not while a process holds it."""
+    """Removes the guard folder of a killed run, unless a process holds it."""
     if stat.S_ISDIR(guard.lstat().st_mode):
         try:
             handle = os.open(guard / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
@@ -414,13 +411,13 @@ def _sweep_guard(guard: Path) -> None:
 
 
 def sweep_held(folder: Path, replaced: Callable[[str], bool]) -> None:
-    """Do what :func:`recover` does, if no other process holds the folder, for the folders that kgen replaces.
+    """Like :func:`recover`, for the folders that kgen replaces, if no other process holds the folder.
 
-    What cannot be finished is left to who writes into the folder next, and gets an error.
+    Leaves what cannot be finished to the next writer, which reports the error.
 
     Args:
         folder: the folder.
-        replaced: says of a folder's name in it whether kgen replaces that one.
+        replaced: whether kgen replaces the folder of this name inside it.
     """
     with contextlib.suppress(OSError, OutsideError):
         if folder.is_symlink() or not folder.is_dir():
@@ -437,26 +434,26 @@ def sweep_held(folder: Path, replaced: Callable[[str], bool]) -> None:
 
 @contextlib.contextmanager
 def exclusive(locks: Path, *, who: str = "kgen lock", wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the project: one process at a time is inside such a `with` block for the same folder.
+    """Locks the project: only one process at a time runs such a `with` block for the same folder.
 
-    The kernel keeps the lock and releases it when the process ends, however that happens. The lock's file is
-    removed at the end; only a killed process leaves it behind, and it blocks no other. Creates the folder if it
-    is not there, and removes it at the end if it did so and nothing was written into it.
+    The kernel releases the lock when the process ends, however that happens. The lock file is removed at the end; one
+    that a killed process leaves behind blocks nobody. Creates the folder if it is missing, and removes it again if
+    nothing was written into it.
 
     Args:
         locks: the folder.
-        who: what messages call the other command.
-        wait: called once if another process is inside, which is then waited for; None to raise at once.
+        who: the command that the error message names as the other process.
+        wait: called once before waiting for another process; None raises instead of waiting.
 
     Raises:
-        OutsideError: another process is inside, or the folder cannot be written.
+        OutsideError: another process holds the lock, or the folder cannot be written.
     """
     with _faults(locks, "cannot be locked"):
         handle, created = _acquire(locks, who, wait)
     try:
         yield
     finally:
-        # Removed while it is locked: a process that opened it before and locks it afterwards sees that it is gone.
+        # Removed while locked: a process that opened it earlier and locks it afterwards notices that it is gone.
         with contextlib.suppress(OSError):
             (locks / _LOCK).unlink()
         os.close(handle)
@@ -466,7 +463,7 @@ def exclusive(locks: Path, *, who: str = "kgen lock", wait: Callable[[], None] |
 
 
 def _acquire(locks: Path, who: str, wait: Callable[[], None] | None) -> tuple[int, bool]:
-    """The locked handle, and whether the folder had to be created."""
+    """The handle of the locked file, and whether the folder had to be created."""
     created = False
     reported = False
     patience = time.monotonic() + _PATIENCE
@@ -498,14 +495,14 @@ def _acquire(locks: Path, who: str, wait: Callable[[], None] | None) -> tuple[in
         except BaseException:
             os.close(handle)
             raise
-        # Opened while its last holder was removing it.
+        # Opened while its last holder removed it.
         os.close(handle)
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(locks))
 
 
 @contextlib.contextmanager
 def _faults(path: Path, what: str = "cannot be written") -> Iterator[None]:
-    """Turns what the system refuses within the block into an error that a user can act on."""
+    """Turns an `OSError` within the block into an error that tells the user what to do."""
     try:
         yield
     except OSError as error:
@@ -514,7 +511,12 @@ def _faults(path: Path, what: str = "cannot be written") -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """What is in a folder: the paths of all that is not a folder, and the paths and modes of the folders."""
+    """The content of a folder tree.
+
+    Attributes:
+        files: relative paths of everything but folders.
+        folders: relative path -> mode.
+    """
 
     files: set[str] = field(default_factory=set)
     folders: dict[str, int] = field(default_factory=dict)
@@ -554,7 +556,7 @@ def _refuse_all_but_folder(target: Path) -> None:
 
 
 def _refuse_what_could_not_be_removed(target: Path, old: _Contents) -> None:
-    """Raises if the old folder would be left over: moving it is allowed, but not removing what is in it."""
+    """Raises if the old folder could be moved but not deleted afterwards, because of files in another user's folder."""
     for name in sorted({str(PurePosixPath(file).parent) for file in old.files}):
         folder = target / name
         mine = folder.stat().st_uid == os.geteuid()
@@ -573,7 +575,7 @@ def _holds(path: Path, content: bytes) -> bool:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether something has this name; unlike `exists`, any doubt is an error and not a no."""
+    """Whether something has this name; unlike `exists`, raises where that cannot be found out."""
     try:
         path.lstat()
     except FileNotFoundError:
@@ -586,7 +588,7 @@ def _sibling(target: Path, suffix: str) -> Path:
 
 
 def _stage(staged: Path, target: Path, files: Mapping[str, bytes], *, old: _Contents, kept: Iterable[str]) -> None:
-    """Makes the new folder in full, and sees it safely onto the disk."""
+    """Creates the complete new folder and syncs it to disk."""
     staged.mkdir()
     for name, content in sorted(files.items()):
         path = staged / name
@@ -596,7 +598,7 @@ def _stage(staged: Path, target: Path, files: Mapping[str, bytes], *, old: _Cont
             _fill(handle, content)
         finally:
             os.close(handle)
-    # A folder goes with its last file; one that was empty was meant to be.
+    # A folder that loses its last file is dropped; one that was empty before is kept.
     full = {str(folder) for name in old.files for folder in PurePosixPath(name).parents}
     for name in sorted(set(old.folders) - full - {""}):
         (staged / name).mkdir(parents=True, exist_ok=True)
@@ -604,7 +606,7 @@ def _stage(staged: Path, target: Path, files: Mapping[str, bytes], *, old: _Cont
         path = staged / name
         path.parent.mkdir(parents=True, exist_ok=True)
         _keep(target / name, path)
-    # From the inside out: a folder's mode may forbid to go on in it.
+    # Innermost first: the mode of a folder may forbid access to what is in it.
     contents = _look(staged)
     for name in sorted(contents.folders, reverse=True):
         folder = staged / name
@@ -617,17 +619,17 @@ def _keep(source: Path, place: Path) -> None:
     try:
         os.link(source, place, follow_symlinks=False)
     except FileExistsError:
-        # It has the name of a folder that is wanted.
+        # The name belongs to a folder that `files` needs.
         raise
     except OSError:
-        # No links on this filesystem, or none to other people's files.
+        # The filesystem has no hard links, or the system forbids links to files of other users.
         shutil.copy2(source, place, follow_symlinks=False)
         if not place.is_symlink():
             _sync(place)
 
 
 def _swap(staged: Path, target: Path) -> None:
-    """Puts the complete staged folder in the target's place; the old one is one of the siblings then."""
+    """Moves the complete staged folder to the target's place; the old folder becomes one of the siblings."""
     if not _is_there(target):
         staged.rename(target)
     elif not _exchange(staged, target):
@@ -642,8 +644,8 @@ def _swap_in_two(staged: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        # A folder from a lower layer of an overlay, as in a container's image, cannot be moved. It can be
-        # emptied; from the sign on there is only the way forward.
+        # A folder from a lower layer of an overlay, as in a container's image, cannot be moved, only emptied. Once the
+        # empty sibling exists, recovery always completes the replacement.
         aside.mkdir()
         _sync(target.parent)
         _settle(target)
@@ -656,12 +658,12 @@ def _swap_in_two(staged: Path, target: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchanges two names in one step; False if the system has no such step, or refuses it."""
+    """Exchanges two names atomically; False if the system cannot, or refuses to."""
     call = _renameat2()
     if call is None:
         return False
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    # Why it was refused does not matter: two renames follow, and what forbids those too is reported then.
+    # The reason for a refusal does not matter: the caller falls back to two renames, which report their own errors.
     return call(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
@@ -679,12 +681,12 @@ def _renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
 
 
 def _settle(target: Path) -> None:
-    """Makes the target whole, from whatever state a run was left in, and removes its siblings."""
+    """Completes the target from whatever state an interrupted run left it in, and removes its siblings."""
     new, old = _sibling(target, _NEW), _sibling(target, _OLD)
     if _is_there(old):
         if _is_there(new):
             if _is_there(target) and not any(old.iterdir()):
-                # The sign: the target is the old folder, perhaps half removed.
+                # An empty sibling means that the target is still the old folder, perhaps half removed.
                 _remove(target)
             if not _is_there(target):
                 new.rename(target)
@@ -693,13 +695,13 @@ def _settle(target: Path) -> None:
             old.rename(target)
             return
         _sync(target.parent)
-        # Under its own name, half removed, it could be taken for the whole old folder.
+        # Renamed first: half removed under its own name, it could be mistaken for the complete old folder.
         old.rename(new)
     _remove(new)
 
 
 def _remove(path: Path) -> None:
-    """Removes whatever is there, if anything is."""
+    """Removes a file or a folder tree, if it exists."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -712,7 +714,7 @@ def _remove(path: Path) -> None:
     with os.scandir(path) as entries:
         inside = list(entries)
     for entry in inside:
-        # an environment has tens of thousands of files, and only folders take a second look
+        # an environment has tens of thousands of files: recursing into folders only saves a `lstat` for each
         if entry.is_dir(follow_symlinks=False):
             _remove(Path(entry.path))
         else:
@@ -721,22 +723,22 @@ def _remove(path: Path) -> None:
 
 
 def _temporary(place: Path) -> tuple[Path, int]:
-    """A new file beside this one, open, and locked as a sign that its maker is alive."""
+    """A new, open file beside this one, locked to show that its process is alive."""
     for _ in range(_ATTEMPTS):
         path = place.with_name(f".{place.name}.{os.urandom(4).hex()}{_TEMPORARY}")
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         with contextlib.suppress(OSError):
-            # In vain where locks are unknown; nobody there can tell that it has no owner either.
+            # Fails where the filesystem has no locks; there no sweep can lock it, and so none removes it.
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
             return path, handle
-        # Another process swept between its creation and its lock.
+        # Another process removed it before it was locked.
         os.close(handle)
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place))
 
 
 def _sweep(folder: Path, names: Iterable[str] | None = None) -> None:
-    """Removes the temporary files in the folder whose makers have died; what it cannot, it leaves."""
+    """Removes the temporary files in the folder whose processes have ended; leaves what it cannot remove."""
     for name in [path.name for path in folder.iterdir()] if names is None else names:
         if not name.endswith(_TEMPORARY) or not name.startswith("."):
             continue
@@ -757,12 +759,12 @@ def _fill(handle: int, content: bytes) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Sees a folder's entries, or a file's content, safely onto the disk."""
+    """Syncs a folder's entries or a file's content to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        # Some network filesystems know this for files only.
+        # Some network filesystems can sync only files.
         if error.errno != errno.EINVAL:
             raise
     finally:

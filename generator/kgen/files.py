@@ -1,7 +1,7 @@
-"""How kgen reads files that somebody else may have put there: regular ones only, and no more than a bound.
+"""Reads files that somebody else may have put there: regular files only, and only up to a size limit.
 
-A link may lead to a device that never ends, a FIFO without a writer, or a folder; a file may be larger than the
-memory. Whatever a lock, a receipt, settings or a RECORD points to is read through here.
+A link may lead to an endless device, a FIFO without a writer, or a folder; a file may be larger than the memory. kgen
+reads whatever a lock, a receipt, settings or a RECORD points to through this module.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from kgen import replay
 from kgen.errors import FileError
 
 SMALL = 4 << 20
-"""Bytes of what people write and of hooks: settings, `.python-version`, conda's configuration, a file of the matrix."""
+"""Size limit in bytes for hooks and for what people write: settings, `.python-version`, `.condarc`, matrix files."""
 
 LARGE = 64 << 20
-"""Bytes of what programs write: locks, receipts, RECORDs and the metadata of conda's packages."""
+"""Size limit in bytes for what programs write: locks, receipts, RECORDs and the metadata of conda packages."""
 
 
 def read(path: Path, limit: int = LARGE) -> bytes:
     """The content of a regular file.
 
     Args:
-        path: the file; a link is followed, and what it leads to must be a regular file too.
-        limit: the most bytes that it may have.
+        path: the file; a link is followed, and must lead to a regular file.
+        limit: the largest size in bytes.
 
     Raises:
-        OSError: there is none, it cannot be read, is not a regular file or is larger than the limit; its text says so.
+        OSError: the file does not exist, cannot be read, is not a regular file, or is larger than the limit. Its text
+            says which.
     """
     with open_regular(path) as file:
         content = file.read(limit + 1)
@@ -40,10 +41,10 @@ def read(path: Path, limit: int = LARGE) -> bytes:
 
 
 def sha256(path: Path) -> str:
-    """The digest of a regular file, in hexadecimal, however large it is.
+    """The digest of a regular file of any size, in hexadecimal.
 
     Raises:
-        OSError: there is none, it cannot be read, or is not a regular file.
+        OSError: the file does not exist, cannot be read, or is not a regular file.
     """
     import hashlib  # noqa: PLC0415 - loads OpenSSL
 
@@ -55,22 +56,22 @@ def sha256(path: Path) -> str:
 
 
 def read_text(path: Path, limit: int = SMALL, *, encoding: str = "utf-8", errors: str = "strict") -> str:
-    """The same as text, with the line ends of this system's text files.
+    """The content of a regular file as text, with universal newlines.
 
     Raises:
         OSError: see :func:`read`.
-        UnicodeDecodeError: it is not text in this encoding.
+        UnicodeDecodeError: the content is not text in this encoding.
     """
     return read(path, limit).decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def may_write(folder: Path) -> bool:
-    """Whether the system lets this process put files into a folder."""
+    """Whether this process may create files in a folder."""
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def refusal(folder: Path) -> OSError | None:
-    """What the system would say to who puts a file into a folder; None where it lets this process."""
+    """The error that creating a file in this folder would raise; None if this process may."""
     if may_write(folder):
         return None
     number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
@@ -78,36 +79,36 @@ def refusal(folder: Path) -> OSError | None:
 
 
 def typed(path: str | os.PathLike[str]) -> str:
-    """A path as it stands in a command for a shell."""
+    """A path, quoted for a shell command."""
     import shlex  # noqa: PLC0415 - only a mistake pays for it
 
     return shlex.quote(os.fspath(path))
 
 
 def unreadable(path: Path, error: OSError, *, hints: Iterable[str] = ()) -> FileError:
-    """The error of a file or folder that the system did not let kgen read.
+    """The error for a file or folder that kgen cannot read.
 
     Args:
-        path: what was to be read.
-        error: what the system said.
-        hints: what helps here; without any, the command that shows who may read it.
+        path: the file or folder.
+        error: the system's error.
+        hints: hints of the caller; without any, the hint is the command that shows who may read the path.
     """
     return _fault(path, "cannot be read", error, list(hints) or [_look_at(path)])
 
 
 def unwritable(path: Path, error: OSError, *, what: str = "cannot be written", hints: Iterable[str] = ()) -> FileError:
-    """The error of a file or folder that the system did not let kgen write, with the command that shows why.
+    """The error for a file or folder that kgen cannot write, with the command that shows why.
 
     Args:
-        path: what was to be written.
-        error: what the system said.
-        what: what the message says of the path.
-        hints: what helps here; without any, it depends on what the system said.
+        path: the file or folder.
+        error: the system's error.
+        what: the predicate of the message, whose subject is the path.
+        hints: hints of the caller; without any, the hint depends on the system's error.
     """
     import shlex  # noqa: PLC0415 - only a fault pays for it
 
     folder = shlex.quote(str(path.parent))
-    # what was to be made on the way there is not there, and no command says anything of it
+    # parents that kgen was about to create do not exist, and no command can show anything about them
     there = next((one for one in path.parents if one.is_dir()), path.parent)
     disk = shlex.quote(str(there))
     commands = {
@@ -133,7 +134,7 @@ def _fault(path: Path, what: str, error: OSError, hints: list[str]) -> FileError
 
 
 class open_regular:  # noqa: N801 - used as the function `open` is
-    """A regular file, opened for reading and closed at the end of a `with` block; raises what :func:`read` does."""
+    """A regular file, open for reading within a `with` block; raises what :func:`read` raises."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -141,10 +142,10 @@ class open_regular:  # noqa: N801 - used as the function `open` is
     def __enter__(self) -> _Reader:
         replay.looked(self._path)
         try:
-            # looked at before it is opened, as opening a device may do something; and after, as it may have changed
+            # checked before it is opened, because opening a device may have effects, and again after, for races
             _refuse_other(self._path.stat(), self._path)
             handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except ValueError:  # NUL in the name, or a character that no name of this system can have
+        except ValueError:  # the name contains NUL, or a character that the file system encoding does not have
             raise OSError(errno.EINVAL, "there can be no file of this name", repr(str(self._path))) from None
         try:
             _refuse_other(os.fstat(handle), self._path)
@@ -163,7 +164,7 @@ class _Reader:
         self._handle = handle
 
     def read(self, size: int) -> bytes:
-        """So many bytes, fewer only at the end of the file."""
+        """This many bytes, fewer only at the end of the file."""
         blocks = []
         while size > 0 and (block := os.read(self._handle, min(size, 1 << 20))):
             blocks.append(block)

@@ -1,8 +1,8 @@
-"""Does this lock still satisfy this request? Offline, and without solving.
+"""Does this lock still satisfy this request? Answered offline, and without solving.
 
-A lock that was made for another request is not stale for that: it is looked at whether what is in it is what is asked
-now, and whether the matrix still stands by it. So a request that was loosened costs no new lock, and a release that
-turned out to be bad does.
+A lock is not stale only because the request has changed. kgen checks whether the locked versions satisfy the request
+as it is now, and whether the matrix still supports them. Loosening a request therefore needs no new lock, while a
+release that turned out to be broken does.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from kgen.uvsettings import of_project
 
 
 class Stale(NamedTuple):
-    """One thing that a lock does not satisfy.
+    """One reason why a lock is stale.
 
     Attributes:
-        reason: what kind of thing, as `python` or `known-bad`.
-        what: what is wrong, of the lock.
-        source: where the fact is from that is against it; None for a wish of the request.
+        reason: the kind of reason, such as `python` or `known-bad`.
+        what: what is wrong with the lock, in words.
+        source: the source of the fact that contradicts the lock; None if the request itself does.
     """
 
     reason: str
@@ -49,19 +49,19 @@ class Stale(NamedTuple):
 def stale(
     lock: Lockfile, request: EnvironmentRequest, made_for: EnvironmentRequest, matrix: CompatibilityMatrix
 ) -> tuple[Stale, ...]:
-    """What of a lock does not satisfy a request, or is no longer what the matrix says; () if nothing.
+    """The reasons why a lock no longer satisfies a request or contradicts the matrix; () if it is fresh.
 
     Args:
         lock: the lock.
-        request: what is asked now, for the platform of the lock.
-        made_for: what the lock was made for.
+        request: the request as it is now, for the lock's platform.
+        made_for: the request that the lock was made for.
         matrix: the facts.
     """
     return _FreshnessCheck(lock, request, made_for, matrix).found
 
 
 def changed_sources(lock: Lockfile) -> Iterator[str]:
-    """What of the files and folders of this machine that a lock names is no longer as it was locked."""
+    """The local files and folders that a lock names and that have changed since, in words."""
     for tree in lock.trees:
         folder = tree.folder(lock.path)
         if folder is not None:
@@ -88,7 +88,7 @@ def changed_sources(lock: Lockfile) -> Iterator[str]:
 
 
 class _FreshnessCheck:
-    """The comparison of one lock with what is asked now."""
+    """Compares one lock with a request and the matrix."""
 
     def __init__(
         self, lock: Lockfile, request: EnvironmentRequest, made_for: EnvironmentRequest, matrix: CompatibilityMatrix
@@ -101,7 +101,7 @@ class _FreshnessCheck:
 
     @functools.cached_property
     def keras(self) -> str:
-        """The project that is Keras in it."""
+        """The package that provides Keras in this lock."""
         return self.matrix.generation_of(self.lock.backends).package
 
     @property
@@ -186,7 +186,7 @@ class _FreshnessCheck:
         made_for: Version | None,
         needed_by: Callable[[str], Version | None],
     ) -> Iterator[Stale]:
-        """That a file needs a newer system than the oldest that is asked for."""
+        """Files that need a newer system than the oldest one requested."""
         if asked is None or (made_for is not None and made_for <= asked):
             return
         for file in self.lock.files:
@@ -196,7 +196,7 @@ class _FreshnessCheck:
                 return
 
     def _allowances(self) -> Iterator[Stale]:
-        """What the lock was allowed, or told, to do with what dependencies bring in, and is not now."""
+        """Permissions and instructions for dependencies that the lock used and the request no longer gives."""
         asked, made_for = self.request, self.made_for
         if asked.other_frameworks != made_for.other_frameworks:
             what = f"was made with other-frameworks {made_for.other_frameworks}"
@@ -242,7 +242,7 @@ class _FreshnessCheck:
 
     @property
     def _placed(self) -> set[str]:
-        """What is asked for from a place besides."""
+        """The packages that the request takes from a URL, a path or a repository."""
         return {one.name for one in self.request.dependencies if one.url is not None}
 
     def _sources(self) -> Iterator[Stale]:
@@ -250,7 +250,7 @@ class _FreshnessCheck:
             yield Stale("source", what)
 
     def _project(self) -> Iterator[Stale]:
-        """That the project itself cannot be built with what is locked."""
+        """Build requirements of the project itself that the lock does not satisfy."""
         pinned = {file.name: Version(file.version) for file in self.lock.build}
         for wish in filter(self._applies, self.request.project_build):
             has = pinned.get(wish.name)
@@ -267,7 +267,7 @@ class _FreshnessCheck:
         return self.matrix.platforms[self.lock.platform].marker_environment(self.lock.python)
 
     def _uv(self) -> Iterator[Stale]:
-        """The configuration of uv in the project itself; what a machine adds is not the project's to check."""
+        """Changes of the project's own uv settings; those of the machine do not count."""
         asked, has = (set(of_project(request.uv)) for request in (self.request, self.made_for))
         for one in sorted(asked - has):
             yield Stale("uv", f"was made without `{one}`, which uv is configured with")
@@ -299,7 +299,7 @@ class _FreshnessCheck:
     # -- what is known -------------------------------------------------------------------------------------------------
 
     def _frameworks(self) -> list[str]:
-        """What of the lock has a matrix file of its own."""
+        """The locked packages that the matrix has a file for."""
         known = {*self.lock.packages, *self.lock.libraries}
         return [name for name in self.matrix.framework_names if name in known and name in self.versions]
 
@@ -326,7 +326,7 @@ class _FreshnessCheck:
                 yield from self._build_facts(name, release)
 
     def _is_pinned(self, name: str, version: Version) -> bool:
-        """Whether it is there because exactly it is asked for."""
+        """Whether the request pins exactly this version."""
         wishes = (*self.request.requirements, *self.request.dependencies)
         return any(
             wish.name == name
@@ -337,18 +337,18 @@ class _FreshnessCheck:
 
     @functools.cached_property
     def _target(self) -> BuildTarget:
-        """What the lock is for."""
+        """The target machine of the lock."""
         accelerator = self.request.accelerator.whole if self.lock.accelerated else CPU
         return BuildTarget(accelerator, self.lock.platform, self.lock.python)
 
     def _build_of(self, name: str) -> Build | None:
-        """The build that is locked."""
+        """The locked build of a framework."""
         target = self._target._replace(accelerator=CPU) if name in self._on_cpu else self._target
         return locked_build(self.matrix, name, self.versions[name], target)
 
     @functools.cached_property
     def _on_cpu(self) -> frozenset[str]:
-        """The frameworks that came in through dependencies and compute on the CPU."""
+        """The frameworks that dependencies brought along and that compute on the CPU."""
         if self.made_for.other_frameworks != CPU_BUILDS:
             known = (self.matrix.backends.get(backend) for backend in self.lock.on_cpu)
             return frozenset(row.framework for row in known if row is not None)
@@ -421,7 +421,7 @@ class _FreshnessCheck:
         return cudnn, [row for row in rows if Version(str(cudnn)) in row.cudnn]
 
     def _driver(self, builds: list[Build]) -> Iterator[Stale]:
-        """The floor is worked out again: it may have been corrected since the lock was made."""
+        """The driver floor, computed anew: the matrix may have been corrected since the lock was made."""
         machines, accelerator = self.request.machines, self._target.accelerator
         cudnn = None if self.lock.cudnn is None else Version(self.lock.cudnn)
         for machine in machines:
@@ -448,11 +448,11 @@ def _named(file: LockedFile) -> tuple[str, Version]:
 
 
 def hand_edited(lock: Lockfile, data: Mapping[str, Any]) -> tuple[Stale, ...]:
-    """Where the parts of a lock contradict each other, as kgen never writes them.
+    """Contradictions between the parts of a lock, which kgen never writes.
 
     Args:
         lock: the lock.
-        data: its `[tool.kgen]`.
+        data: its `[tool.kgen]` table.
     """
     return tuple(_contradictions(lock, data))
 
@@ -464,7 +464,7 @@ def _contradictions(lock: Lockfile, data: Mapping[str, Any]) -> Iterator[Stale]:
     for file in lock.files:
         try:
             same = _named(file) == (file.name, Version(file.version))
-        except ValueError:  # also what `packaging` says of versions and file names
+        except ValueError:  # the base class of what `packaging` raises for versions and file names
             same = False
         if not same:
             yield Stale("edited", f"was edited: {file.filename} is not a file of {file.name} {file.version}")

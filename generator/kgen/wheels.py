@@ -1,7 +1,7 @@
-"""What an index serves about one wheel, without downloading it whole.
+"""Reads the listing and single files of a wheel on an index without downloading the whole wheel.
 
-The list of files in a wheel stands at its end, so a range request of the last bytes answers for a wheel of a
-gigabyte. From the lists of all wheels of a lock follows which of them would overwrite each other's files.
+The central directory of a wheel (a ZIP archive) is at its end, so a range request for the last bytes is enough, even
+for a wheel of a gigabyte. The listings of all wheels of a lock show which wheels would overwrite each other's files.
 """
 
 from __future__ import annotations
@@ -35,47 +35,47 @@ T = TypeVar("T")
 _NOT_FOUND = 404
 
 _TAIL = 128 * 1024
-"""Bytes at a wheel's end that are asked for first: enough for a list of about a thousand files."""
+"""Bytes at the end of a wheel that kgen requests first: enough for the listing of about a thousand files."""
 
 _HEADER = "kgen-wheel-listing 2"
 
 _NEEDS_HEADER = "kgen-wheel-needs 1"
 
 _COMPILED = re.compile(r"(?P<elf>\.so(?:\.[0-9]+)*)$|(?P<pe>\.(?:dll|pyd))$", re.IGNORECASE)
-"""How the name of a compiled file ends, by the form that Linux and Windows have for it. Those of macOS are not read: no
-accelerator there has libraries in wheels."""
+"""Suffixes of compiled files: ELF on Linux, PE on Windows. kgen does not read Mach-O: no wheel for macOS carries an
+accelerator's libraries."""
 
 _READERS = {"elf": elf.needs, "pe": pe.needs}
 
 _ONE, _ALL = 64 * 1024 * 1024, 200 * 1024 * 1024
-"""Bytes that are inflated of one compiled file, and of all in one wheel, to find what it needs."""
+"""Bytes that kgen inflates of one compiled file, and of all in one wheel, to find which libraries they need."""
 
 _GLIMPSE = 8 * 1024 * 1024
-"""So many of a larger one, and of each that is left when all have been used up."""
+"""Bytes that kgen inflates of a larger file, and of each remaining file once the total is used up."""
 
 _LEFTOVERS = frozenset(
     {"build_backend.py", "conftest.py", "noxfile.py", "setup.py", "COPYING", "LICENCE", "LICENSE", "NOTICE", "README"}
 )
 _SURROUNDINGS = frozenset({"doc", "docs", "example", "examples"})
 _PROSE = (".cfg", ".md", ".rst", ".toml", ".txt")
-"""What stands in a source tree and some projects put beside their packages by mistake: no program imports any of it."""
+"""Suffixes of files that some projects install beside their packages by mistake; no program imports them."""
 
 _DECLARED = 600
-"""So many characters of a field about the licence are kept: longer ones hold a licence's text."""
+"""Characters that kgen keeps of a field about the licence: longer fields hold the licence's whole text."""
 
 _CLASSIFIERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelListing:
-    """What is known of a wheel.
+    """The files in a wheel.
 
     Attributes:
         size: the wheel's own size in bytes.
         entries: path inside the wheel -> (CRC-32, uncompressed size); no folders.
-        complete: False if the index knows no ranges and the wheel is too large to be read whole: `entries` is
-            empty then, and says nothing.
-        declared: what its METADATA says of its licence; None if it has none, or it could not be had.
+        complete: False if the index does not support range requests and the wheel is too large to download: `entries`
+            is empty then, and means nothing.
+        declared: what the METADATA declares about the licence; None if it declares nothing, or could not be read.
     """
 
     size: int
@@ -89,8 +89,8 @@ class Overlap:
     """Two wheels that own the same paths with different content; whichever is installed last wins.
 
     Attributes:
-        first: the name of the one wheel.
-        second: the name of the other, behind `first` in the alphabet.
+        first: the name of the wheel that sorts first.
+        second: the name of the other wheel.
         paths: the paths as installed below site-packages, sorted.
     """
 
@@ -102,14 +102,13 @@ class Overlap:
 def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:
     """The pairs of wheels that own the same installed path with different content, sorted.
 
-    Content differs if its CRC-32 or its size does. What stands beside the packages by mistake (`build_backend.py`,
-    `LICENSE`, `docs/conf.py`) is not a module, and left out. What goes into `*.dist-info/` is every wheel's own, and
-    what goes elsewhere than site-packages (scripts, headers, data) is left out. A listing that is not
-    complete overlaps with
-    nothing: whether that is good enough is the caller's to say.
+    Content differs if its CRC-32 or its size differs. Three kinds of files do not count: those in `*.dist-info/`, those
+    installed outside site-packages (scripts, headers, data), and those that are beside the packages by mistake and
+    are not modules (`build_backend.py`, `LICENSE`, `docs/conf.py`). An incomplete listing overlaps with nothing; the
+    caller decides whether that is good enough.
     """
     installed = {name: _installed(listings[name]) for name in sorted(listings)}
-    # Nearly every one of the ten thousand paths of a lock has one owner: sets find the others without a loop.
+    # Of the ten thousand paths of a lock nearly all have one owner: set operations find the others faster than a loop.
     met: set[str] = set()
     shared: set[str] = set()
     for paths in installed.values():
@@ -126,7 +125,7 @@ def overlaps(listings: Mapping[str, WheelListing]) -> list[Overlap]:
 
 
 def _is_own(path: str) -> bool:
-    """Whether two wheels may have the same installed path: metadata, and files that are there by mistake."""
+    """Whether two wheels may own this installed path: metadata, and files that are there by mistake."""
     head, _, rest = path.partition("/")
     if rest:
         return head.endswith(".dist-info") or head in _SURROUNDINGS
@@ -134,7 +133,7 @@ def _is_own(path: str) -> bool:
 
 
 def _installed(listing: WheelListing) -> Mapping[str, tuple[int, int]]:
-    """The contents by path below site-packages; what a wheel puts elsewhere is left out."""
+    """The entries by path below site-packages, without what the wheel installs elsewhere."""
     if ".data/" not in "\n".join(listing.entries):
         return listing.entries
     found: dict[str, tuple[int, int]] = {}
@@ -150,33 +149,31 @@ def _installed(listing: WheelListing) -> Mapping[str, tuple[int, int]]:
 
 
 def _reader_of(path: str) -> Callable[..., elf.Needs | None]:
-    """What reads a compiled file, by its name."""
+    """The function that reads a compiled file of this name."""
     match = _COMPILED.search(path)
     return _READERS[match.lastgroup or "elf"] if match else elf.needs
 
 
 @final
 class WheelReader:
-    """Reads the listings of wheels; a context manager, and safe to use from many threads at once.
+    """Reads the listings of wheels; a context manager, safe to use from many threads at once.
 
-    What was read once is known for the reader's lifetime, and across runs by the cache: the content behind a
-    sha256 never changes. Only complete listings go into the cache, a damaged entry is as good as none, and a
-    cache that cannot be written is done without. Credentials come from the URL or ~/.netrc, proxies from the
-    environment.
+    The reader remembers listings for its lifetime, and the cache keeps them across runs: the content behind a sha256
+    never changes. Only complete listings are cached, a damaged entry is ignored, and kgen goes on without a cache that
+    cannot be written. Credentials come from the URL or ~/.netrc, proxies from the environment.
 
-    A whole wheel that was read is verified against its sha256. Of one that was read by ranges the sha256
-    cannot be
-    known: the listing is what the index says, and the installer finds out if that was wrong.
+    A wheel that is read whole is verified against its sha256. A wheel that is read by range requests cannot be: its
+    listing is what the index serves, and the installer notices if that was wrong.
 
     Args:
         cache: the folder for listings; None for no cache.
-        cancel: set by another thread to make readers stop. Noticed between two pieces of an answer, so at the
-            latest when the timeout of 30 s for one piece is over.
-        certificates: what SSL_CERT_FILE (or SSL_CERT_DIR) says, which requests does not read. As with uv, a
-            file that is not there is ignored. REQUESTS_CA_BUNDLE, which requests reads by itself, wins.
-        indexes: the URLs of the indexes that the user has configured, with the credentials for them.
-        patience: seconds that an answer may take, whatever its size.
-        within: seconds that all answers together may take, from now on; None for no such limit.
+        cancel: set by another thread to stop the reader, which notices between two pieces of a response, at the
+            latest after the timeout of 30 s for one piece.
+        certificates: the value of SSL_CERT_FILE or SSL_CERT_DIR, which requests does not read. As with uv, a missing
+            file is ignored. REQUESTS_CA_BUNDLE, which requests reads itself, takes precedence.
+        indexes: the URLs of the configured indexes, with their credentials.
+        patience: seconds that one response may take, whatever its size.
+        within: seconds that all responses together may take from now on; None for no limit.
     """
 
     def __init__(
@@ -205,7 +202,7 @@ class WheelReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # abandoned threads may still be at work: each closes what it opens from now on
+        # abandoned threads may still be running: each closes what it opens from now on
         self._limit.closed.set()
         with self._lock:
             client, self._opened_client = self._opened_client, None
@@ -214,7 +211,7 @@ class WheelReader:
 
     @property
     def _client(self) -> Client:
-        """What asks servers, made when there is something to ask."""
+        """The HTTP client, created on first use."""
         from kgen.served.client import Client  # noqa: PLC0415 - see above
 
         with self._lock:
@@ -228,13 +225,12 @@ class WheelReader:
         """The listing of the wheel with this sha256.
 
         Args:
-            url: http(s), file, or a plain path. A local file is always verified, and never in the cache
-                folder.
+            url: http(s), file, or a plain path. A local file is always verified, and never cached.
             filename: the wheel's name, for messages.
-            sha256: what the index says, 64 hexadecimal digits.
+            sha256: the digest that the index states, 64 hexadecimal digits.
 
         Raises:
-            OutsideError: it cannot be had, is not what the index names, or is not a wheel.
+            OutsideError: the wheel cannot be fetched, is not what the index names, or is not a wheel.
             Cancelled: `cancel` was set.
         """
         wheel = ServedFile(url=url, filename=filename, sha256=sha256.lower())
@@ -247,7 +243,7 @@ class WheelReader:
         key = wheel.sha256 if path is None else f"{path}:{wheel.sha256}"
         with self._lock:
             turn = self._turns.setdefault(key, threading.Lock())
-        # Several platforms and environments share wheels: the second who asks for one waits for the first.
+        # Several platforms and environments share wheels: the second thread that asks for one waits for the first.
         with turn:
             listing = self._known.get(key)
             if listing is None:
@@ -256,16 +252,16 @@ class WheelReader:
         return listing
 
     def page(self, url: str, *, name: str, headers: Mapping[str, str], absent: Collection[int] = (_NOT_FOUND,)) -> Page:
-        """A page, as a GET with these headers gives it.
+        """The response to a GET request for a page.
 
         Args:
             url: http(s).
-            name: what it is, for messages.
-            headers: what is sent besides.
-            absent: the statuses that say that there is none.
+            name: what messages call the page.
+            headers: additional request headers.
+            absent: the statuses that mean that the page does not exist.
 
         Raises:
-            OutsideError: it cannot be had whole, or the answer is neither 200, 304 nor one of `absent`.
+            OutsideError: the page cannot be fetched whole, or the status is neither 200, 304 nor one of `absent`.
             Cancelled: `cancel` was set.
         """
         return self._client.page(url, name=name, headers=headers, absent=absent)
@@ -279,18 +275,18 @@ class WheelReader:
         target: Path,
         report: Callable[[int], None] = lambda _count: None,
     ) -> None:
-        """Fetch a file whole; what an earlier call has got of it is not asked for again.
+        """Download a file; resumes what an earlier call left unfinished.
 
         Args:
             url: http(s), file, or a plain path.
             filename: the file's name, for messages.
-            sha256: what it must have.
-            target: where it is to be. Until it is whole and verified it is beside that, as `….part`, and stays there
-                when this call is interrupted.
-            report: called with the number of bytes that were added; below zero where some had to be given up.
+            sha256: the digest that the file must have.
+            target: the path of the file. Until it is complete and verified, it is beside that path as `….part`, where
+                it stays if this call is interrupted.
+            report: called with the number of bytes added; negative when kgen discards some.
 
         Raises:
-            OutsideError: it cannot be had, is not the file with this sha256, or cannot be written.
+            OutsideError: the file cannot be fetched, has another sha256, or cannot be written.
             Cancelled: `cancel` was set.
         """
         wheel = ServedFile(url=url, filename=filename, sha256=sha256.lower())
@@ -334,19 +330,19 @@ class WheelReader:
     def members(
         self, url: str, *, filename: str, sha256: str, wanted: Callable[[str], bool]
     ) -> Mapping[str, bytes] | None:
-        """The content of some of the files in a wheel, read by ranges; each is what its CRC-32 says.
+        """The content of some files in a wheel, read by range requests and verified against their CRC-32.
 
         Args:
             url: http(s), file, or a plain path.
             filename: the wheel's name, for messages.
-            sha256: what the index says; empty if it says nothing. A wheel that is read whole is verified.
-            wanted: says of a path inside the wheel whether it is one.
+            sha256: the digest that the index states; empty if it states none. A wheel that is read whole is verified.
+            wanted: whether to read the file at this path inside the wheel.
 
         Returns:
-            path -> content; None if the index knows no ranges and the wheel is too large to be read whole.
+            path -> content; None if the index does not support range requests and the wheel is too large to download.
 
         Raises:
-            OutsideError: the wheel cannot be had, is not what the index names, or is not a wheel.
+            OutsideError: the wheel cannot be fetched, is not what the index names, or is not a wheel.
             Cancelled: `cancel` was set.
         """
         wheel = ServedFile(url=url, filename=filename, sha256=sha256.lower())
@@ -362,21 +358,21 @@ class WheelReader:
     def stream(
         self, url: str, *, filename: str, sha256: str, wanted: Callable[[str], bool]
     ) -> Iterator[tuple[str, Iterator[bytes]]] | None:
-        """The content of files in a wheel piece by piece, however large they are.
+        """The content of some files in a wheel, piece by piece, so that they may be larger than the memory.
 
         Args:
             url: http(s), file, or a plain path.
             filename: the wheel's name, for messages.
-            sha256: what the index says; empty if it says nothing.
-            wanted: says of a path inside the wheel whether it is one.
+            sha256: the digest that the index states; empty if it states none.
+            wanted: whether to read the file at this path inside the wheel.
 
         Returns:
-            path and its pieces, which are to be read before the next path is asked for; behind the last piece
-            :class:`OutsideError` is raised if the content is not what its CRC-32 says. None if the index knows no
-            ranges and the wheel is too large to be read whole.
+            each path with an iterator of its pieces, which the caller exhausts before it asks for the next path. After
+            the last piece the iterator raises :class:`OutsideError` if the content does not match its CRC-32. None if
+            the index does not support range requests and the wheel is too large to download.
 
         Raises:
-            OutsideError: the wheel cannot be had, is not what the index names, or is not a wheel.
+            OutsideError: the wheel cannot be fetched, is not what the index names, or is not a wheel.
             Cancelled: `cancel` was set.
         """
         wheel = ServedFile(url=url, filename=filename, sha256=sha256.lower())
@@ -387,10 +383,10 @@ class WheelReader:
         return ((item.filename, archive.pieces(file.piece, item, wheel)) for item in infos)
 
     def _opened(self, wheel: ServedFile) -> archive.SparseFile | None:
-        """The end of a wheel at hand, the rest fetched when it is read; None if its server knows no ranges.
+        """The wheel as a file whose end is fetched now and the rest on demand; None without range requests.
 
         Raises:
-            OutsideError: it cannot be had, or is not what the index names.
+            OutsideError: the wheel cannot be fetched, or is not what the index names.
         """
         path = local_path(wheel.url)
         if path is not None:
@@ -407,23 +403,23 @@ class WheelReader:
         return archive.SparseFile(answer.start, answer.body, self._fetcher(wheel, answer))
 
     def needs(self, url: str, *, filename: str, sha256: str, listing: WheelListing) -> Mapping[str, elf.Needs] | None:
-        """What the compiled files in a wheel ask the loader for.
+        """The libraries and symbol versions that the compiled files in a wheel need from the loader.
 
-        Known across runs by the cache, as the listing is.
+        Cached across runs, like the listing.
 
         Args:
             url: http(s), file, or a plain path.
             filename: the wheel's name, for messages.
-            sha256: what the index says.
-            listing: what :meth:`read` has found.
+            sha256: the digest that the index states.
+            listing: the result of :meth:`read`.
 
         Returns:
-            path of each compiled file of Linux and Windows -> what it needs; None if they could not be read: the
-            index knows no ranges and the wheel is large, or what is there is not what the list of files says, which
-            an installer finds out.
+            path of each ELF or PE file -> what it needs; None if kgen could not read them: the index does not support
+            range requests and the wheel is large, or the content does not match the listing, which an installer
+            reports.
 
         Raises:
-            OutsideError: the wheel cannot be had, is not what the index names, or is not a wheel.
+            OutsideError: the wheel cannot be fetched, is not what the index names, or is not a wheel.
             Cancelled: `cancel` was set.
         """
         paths = {path: size for path, (_, size) in listing.entries.items() if _COMPILED.search(path)}
@@ -491,7 +487,7 @@ class WheelReader:
         return listing
 
     def _read_remote(self, wheel: ServedFile) -> tuple[WheelListing, bool]:
-        """What an index serves of a wheel, and whether that is all that there is to know."""
+        """The listing that an index serves, and whether it is final, so that it may be cached."""
         answer = self._tail(wheel)
         if answer.body is None:
             if answer.size is None:
@@ -510,7 +506,7 @@ class WheelReader:
             return WheelListing(size=size, entries=_entries(infos), declared=declared), known
 
     def _fetcher(self, wheel: ServedFile, tail: Answer) -> archive.Fetch:
-        """A reader of a wheel whose tail is at hand."""
+        """A function that reads a range of a wheel whose end was fetched already."""
         size = tail.start + len(tail.body or b"")
 
         def fetch(start: int, end: int) -> bytes:
@@ -524,10 +520,10 @@ class WheelReader:
         return fetch
 
     def _tail(self, wheel: ServedFile) -> Answer:
-        """The wheel's end, or all of it, or at least its size."""
+        """The response with the wheel's end, or all of it, or at least its size."""
         answer = self._client.ask(wheel, f"bytes=-{_TAIL}")
         if answer.size is None:
-            # It does not like the question: too much of a small file, or from the end. The plain one it will.
+            # The server refuses a range beyond a small file, or one counted from the end: request the whole file.
             answer = self._client.ask(wheel, None)
         if answer.body is None and answer.size and answer.ranges:
             second = self._client.ask(wheel, f"bytes={max(0, answer.size - _TAIL)}-{answer.size - 1}")
@@ -536,7 +532,7 @@ class WheelReader:
 
 
 def _digest_of(path: Path) -> str | None:
-    """The sha256 of a file; None if it is not there."""
+    """The sha256 of a file; None if it does not exist."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -552,7 +548,7 @@ def _entries(infos: Sequence[zipfile.ZipInfo]) -> dict[str, tuple[int, int]]:
 
 
 def is_metadata(path: str) -> bool:
-    """Whether a path inside a wheel is that of its METADATA."""
+    """Whether this path inside a wheel is its METADATA file."""
     head, _, rest = path.partition("/")
     return rest == "METADATA" and head.endswith(".dist-info")
 
@@ -560,10 +556,10 @@ def is_metadata(path: str) -> bool:
 def _declared(
     infos: Sequence[zipfile.ZipInfo], piece: archive.Fetch, wheel: ServedFile
 ) -> tuple[Declared | None, bool]:
-    """What a wheel's METADATA says of its licence, and whether it could be had.
+    """What a wheel's METADATA declares about its licence, and whether METADATA could be read.
 
-    It stands beside the list of files, as a rule, and costs no further question. A licence that cannot be had is no
-    fault of the wheel: it is done without, and asked for the next time.
+    METADATA is usually near the central directory and costs no further request. kgen goes on without a licence that it
+    cannot read, and tries again the next time.
     """
     item = next((item for item in infos if is_metadata(item.filename)), None)
     if item is None:
@@ -593,16 +589,16 @@ def _declared(
 
 
 _PIECE = 4 * 1024 * 1024
-"""Bytes that are fetched at a time of a file that is read piece by piece."""
+"""Bytes of one range request for a file that is read piece by piece."""
 
 
 _PART = ".part"
 _ABANDONED = 3600
-"""Seconds after which no process still writes a file of the cache: writing one takes a moment."""
+"""Seconds after which kgen takes a temporary file of the cache for abandoned: writing one takes a moment."""
 
 
 def _load(file: Path) -> WheelListing | None:
-    """The listing in this file of the cache; None if it is not there or damaged."""
+    """The listing in this cache file; None if it is missing or damaged."""
     try:
         body = kept(file, _HEADER)
         if body is None:
@@ -618,7 +614,7 @@ def _load(file: Path) -> WheelListing | None:
 
 
 def _load_needs(file: Path) -> dict[str, elf.Needs] | None:
-    """The same of what the compiled files of a wheel need."""
+    """The needs of a wheel's compiled files from this cache file; None if it is missing or damaged."""
     try:
         body = kept(file, _NEEDS_HEADER)
         if body is None:
@@ -632,7 +628,7 @@ def _load_needs(file: Path) -> dict[str, elf.Needs] | None:
 
 
 def _store(file: Path, listing: WheelListing) -> None:
-    """Puts the listing there, whole or not at all; a cache that takes nothing is not a fault."""
+    """Caches the listing atomically; ignores a cache that cannot be written."""
     body = json.dumps([listing.size, dict(listing.entries), listing.declared], separators=(",", ":")).encode()
     with contextlib.suppress(OSError):
         keep(file, _HEADER, body)

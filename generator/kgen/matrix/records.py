@@ -1,7 +1,7 @@
-"""The records of the matrix. Each row says where it is from and the day it was checked.
+"""The records of the matrix. Each row states its source and the day on which somebody checked it.
 
-Named tuples, because a module of them is imported five times as fast as one of frozen data classes, and a question to
-the solver should cost milliseconds. They are always made by keyword.
+They are named tuples because importing a module of named tuples is five times as fast as importing one of frozen data
+classes, and a question to the solver should take milliseconds. Always create them by keyword.
 """
 
 import datetime
@@ -17,21 +17,21 @@ from kgen.model.ranges import VersionRange
 
 
 class Provenance(NamedTuple):
-    """Where a row is from and the day it was checked."""
+    """The source of a row and the day on which somebody checked it."""
 
     source: str
     checked: datetime.date
 
 
 class AcceleratorMajor(NamedTuple):
-    """A major of a kind of accelerator.
+    """A major version of an accelerator kind, such as CUDA 12.
 
     Attributes:
-        accelerator: the kind with this major; without one where the kind has no versions.
-        driver: the oldest driver that any build for this major runs on; None where no such driver is known.
-        drivers: the same on platforms whose drivers are numbered otherwise.
-        architectures: those that it compiles for.
-        provenance: where the row is from.
+        accelerator: the kind with this major; without a version where the kind has none.
+        driver: the oldest driver that any build for this major runs on; None if no such driver is known.
+        drivers: the same for platforms that number their drivers differently.
+        architectures: the architectures that its compiler targets.
+        provenance: the source of the row.
     """
 
     accelerator: Accelerator
@@ -41,20 +41,20 @@ class AcceleratorMajor(NamedTuple):
     provenance: Provenance
 
     def driver_on(self, platform: str) -> DriverVersion | None:
-        """The oldest driver that any build for this major runs on, as a platform numbers it."""
+        """The oldest driver that any build for this major runs on, in the platform's numbering."""
         return self.drivers.get(platform, self.driver)
 
 
 class ForwardPackage(NamedTuple):
-    """A package of the maker's that has an older driver run what needs a newer one, on some GPUs.
+    """A vendor's package that lets an older driver run code for a newer one, on some GPUs (CUDA forward compatibility).
 
     Attributes:
-        name: what the maker calls it: `cuda-compat-12-9`.
-        accelerator: what it runs: a kind with a minor.
-        platforms: where there is such a package.
-        driver: the branch of the driver whose libraries it holds.
-        bases: the branches of the drivers that it works on.
-        provenance: where the row is from.
+        name: the vendor's name for it: `cuda-compat-12-9`.
+        accelerator: the kind and minor version that it runs.
+        platforms: the platforms that have the package.
+        driver: the driver branch whose libraries it contains.
+        bases: the driver branches that it works on.
+        provenance: the source of the row.
     """
 
     name: str
@@ -69,27 +69,28 @@ class AcceleratorKind(NamedTuple):
     """A kind of accelerator.
 
     Attributes:
-        name: what it is called in all files of the matrix, and what its module is called.
-        majors: its majors, oldest first; of a kind without versions the one row that it has, as 0.
-        platforms: where it can be used at all.
-        glibc: the floor that is assumed for it where the request names none; None for that of the platform.
-        runtime: the role of the library that is its runtime, whose version is that of the environment; None where no
-            package is.
-        unique: the roles of libraries that an environment has at most once -> what people call them.
+        name: its name in all matrix files, and the name of its module.
+        majors: its majors, oldest first; a kind without versions has one row, with major 0.
+        platforms: the platforms on which it can be used.
+        glibc: the assumed glibc floor if the request names none; None for the platform's floor.
+        runtime: the role of its runtime library, whose version is that of the environment; None if no package provides
+            it.
+        unique: the roles of libraries that an environment can contain only once -> the name that people use for them.
         versioned: the roles of packages whose own version is that of the kind.
         toolkit: the meta package whose extras stand for libraries; None if there is none.
-        packages: pattern of the names of packages that belong to a major, which the group `major` holds; None if no
-            name tells.
-        architectures: how people call a device -> its architecture.
-        exact: architectures that run no machine code but their own, where others also run that of older siblings.
-        built_in: platform -> architectures of which there are devices in machines of this platform alone.
-        data_center: those of `architectures` that packages for an older driver are for.
-        forward: those packages.
-        hiding: variables that hide devices from a process; the first also gives it some, by their numbers among those
-            that the others leave, the last by their names.
-        environment: variables that a process must find.
-        devices: the framework's module -> how it calls a device of this kind.
-        provenance: where the row is from.
+        packages: a pattern for names of packages that belong to one major, in its group `major`; None if names do not
+            tell.
+        architectures: device name -> its architecture.
+        exact: architectures that run only their own machine code, where others also run that of older ones of the same
+            family.
+        built_in: platform -> architectures whose devices exist only in machines of this platform.
+        data_center: the `architectures` for which the vendor supports forward-compatibility packages.
+        forward: the forward-compatibility packages.
+        hiding: variables that hide devices from a process. The first selects devices by their index among those that
+            the others leave visible, the last selects them by name.
+        environment: variables that a process must have.
+        devices: module of a framework -> that framework's name for a device of this kind.
+        provenance: the source of the row.
     """
 
     name: str
@@ -112,12 +113,12 @@ class AcceleratorKind(NamedTuple):
     provenance: Provenance
 
     def only_platform(self, architecture: str) -> str | None:
-        """The one platform whose machines have devices of an architecture; None where they may be anywhere."""
+        """The only platform whose machines have devices of this architecture; None if they may be in any machine."""
         return next((platform for platform, several in self.built_in.items() if architecture in several), None)
 
 
 class PythonMinor(NamedTuple):
-    """A CPython minor and the day of its final release."""
+    """A CPython minor version and the day of its final release."""
 
     version: str
     released: datetime.date
@@ -128,13 +129,13 @@ class Platform(NamedTuple):
     """A target platform.
 
     Attributes:
-        name: conda's name of it, `linux-64`.
-        markers: values of the PEP 508 markers that depend on the platform.
-        glibc: the floor that is assumed where the request names none; None where there is no glibc.
-        macos: the same of macOS; None for other systems.
-        uv: uv's name of it; `{glibc}` in it is the floor, written with an underscore.
-        uv_glibc: the floors that uv can be asked for.
-        provenance: where the row is from.
+        name: the conda subdir, such as `linux-64`.
+        markers: values of the environment markers (PEP 508) that depend on the platform.
+        glibc: the assumed floor if the request names none; None on a platform without glibc.
+        macos: the assumed macOS floor; None on other systems.
+        uv: uv's name for the platform, in which `{glibc}` stands for the floor, written with an underscore.
+        uv_glibc: the glibc floors that uv accepts.
+        provenance: the source of the row.
     """
 
     name: str
@@ -146,14 +147,14 @@ class Platform(NamedTuple):
     provenance: Provenance
 
     def marker_environment(self, python: str, extra: str = "") -> dict[str, str]:
-        """A value for every variable of a marker (PEP 508), for CPython on this platform.
+        """A value for every environment marker (PEP 508) of CPython on this platform.
 
-        `packaging` takes a variable that is missing from the machine it runs on, which decides nothing here. Of the
-        target's kernel nothing is known: uv reads its release and version as empty too.
+        `packaging` fills in a missing marker from the machine that it runs on, which is the wrong one here. The release
+        and version of the target's kernel are unknown and left empty, as uv does.
 
         Args:
-            python: the minor, `3.12`; its first patch release stands for all.
-            extra: the extra that is asked for; empty for none.
+            python: the minor version, such as `3.12`; its first patch release stands for all.
+            extra: the requested extra; empty for none.
         """
         return {
             **self.markers,
@@ -169,11 +170,11 @@ class Platform(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """That something is no longer supported upstream.
+    """The end of upstream support.
 
     Attributes:
-        day: the last day it was.
-        why: what was said of it then, and what took its place.
+        day: the last day of support.
+        why: what upstream announced, and what replaces it.
     """
 
     day: datetime.date
@@ -181,14 +182,14 @@ class Ended(NamedTuple):
 
 
 class SourceDistribution(NamedTuple):
-    """A release that is built from source, as it has no wheel.
+    """A release without wheels, which has to be built from source.
 
     Attributes:
         name: the project's normalised name.
         version: its version.
-        requires: its run-time requirements, which its metadata tells only to who builds it.
-        build: what it is built with, exact.
-        provenance: where the row is from.
+        requires: its run-time requirements; its metadata reveals them only when it is built.
+        build: the exact requirements of its build.
+        provenance: the source of the row.
     """
 
     name: str
@@ -199,12 +200,12 @@ class SourceDistribution(NamedTuple):
 
 
 class ModelLibrary(NamedTuple):
-    """A library of models beside Keras, and what it imports without declaring it.
+    """A library of models for Keras, and what it imports without declaring it.
 
     Attributes:
         name: its normalised name.
-        needs: the requirements.
-        provenance: where the row is from.
+        needs: the undeclared requirements.
+        provenance: the source of the row.
     """
 
     name: str
@@ -216,21 +217,21 @@ class Generation(NamedTuple):
     """A generation of Keras: a project, a range of its releases, and what its backends have in common.
 
     Attributes:
-        name: as in `--generation`.
-        title: how people call it.
-        package: the project, which has a matrix file of its own.
-        module: what is imported.
-        range: its releases.
-        pythons: the CPython minors that it runs on.
+        name: its name in `--generation`.
+        title: the name that people use.
+        package: the project; it has a matrix file of its own.
+        module: the module that programs import.
+        range: the releases that belong to the generation.
+        pythons: the CPython minors that it supports.
         since: the day of its first release.
-        ended: that it is no longer supported; None if it is.
-        home: the variable that says where Keras's folder is.
-        configuration: name of a file in Keras's folder -> its text, where `{backend}` stands for the backend.
-        shared: folders beside these files that hold what was downloaded, which environments share.
-        hubs: what it is for, as `cv` -> the requirements that bring the library of models of this generation.
+        ended: the end of its support; None while it is supported.
+        home: the variable that names Keras's folder.
+        configuration: file name in Keras's folder -> its text, in which `{backend}` stands for the backend.
+        shared: folders beside these files for downloads, which environments share.
+        hubs: field, such as `cv` -> the requirements that add this generation's library of models for it.
         libraries: the libraries of models that import more than they declare.
-        sources: what may be built from source in its environments, and nowhere else.
-        provenance: where the row is from.
+        sources: what may be built from source in environments of this generation only.
+        provenance: the source of the row.
     """
 
     name: str
@@ -254,21 +255,21 @@ class Backend(NamedTuple):
     """A backend of Keras.
 
     Attributes:
-        name: what kgen calls it: what `KERAS_BACKEND` does, behind the generation where that is not the default one.
-        generation: the generation of Keras that it is a backend of.
-        framework: the project that implements it, which has a matrix file of its own.
-        instead_of: the backend in whose place it comes where a requirement names its framework; None for most.
-        releases: the releases of that project that it is for.
-        default: whether it is locked when no backend is named.
+        name: kgen's name for it: the value of `KERAS_BACKEND`, after the generation's name unless that is the default.
+        generation: the generation of Keras that it belongs to.
+        framework: the project that implements it; it has a matrix file of its own.
+        instead_of: the backend that this one replaces if a requirement names its framework; None for most.
+        releases: the range of the framework's releases that it works with.
+        default: whether kgen locks it if the request names no backend.
         accelerated: whether it can use an accelerator.
-        elsewhere: where a build for a GPU is to be had, if the index has none of its time.
-        keras: the range of Keras that has this backend.
+        elsewhere: where to get a build for a GPU, if the index has none from its time.
+        keras: the range of Keras releases that have this backend.
         needs: what Keras imports for it without declaring it.
-        programs: what a compiled step runs that no package brings, by the names of Debian's packages.
-        environment: variables that select it.
-        places: further variables, in which `{prefix}` stands for the folder of the environment.
-        step: which of the validation's programs trains on it.
-        provenance: where the row is from.
+        programs: Debian packages with the programs that a compiled step runs and no Python package provides.
+        environment: variables that select the backend.
+        places: further variables, in which `{prefix}` stands for the environment's folder.
+        step: the validation program that trains on it.
+        provenance: the source of the row.
     """
 
     name: str
@@ -289,17 +290,17 @@ class Backend(NamedTuple):
 
     @property
     def selected(self) -> str:
-        """What `KERAS_BACKEND` calls it."""
+        """The value of `KERAS_BACKEND` for it."""
         return self.environment.get("KERAS_BACKEND", self.name)
 
     @property
     def short(self) -> str:
-        """What people call it within its generation."""
+        """The name that people use for it within its generation."""
         return self.selected if self.instead_of is None else self.name.removeprefix(f"{self.generation}-")
 
 
 class GpuFailure(NamedTuple):
-    """GPUs that a build seems to serve and does not."""
+    """GPUs that a build seems to support but does not."""
 
     gpus: Architectures
     reason: str
@@ -307,23 +308,24 @@ class GpuFailure(NamedTuple):
 
 
 class Build(NamedTuple):
-    """One build of a release: what it was built for, what it needs, what it serves.
+    """One build of a release: what it was built for, what it needs, what it supports.
 
     Attributes:
-        accelerator: what it was built for, with the version of the toolkit; :data:`CPU` for a CPU build.
-        pythons: CPython minors that have a wheel.
-        platforms: platform -> the glibc its wheels need; None where no glibc applies.
-        install: requirements that make an installer take exactly this build.
-        requires: its requirements on what the matrix follows, as the wheel states them.
-        adds: requirements that the wheel should state and does not: requirement -> source.
-        code: the architectures that it has code for.
-        gpu_failures: GPUs that its code promises wrongly.
+        accelerator: the accelerator and toolkit version that it was built for; :data:`CPU` for a CPU build.
+        pythons: the CPython minors that have a wheel.
+        platforms: platform -> the glibc that its wheels need; None where glibc does not apply.
+        install: requirements with which an installer selects exactly this build.
+        requires: its requirements for packages that the matrix covers, as the wheel states them.
+        adds: requirements that the wheel should state but does not -> source.
+        code: the architectures that it contains code for.
+        gpu_failures: GPUs that its code seems to support but does not.
         local: the local version label of a build that only the framework's own index has.
-        beside: projects that it needs and that are taken from that index too; the package index has others by the name.
-        known_bad: why this build is avoided though others of its release are not.
-        republished: project -> the day from which on the index has the files that are installed; where they had been
-            deleted, and were put there again.
-        provenance: where the row is from.
+        beside: projects that it needs and that must also come from that index, because the package index has unrelated
+            files under their names.
+        known_bad: why kgen avoids this build but not others of its release.
+        republished: project -> the day from which the index has the files that are installed, if they had been deleted
+            and uploaded again.
+        provenance: the source of the row.
     """
 
     accelerator: Accelerator
@@ -351,9 +353,9 @@ class Release(NamedTuple):
 
     Attributes:
         version: its version.
-        released: the day its first file was published.
-        yanked: why it was yanked; None if it was not.
-        known_bad: why it is avoided though it was not yanked.
+        released: the day on which its first file was published.
+        yanked: the reason why it was yanked; None if it was not.
+        known_bad: why kgen avoids it although it was not yanked.
         builds: its builds.
     """
 
@@ -365,18 +367,19 @@ class Release(NamedTuple):
 
 
 class Elsewhere(NamedTuple):
-    """Where to get builds for a GPU of releases for which the index has none that works.
+    """Where to get GPU builds of releases for which the index has none that works.
 
     Attributes:
         releases: the releases.
-        text: where, as a sentence.
-        accelerator: the kind of accelerator that is asked for; None for any.
-        major: the major of it that is asked for; None for any.
-        platforms: where it is asked for; () for anywhere.
-        gpus: what is to be served, one of them at least; None where that does not matter.
-        own_index: whether it says no more than that the framework's own index has them, for who did not ask for that.
-        written_for: project that it speaks of -> the newest release of it that was looked at.
-        provenance: where the row is from.
+        text: the place, as a sentence.
+        accelerator: the requested accelerator kind that it applies to; None for any.
+        major: the requested major that it applies to; None for any.
+        platforms: the requested platforms that it applies to; () for any.
+        gpus: it applies if the request names one of these GPUs; None if GPUs do not matter.
+        own_index: whether it only says that the framework's own index has them, for users who did not request that
+            index.
+        written_for: project that the text mentions -> its newest release when the text was written.
+        provenance: the source of the row.
     """
 
     releases: VersionRange
@@ -390,7 +393,7 @@ class Elsewhere(NamedTuple):
     provenance: Provenance
 
     def concerns(self, version: Version, accelerator: Accelerator, platform: str) -> bool:
-        """Whether it is about a release, for an accelerator on a platform; whatever the GPUs are."""
+        """Whether it applies to a release, an accelerator and a platform, regardless of GPUs."""
         return (
             version in self.releases
             and self.accelerator in {None, accelerator.kind}
@@ -404,11 +407,11 @@ class Framework(NamedTuple):
 
     Attributes:
         name: the project's normalised name.
-        title: how people call it.
-        releases: oldest first.
-        ended: that it is no longer supported; None if it is.
-        module: what is imported; two projects that are one module cannot be in one environment.
-        elsewhere: where builds for a GPU are to be had that the index lacks.
+        title: the name that people use.
+        releases: its releases, oldest first.
+        ended: the end of its support; None while it is supported.
+        module: the module that it provides; two projects that provide the same one cannot share an environment.
+        elsewhere: where to get GPU builds that the index lacks.
     """
 
     name: str
@@ -420,7 +423,7 @@ class Framework(NamedTuple):
 
 
 class LibraryRelease(NamedTuple):
-    """A release of a library: the day it was published and what its wheels fit."""
+    """A release of a library: the day of its publication, and what its wheels are compatible with."""
 
     version: Version
     released: datetime.date
@@ -433,12 +436,12 @@ class Library(NamedTuple):
 
     Attributes:
         name: the project's normalised name.
-        role: what it is whatever its name says about accelerators: `cudnn`, `nccl`, `nvcc`.
-        accelerator: the kind and the major that its name states; None if it states none.
-        releases: stable, not yanked, oldest first.
-        yanked: version -> why it was yanked.
-        known_bad: version -> what is wrong with it though it was not yanked; builds that pin it have no other.
-        provenance: where the rows are from.
+        role: what it is, independent of accelerator suffixes in its name: `cudnn`, `nccl`, `nvcc`.
+        accelerator: the kind and major that its name states; None if it states none.
+        releases: its stable releases that were not yanked, oldest first.
+        yanked: version -> the reason why it was yanked.
+        known_bad: version -> what is wrong with it although it was not yanked; builds that pin it have no alternative.
+        provenance: the source of the rows.
     """
 
     name: str
@@ -454,12 +457,12 @@ class Toolkit(NamedTuple):
     """A release of the CUDA toolkit.
 
     Attributes:
-        version: as `12.8.1`.
-        released: the day its meta package was published; None if there is none.
-        driver: the driver that came with it, which its PTX needs; None where it is not known.
-        drivers: the same on platforms whose drivers are numbered otherwise.
-        extras: extra of the meta package -> the requirements behind it.
-        provenance: where the row is from.
+        version: its version, such as `12.8.1`.
+        released: the day on which its meta package was published; None if there is none.
+        driver: the driver that was released with it, which its PTX code needs; None if unknown.
+        drivers: the same for platforms that number their drivers differently.
+        extras: extra of the meta package -> the requirements that it stands for.
+        provenance: the source of the row.
     """
 
     version: Version
@@ -470,20 +473,20 @@ class Toolkit(NamedTuple):
     provenance: Provenance
 
     def driver_on(self, platform: str) -> DriverVersion | None:
-        """The driver that its PTX needs, as a platform numbers it."""
+        """The driver that its PTX code needs, in the platform's numbering."""
         return self.drivers.get(platform, self.driver)
 
 
 class CudnnSupport(NamedTuple):
-    """A range of cuDNN for a major of an accelerator: the GPUs that it serves and the driver it asks for.
+    """A range of cuDNN releases for an accelerator major: the GPUs that it supports and the driver that it needs.
 
     Attributes:
-        accelerator: the major.
+        accelerator: the kind and major.
         cudnn: the range.
-        gpus: the GPUs that it serves.
+        gpus: the GPUs that it supports.
         driver: the oldest driver that it runs on.
-        drivers: the same on platforms whose drivers are numbered otherwise.
-        provenance: where the row is from.
+        drivers: the same for platforms that number their drivers differently.
+        provenance: the source of the row.
     """
 
     accelerator: Accelerator
@@ -494,19 +497,19 @@ class CudnnSupport(NamedTuple):
     provenance: Provenance
 
     def driver_on(self, platform: str) -> DriverVersion:
-        """The oldest driver that it runs on, as a platform numbers it."""
+        """The oldest driver that it runs on, in the platform's numbering."""
         return self.drivers.get(platform, self.driver)
 
 
 class SonameProvider(NamedTuple):
-    """A project that gives shared libraries.
+    """A project that provides shared libraries.
 
     Attributes:
-        accelerator: the major that they are for.
+        accelerator: the kind and major that they are for.
         project: its normalised name.
-        versions: its releases that were read, the newest of each major; none if the matrix does not record them.
-        sonames: what compiled files ask the loader for, on Linux and on Windows.
-        provenance: where the row is from.
+        versions: the releases that were inspected, the newest of each major; empty if the matrix does not record them.
+        sonames: the names under which compiled files request these libraries, on Linux and on Windows.
+        provenance: the source of the row.
     """
 
     accelerator: Accelerator
@@ -517,14 +520,14 @@ class SonameProvider(NamedTuple):
 
 
 class Companion(NamedTuple):
-    """A project that belongs to releases of a framework, and does not say so in its metadata.
+    """A project that belongs to certain releases of a framework but does not declare that.
 
     Attributes:
         project: its normalised name.
         framework: the framework.
-        releases: the range of the framework, and that of the project for it; beside other releases it does not work.
-        needs: what it imports beside the framework without declaring it.
-        provenance: where the row is from.
+        releases: range of the framework -> the range of the project that works with it; other pairs do not work.
+        needs: what it imports besides the framework without declaring it.
+        provenance: the source of the row.
     """
 
     project: str
@@ -535,17 +538,17 @@ class Companion(NamedTuple):
 
 
 class Image(NamedTuple):
-    """What an image that many people use has installed together.
+    """The packages that a widely used image has installed.
 
     Attributes:
-        name: as in `--like`.
-        title: how people call it.
+        name: its name in `--like`.
+        title: the name that people use.
         python: its CPython minor.
-        platform: conda's name of its platform.
-        accelerator: the kind and the major that it computes on.
-        packages: normalised name -> the version that is installed, with its local label.
-        lacks: what is in it that no lock can have, or is not in it though people expect it, each in words.
-        provenance: where the row is from.
+        platform: its platform, as a conda subdir.
+        accelerator: the kind and major that it computes on.
+        packages: normalised name -> the installed version, with its local label.
+        lacks: what the image contains and no lock can, or lacks although people expect it, each in words.
+        provenance: the source of the row.
     """
 
     name: str
@@ -559,13 +562,13 @@ class Image(NamedTuple):
 
 
 class CondaBuild(NamedTuple):
-    """One kind of build of a framework on conda's channel.
+    """A kind of build of a framework on the conda channel.
 
     Attributes:
-        accelerator: the kind and the major it is built for; :data:`CPU` for the CPU.
-        platforms: where it is built.
-        pythons: the CPython minors it is built for; () where that sets no limit worth knowing.
-        provenance: where the row is from.
+        accelerator: the kind and major that it is built for; :data:`CPU` for the CPU.
+        platforms: the platforms that have it.
+        pythons: the CPython minors that have it; () if that sets no practical limit.
+        provenance: the source of the row.
     """
 
     accelerator: Accelerator
@@ -575,14 +578,14 @@ class CondaBuild(NamedTuple):
 
 
 class CondaFramework(NamedTuple):
-    """A framework as conda's channel has it.
+    """A framework on the conda channel.
 
     Attributes:
-        packages: the packages to ask for.
-        carrier: the one whose build says what it is built for; None if there is nothing to tell apart.
-        range: what its version must be in any case.
-        builds: what there is of it; () where it is the same everywhere.
-        provenance: where the row is from.
+        packages: the packages to request.
+        carrier: the package whose build string tells what it is built for; None if there is only one kind of build.
+        range: the range that its version must be in.
+        builds: its kinds of builds; () if the build is the same everywhere.
+        provenance: the source of the row.
     """
 
     packages: tuple[str, ...]
@@ -593,7 +596,7 @@ class CondaFramework(NamedTuple):
 
 
 class CondaLimit(NamedTuple):
-    """A range in which packages stay on a major of an accelerator."""
+    """A range that keeps packages on a major of an accelerator."""
 
     accelerator: Accelerator
     packages: tuple[str, ...]
@@ -602,11 +605,11 @@ class CondaLimit(NamedTuple):
 
 
 class CondaNames(NamedTuple):
-    """What conda's main channel calls projects of the Python index, where that is not their normalised name.
+    """The conda names of projects whose name on the main channel differs from their normalised name.
 
     Attributes:
         packages: project -> package.
-        provenance: where they are from.
+        provenance: the source of the rows.
     """
 
     packages: Mapping[str, str]
@@ -614,12 +617,12 @@ class CondaNames(NamedTuple):
 
 
 class ProjectNames(NamedTuple):
-    """What people write for projects of the package index.
+    """Common names that people type for projects of the package index.
 
     Attributes:
-        projects: what they write, normalised -> the project that is meant.
-        usual: projects that stand beside Keras in many places.
-        provenance: where they are from.
+        projects: what people type, normalised -> the project that they mean.
+        usual: projects that are often installed together with Keras.
+        provenance: the source of the rows.
     """
 
     projects: Mapping[str, str]
@@ -632,18 +635,19 @@ class Conda(NamedTuple):
 
     Attributes:
         channel: its name.
-        kind: the kind of accelerator that it builds for.
+        kind: the accelerator kind that it builds for.
         version: the package whose version is that of this accelerator.
-        virtual: the virtual package that stands for the newest version that the driver runs.
-        architecture: the one that stands for the GPU's compute capability.
-        cudnn: the packages that are cuDNN; an environment may have either.
-        build: the pattern of build strings for a `{major}` of it.
-        cpu_build: that for the CPU.
-        virtuals: platform -> virtual packages that a machine is assumed to have: name -> version, with a build or not.
-        names: projects of the Python index that are called otherwise: name -> package.
-        frameworks: by the name of the project.
-        limits: what must be kept in mind about majors of accelerators.
-        provenances: where the rows without a record of their own are from.
+        virtual: the virtual package for the newest accelerator version that the driver supports.
+        architecture: the virtual package for the GPU's compute capability.
+        cudnn: the packages that provide cuDNN; an environment may have either.
+        build: the pattern of build strings for a `{major}` of the accelerator.
+        cpu_build: the pattern of build strings for the CPU.
+        virtuals: platform -> the virtual packages that kgen assumes for a machine: name -> version, optionally with a
+            build.
+        names: project of the Python index -> its package, where the names differ.
+        frameworks: the frameworks, by project name.
+        limits: the ranges that keep packages on an accelerator major.
+        provenances: the sources of the rows that have no record of their own.
     """
 
     channel: str

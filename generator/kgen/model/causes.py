@@ -1,4 +1,4 @@
-"""Why the solver answers as it does: facts, wishes and changes as values. The words for them are in `kgen.explain`."""
+"""Why the solver answers as it does: facts, wishes and changes as values. `kgen.explain` puts them into words."""
 
 import datetime
 import enum
@@ -12,11 +12,11 @@ from kgen.model.driver import DriverVersion
 from kgen.model.requestfield import RequestField
 
 REQUEST = "request"
-"""What owns a term that the user asked for; every other owner is a package."""
+"""The owner of terms that come from the user's request; every other owner is a package."""
 
 
 class TermKind(str, enum.Enum):
-    """What a term is about. A string as well, so that it is hashed as fast as one: the search does little else."""
+    """What a term is about. Also a string, which hashes fast: hashing terms is most of what the search does."""
 
     CUTOFF = "cutoff"
     DEPENDENCY = "needs"
@@ -30,10 +30,10 @@ class Term(NamedTuple):
     """A fact or a wish that an incompatibility rests on.
 
     Attributes:
-        owner: the package whose fact it is; :data:`REQUEST` for what the user asked.
-        kind: which of its facts or wishes.
-        argument: the compute capability, the requirement, or the package that is depended on; empty elsewhere.
-        machine: the target of the settings that is wished for; empty for a fact, and where targets are not named.
+        owner: the package that the fact belongs to; :data:`REQUEST` for a wish of the user.
+        kind: the kind of fact or wish.
+        argument: the compute capability, the requirement, or the package depended on; empty for other kinds.
+        machine: the target in the settings that the wish belongs to; empty for a fact, or if targets have no names.
     """
 
     owner: str
@@ -43,7 +43,7 @@ class Term(NamedTuple):
 
     @property
     def sort_key(self) -> str:
-        """Terms of one kind stand together, requirements by what they are about."""
+        """Groups terms by kind, and requirements by the package that they name."""
         return (
             self.argument
             if self.kind is TermKind.REQUIREMENT
@@ -52,7 +52,7 @@ class Term(NamedTuple):
 
 
 class Origin(enum.Enum):
-    """Where something is from that no row of the matrix says and no field of the request."""
+    """The origin of a fact that neither a matrix row nor a request field states."""
 
     CONDA_BASE = "conda-base"
     LOCK = "lock"
@@ -62,22 +62,22 @@ class Origin(enum.Enum):
 
 
 Source = str | RequestField | Origin
-"""Where a fact is from: the name of a row of the matrix, a field of the request, or another origin."""
+"""The source of a fact: the name of a matrix row, a field of the request, or another origin."""
 
 Runs = tuple[tuple[Version, Version], ...]
-"""Releases as runs of neighbours, each by its first and last."""
+"""Runs of consecutive releases, each as its first and last release."""
 
 
 # -- facts -------------------------------------------------------------------------------------------------------------
 
 
 class Wish(NamedTuple):
-    """What the user asks for.
+    """One thing that the user requests.
 
     Attributes:
-        kind: of what.
+        kind: what it is about.
         value: its value, as text.
-        machine: the target of the settings that has it; empty where it is none of theirs.
+        machine: the target in the settings that it belongs to; empty if it belongs to none.
     """
 
     kind: TermKind
@@ -86,17 +86,17 @@ class Wish(NamedTuple):
 
 
 class DriverRuns(NamedTuple):
-    """A driver that runs at least this accelerator, which conda's solver takes for granted."""
+    """A driver supports at least this accelerator; conda's solver assumes that."""
 
     accelerator: Accelerator
 
 
 class Spec(NamedTuple):
-    """A match spec of conda.
+    """A conda match spec.
 
     Attributes:
-        spec: as conda writes it.
-        project: the project of the Python index that it stands for, where that has another name; empty for none.
+        spec: the match spec, in conda's syntax.
+        project: the project of the Python index that it stands for, if its name differs; else empty.
     """
 
     spec: str
@@ -104,26 +104,26 @@ class Spec(NamedTuple):
 
 
 class Undated(NamedTuple):
-    """Packages of conda whose channel does not say when they were published: no cut-off lets them in."""
+    """Conda packages whose channel does not state when they were published; a cut-off date excludes them all."""
 
     packages: tuple[str, ...]
 
 
 class OtherThing(NamedTuple):
-    """A package of conda that has the name of a project of the Python index, and is nothing for Python."""
+    """A conda package that has the name of a Python project but is not a Python package."""
 
     package: str
 
 
 class Pythons(NamedTuple):
-    """The oldest and the newest CPython that there are builds for."""
+    """The oldest and the newest CPython minor that has builds."""
 
     first: str
     last: str
 
 
 class DoubtKind(enum.Enum):
-    """Why a release that was not pinned is avoided."""
+    """Why kgen avoids a release that is not pinned."""
 
     YANKED = "yanked"
     KNOWN_BAD = "known-bad"
@@ -131,19 +131,19 @@ class DoubtKind(enum.Enum):
 
 
 class Doubt(NamedTuple):
-    """That a release is to be avoided, and what its row says about it."""
+    """A reason to avoid a release, with the text of its matrix row."""
 
     kind: DoubtKind
     text: str = ""
 
 
 class OtherPlatform(NamedTuple):
-    """That there is nothing for a platform.
+    """A package has nothing for a platform.
 
     Attributes:
         platform: the platform.
-        known: the platforms that there are builds for, where they are named.
-        without_rows: whether no release at all has a row for it.
+        known: the platforms that have builds, if they are named.
+        without_rows: whether no release at all has a row for the platform.
     """
 
     platform: str
@@ -155,7 +155,7 @@ class BuildPurpose(NamedTuple):
     """What a build computes on.
 
     Attributes:
-        accelerator: with the version that it was built for; or the CPU.
+        accelerator: the accelerator and version that it was built for; or the CPU.
         own_index: whether only the framework's own index has it.
     """
 
@@ -167,8 +167,8 @@ class BuiltFor(NamedTuple):
     """What the builds of a release are for.
 
     Attributes:
-        purposes: of each build.
-        platform: the platform, where it matters: a conda channel has other builds on others.
+        purposes: the purpose of each build.
+        platform: the platform, if builds differ between platforms, as on a conda channel.
     """
 
     purposes: tuple[BuildPurpose, ...]
@@ -176,7 +176,7 @@ class BuiltFor(NamedTuple):
 
 
 class CutoffFloor(NamedTuple):
-    """The first day on which something had been published."""
+    """The day of the first publication; an earlier cut-off date leaves nothing."""
 
     day: datetime.date
 
@@ -188,14 +188,14 @@ class GlibcFloor(NamedTuple):
 
 
 class DriverNeeded(NamedTuple):
-    """The oldest driver of a major of an accelerator."""
+    """The oldest driver of an accelerator major that something needs."""
 
     driver: DriverVersion
     accelerator: Accelerator
 
 
 class GpusOfMajor(NamedTuple):
-    """The architectures that a major of an accelerator is for."""
+    """The architectures that an accelerator major supports."""
 
     gpus: Architectures
     accelerator: Accelerator
@@ -205,9 +205,9 @@ class GpusOfBuild(NamedTuple):
     """The architectures that a build has code for.
 
     Attributes:
-        accelerator: what it was built for.
-        code: what it has.
-        failing: those on which it fails all the same.
+        accelerator: the accelerator that it was built for.
+        code: the code that it contains.
+        failing: architectures on which it fails although it has code for them.
         compiling_driver: the driver that compiles its portable code, where that matters.
     """
 
@@ -218,7 +218,7 @@ class GpusOfBuild(NamedTuple):
 
 
 class Bound(NamedTuple):
-    """A range of a package, and the library of models that asks for it, if one does."""
+    """A version range, and the library of models that requires it, if one does."""
 
     range: str
     library: str = ""
@@ -228,9 +228,9 @@ class DependsOn(NamedTuple):
     """A dependency.
 
     Attributes:
-        role: what it is, as `cudnn`.
-        bounds: the ranges that are asked of it.
-        absent: the Python and the platform that none of these releases is for; None where there are some.
+        role: the role of the dependency, such as `cudnn`.
+        bounds: the required ranges.
+        absent: the Python and the platform for which none of the releases in range exists; None if some exist.
     """
 
     role: str
@@ -239,7 +239,7 @@ class DependsOn(NamedTuple):
 
 
 class CudnnServes(NamedTuple):
-    """Which GPUs a range of cuDNN serves, and from which driver."""
+    """The GPUs that a range of cuDNN supports, and the driver that it needs."""
 
     cudnn: str
     gpus: str
@@ -247,7 +247,7 @@ class CudnnServes(NamedTuple):
 
 
 class CudnnServing(NamedTuple):
-    """All that is known of the cuDNN for an accelerator."""
+    """All known ranges of cuDNN for an accelerator."""
 
     role: str
     rows: tuple[CudnnServes, ...]
@@ -255,7 +255,7 @@ class CudnnServing(NamedTuple):
 
 
 class NewestFitting(NamedTuple):
-    """The newest release of a library that something asked for leaves; None where it leaves none."""
+    """The newest release of a library that a requested bound allows; None if it allows none."""
 
     kind: TermKind
     argument: str
@@ -263,13 +263,14 @@ class NewestFitting(NamedTuple):
 
 
 class NoRelease(NamedTuple):
-    """That the matrix knows no release of a package that a range holds.
+    """The matrix has no row for any release in a range.
 
     Attributes:
         bound: the range.
-        nearest: the releases next to what the range names, the older one first; () where that is not one version.
-        newest: the newest release that is known.
-        nightly: whether the range names a nightly build, of which the matrix has no rows.
+        nearest: the known releases just below and above the version that the range names; () if it does not name one
+            version.
+        newest: the newest known release.
+        nightly: whether the range names a nightly build; the matrix has no rows for those.
     """
 
     bound: str
@@ -279,14 +280,14 @@ class NoRelease(NamedTuple):
 
 
 class LabelledBuilds(NamedTuple):
-    """That a release has no build of the label that is asked for, or has it for something else.
+    """A release has no build with the requested local version label, or has it for something else.
 
     Attributes:
         version: the release, without a label.
-        label: the label that is asked for.
-        built_for: what the build of this label is for; None where the matrix has no row of it on the platform.
+        label: the requested label.
+        built_for: what the build with this label is for; None if the matrix has no row for it on the platform.
         platform: the platform.
-        others: the labels of the builds there, each with what it is for; an empty one is of the package index.
+        others: the labels of the builds there, each with what it is for; the empty label is the package index's build.
     """
 
     version: Version
@@ -297,14 +298,14 @@ class LabelledBuilds(NamedTuple):
 
 
 class GoesWith(NamedTuple):
-    """The releases of a framework that a package which is asked for belongs to, and does not say so itself."""
+    """The framework releases that a requested package belongs to, which its metadata does not declare."""
 
     framework: str
     releases: Runs
 
 
 class NotFound(NamedTuple):
-    """That the resolver did not find it."""
+    """The resolver did not find the package."""
 
     packages: tuple[tuple[str, Version], ...]
 
@@ -335,7 +336,7 @@ Fact = (
 
 
 class Stated(NamedTuple):
-    """A fact, and the releases that it is one of."""
+    """A fact, and the releases that it holds for."""
 
     fact: Fact
     releases: Runs = ()
@@ -345,10 +346,10 @@ class Cause(NamedTuple):
     """One of the facts or wishes that exclude each other.
 
     Attributes:
-        subject: whose: a package, an environment, or :data:`REQUEST` for what the user asked.
-        facts: what it is or wants, the newest releases first; at least one.
-        source: where the newest of them is from.
-        releases: the releases of the subject that are spoken of.
+        subject: a package, an environment, or :data:`REQUEST` for a wish of the user.
+        facts: the facts or wishes, those of the newest releases first; at least one.
+        source: the source of the first one.
+        releases: the releases of the subject that they are about.
     """
 
     subject: str
@@ -361,7 +362,7 @@ class Cause(NamedTuple):
 
 
 class HindranceKind(enum.Enum):
-    """What keeps a newer release out."""
+    """What excludes a newer release."""
 
     AVOIDED = "avoided"
     BUILT_FOR = "built-for"
@@ -373,12 +374,12 @@ class HindranceKind(enum.Enum):
 
 
 class Hindrance(NamedTuple):
-    """What keeps a newer release out, by itself.
+    """One thing that is enough to exclude a newer release.
 
     Attributes:
-        kind: what.
-        fact: the fact or wish behind it; None where the kind says all.
-        wish: what the user asked for that alone leaves no release of a dependency; None where none does.
+        kind: what it is.
+        fact: the fact or wish behind it; None if the kind says everything.
+        wish: the user's wish that alone leaves no release of a dependency; None if there is none.
     """
 
     kind: HindranceKind
@@ -387,7 +388,7 @@ class Hindrance(NamedTuple):
 
 
 class Newer(NamedTuple):
-    """The next newer release, and what keeps it out; None where only its company does."""
+    """The next newer release, and what excludes it; None if only another framework in the environment does."""
 
     version: Version
     hindrance: Hindrance | None = None
@@ -395,14 +396,14 @@ class Newer(NamedTuple):
 
 
 class Company(NamedTuple):
-    """What stands beside a framework and keeps its next release out.
+    """Another framework in the environment that excludes the next release of a framework.
 
     Attributes:
         package: the other framework.
         version: its release.
-        role: what both depend on; the framework's own name where the other one asks for it.
-        theirs: what the other one asks of it.
-        ours: what the next release asks of it; None where the other one asks for the framework itself.
+        role: the package that both depend on; the framework's own name if the other one requires it directly.
+        theirs: the other framework's requirement for it.
+        ours: the next release's requirement for it; None if the other one requires the framework itself.
         newer: the next release.
     """
 
@@ -415,7 +416,7 @@ class Company(NamedTuple):
 
 
 class Unstated(NamedTuple):
-    """Who depends on a package without stating it, and on which of it; no version where all of its versions do."""
+    """A package that depends on another without declaring it, and its version; no version if all of its versions do."""
 
     owner: str
     version: Version | None
@@ -423,7 +424,7 @@ class Unstated(NamedTuple):
 
 
 class Replacement(NamedTuple):
-    """A project that comes in the place of another, and the module that both are."""
+    """A project that replaces another, and the module that both provide."""
 
     other: str
     module: str
@@ -438,13 +439,13 @@ class ComputesOn(enum.Enum):
 
 
 class Computing(NamedTuple):
-    """What a framework that is only imported computes on, and with whose libraries.
+    """What a framework that is only imported computes on, and whose libraries it uses.
 
     Attributes:
-        on: what.
-        accelerator: the accelerator that it is built for, where it may compute with that; else that of the environment.
-        frameworks: whose accelerator's libraries there are; () on the CPU.
-        cudnn: the cuDNN that both have then.
+        on: the device.
+        accelerator: the accelerator that it is built for, if it may compute on one; else the environment's.
+        frameworks: the frameworks whose accelerator libraries are in the environment; () on the CPU.
+        cudnn: the cuDNN that they then share.
     """
 
     on: ComputesOn
@@ -454,11 +455,11 @@ class Computing(NamedTuple):
 
 
 class Import(NamedTuple):
-    """Who imports a framework that no backend is of.
+    """The packages that import a framework which is no backend of the environment.
 
     Attributes:
-        importers: who.
-        whole: whether they require it by its own name.
+        importers: the packages.
+        whole: whether they require the framework under its own name.
         computing: what it computes on.
     """
 
@@ -468,12 +469,12 @@ class Import(NamedTuple):
 
 
 class SeenTraining(NamedTuple):
-    """That receipts saw a version train, and were to count.
+    """Receipts saw this version train, and the request takes them into account.
 
     Attributes:
-        receipts: how many independent ones.
-        devices: where, as `NVIDIA H200 (driver 570.1)`.
-        otherwise: the version that would have been taken without them.
+        receipts: the number of independent receipts.
+        devices: the devices, such as `NVIDIA H200 (driver 570.1)`.
+        otherwise: the version that the solver would choose without receipts.
     """
 
     receipts: int
@@ -482,11 +483,11 @@ class SeenTraining(NamedTuple):
 
 
 class SetAside(NamedTuple):
-    """That the resolver could not close a newer release with what is asked for.
+    """The resolver found no solution with a newer release.
 
     Attributes:
         newer: the newest release that was tried.
-        why: who requires what of it, or the resolver's other facts.
+        why: the conflicting requirements, or the resolver's other facts.
     """
 
     newer: Version
@@ -494,17 +495,17 @@ class SetAside(NamedTuple):
 
 
 class SharedRelease(NamedTuple):
-    """That environments which stand side by side have one version of it, whose files are on disk once.
+    """Several environments use the same version, so that its files are on disk only once.
 
     Attributes:
-        environments: the others that have it.
+        environments: the other environments that use it.
     """
 
     environments: tuple[str, ...]
 
 
 class NewestRelease(enum.Enum):
-    """That nothing is newer."""
+    """There is no newer release."""
 
     NEWEST = "newest"
 
@@ -524,14 +525,15 @@ Ground = (
 
 
 class Reason(NamedTuple):
-    """Why a package is there, in the version that it has.
+    """Why a package is locked, and why in this version.
 
     Attributes:
-        package: what it is about.
-        version: which of it; None where any would be there.
-        ground: why.
-        sources: where that is from: names of rows of the matrix, or receipts.
-        replaces: the part of the framework that is not there, as a dependency requires the whole.
+        package: the package.
+        version: its version; None if the reason holds for any version.
+        ground: the reason itself.
+        sources: its sources: names of matrix rows, or receipts.
+        replaces: the partial distribution of the framework that is left out, because a dependency requires the whole
+            one.
     """
 
     package: str
@@ -558,16 +560,16 @@ class WarningKind(enum.Enum):
 
 
 class Warning(NamedTuple):  # noqa: A001 - what it is called everywhere
-    """Something to mention about a resolution.
+    """Something worth mentioning about a resolution.
 
     Attributes:
-        kind: what.
-        name: the package or, for people, the title of what it is about.
-        version: its release, where it is about one.
-        text: what a row of the matrix says about it.
-        day: since when.
-        cutoff: the day that was asked for, where that plays a part.
-        accelerator: the accelerator that it is about, if it is about one.
+        kind: what it is about.
+        name: the package, or the title that people use for it.
+        version: the release, if it is about one.
+        text: the text of the matrix row.
+        day: the day from which it holds.
+        cutoff: the requested cut-off date, if that plays a part.
+        accelerator: the accelerator, if it is about one.
     """
 
     kind: WarningKind
@@ -583,7 +585,7 @@ class Warning(NamedTuple):  # noqa: A001 - what it is called everywhere
 
 
 class RefusalKind(enum.Enum):
-    """What cannot be had."""
+    """Why there is no solution."""
 
     CHANNEL_LACKS_BUILD = "channel-lacks-build"
     CHANNELS_LACK_PACKAGES = "channels-lack-packages"
@@ -598,13 +600,13 @@ class RefusalKind(enum.Enum):
 
 
 class ForwardRun(NamedTuple):
-    """That an older driver runs it all the same, with a package of the maker's.
+    """An older driver works all the same, with a package of its vendor.
 
     Attributes:
-        driver: the driver that is there.
+        driver: the installed driver.
         package: the package.
-        brings: the branch of the driver that then counts.
-        devices: the devices that it is for.
+        brings: the driver branch that the package provides.
+        devices: the devices that it supports.
     """
 
     driver: DriverVersion
@@ -614,14 +616,14 @@ class ForwardRun(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """What cannot be had, or a remark about where it could be.
+    """Something that is not available, or a remark about where it is.
 
     Attributes:
-        kind: what.
-        names: the titles of the frameworks or of the generation, or the channels, that it is about.
-        text: what a row of the matrix says about it; the channel that lacks it.
-        day: the day of the first release, where that is why.
-        forward: how an older driver runs it, where that is known.
+        kind: why.
+        names: the titles of the frameworks, of the generation, or of the channels.
+        text: the text of the matrix row, or the channel that lacks it.
+        day: the day of the first release, if that is the reason.
+        forward: how an older driver works all the same, if that is known.
     """
 
     kind: RefusalKind
@@ -636,8 +638,8 @@ class Change(NamedTuple):
 
     Attributes:
         field: the field.
-        value: its new value, an accelerator or text; None to drop it.
-        dropped: the value that goes, where the field holds one or several.
+        value: its new value, an accelerator or text; None to remove it.
+        dropped: the value that is removed, if the field holds one or several.
     """
 
     field: RequestField
@@ -649,12 +651,12 @@ class Change(NamedTuple):
 
 
 class WrongVersion(NamedTuple):
-    """A package has another version than the solver decided on, or is not there.
+    """A package is missing, or has another version than the solver decided.
 
     Attributes:
         package: the package.
-        decided: what was decided on.
-        locked: what the lock has; None if it has none.
+        decided: the solver's version.
+        locked: the version in the lock; None if it is missing.
     """
 
     package: str
@@ -663,18 +665,18 @@ class WrongVersion(NamedTuple):
 
 
 class LacksLibrary(NamedTuple):
-    """A library that the chosen builds need is not there."""
+    """A library that the chosen builds need is missing."""
 
     package: str
 
 
 class OtherAccelerator(NamedTuple):
-    """A package is for another major or kind of accelerator than its environment.
+    """A package is for another accelerator kind or major than its environment.
 
     Attributes:
         package: the package.
         version: its version.
-        own: what it is for.
+        own: what the package is for.
         wanted: what the environment is for.
     """
 
@@ -685,10 +687,10 @@ class OtherAccelerator(NamedTuple):
 
 
 class SeveralLibraries(NamedTuple):
-    """Libraries that a process can load at most once are there under several names.
+    """A library that a process can load only once is present under several names.
 
     Attributes:
-        title: what people call it.
+        title: the name that people use for the library.
         packages: the packages and their versions.
     """
 
@@ -697,7 +699,7 @@ class SeveralLibraries(NamedTuple):
 
 
 class CpuBuild(NamedTuple):
-    """A framework is built for the CPU alone.
+    """A framework is built for the CPU only.
 
     Attributes:
         package: the package.
@@ -711,7 +713,7 @@ class CpuBuild(NamedTuple):
 
 
 class OneModule(NamedTuple):
-    """Two projects are one module."""
+    """Two projects provide the same module."""
 
     first: str
     second: str
@@ -727,13 +729,13 @@ class OverlappingFiles(NamedTuple):
 
 
 class NeedsOtherMajor(NamedTuple):
-    """A compiled file asks the loader for a library of another major than its environment's.
+    """A compiled file needs a library of another major than its environment's.
 
     Attributes:
-        package: the package that has the file.
+        package: the package that contains the file.
         version: its version.
         file: the path inside its wheel.
-        sonames: what it asks for; sorted.
+        sonames: the libraries that it needs; sorted.
         wanted: what the environment is for.
     """
 
@@ -745,13 +747,13 @@ class NeedsOtherMajor(NamedTuple):
 
 
 class NeedsMissing(NamedTuple):
-    """Compiled files ask the loader for libraries that nothing in the lock gives.
+    """Compiled files need libraries that no package in the lock provides.
 
     Attributes:
-        package: the package that has the files.
+        package: the package that contains the files.
         version: its version.
-        file: the path inside its wheel of that which asks for the first of them.
-        sonames: what they ask for -> the project that has it; sorted.
+        file: the path inside its wheel of the file that needs the first of them.
+        sonames: the libraries -> the project that provides each; sorted.
     """
 
     package: str

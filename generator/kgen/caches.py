@@ -1,4 +1,4 @@
-"""Where kgen keeps what it can make again. Imports nothing that a call with nothing to do can be spared."""
+"""The folder of kgen's cache, for what can be recreated. Imports nothing slow: `kgen.replay` uses this module."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def folder(name: str) -> str:
-    """A folder in kgen's own cache, which KGEN_CACHE_DIR moves; it may not be there yet.
+    """A folder in kgen's cache, which KGEN_CACHE_DIR moves; it may not exist yet.
 
     Raises:
         RuntimeError: this user has no home folder.
@@ -30,12 +30,12 @@ def folder(name: str) -> str:
 
 
 def keep(file: str | os.PathLike[str], content: bytes) -> None:
-    """Put something into the cache, whole or not at all for who reads it; it is not synced to the disk.
+    """Write a file of the cache atomically, without syncing it to disk.
 
-    After a power cut the file may be empty or torn: who reads it has to see that.
+    After a power cut the file may be empty or torn, so readers must check its content.
 
     Raises:
-        OSError: the cache takes nothing.
+        OSError: the cache cannot be written.
     """
     name = os.fspath(file)
     os.makedirs(os.path.dirname(name), exist_ok=True)  # noqa: PTH103, PTH120 - as above

@@ -1,6 +1,6 @@
-"""Room for a file, and stretches of other files copied into it, by the way that takes its filesystem least.
+"""Allocates a file and copies ranges of other files into it, in the way that is cheapest on its filesystem.
 
-Imports nothing that a call with nothing to do can be spared.
+Imports nothing slow: `kgen.replay` uses this module.
 """
 
 from __future__ import annotations
@@ -13,33 +13,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 Piece = tuple[int, "bytes | str", int, int]
-"""A piece of a file to write: its place, its content or the path of the file that has it, where it begins in that, and
-its length."""
+"""A piece of a file to write: offset, content or the path of a file that contains it, the offset there, length."""
 
 _PIECE = 1024 * 1024
-"""Bytes to copy at a time through memory: few enough to be in the processor's cache still."""
+"""Bytes that are copied through memory at a time: few enough to stay in the processor's cache."""
 
 _RESERVING = frozenset({"ext4", "xfs"})
-"""Filesystems of Linux that set room aside for a file without writing it."""
+"""Linux filesystems that allocate a file without writing it."""
 
 _NOT_BY_KERNEL = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM})
 
 
 def reserve(file: int, size: int) -> bool:
-    """Give a file its size, and room for all of it where the filesystem sets that aside without writing it.
+    """Set the size of a file, and allocate it if the filesystem can do that without writing.
 
-    Writing into room that was found before takes two thirds of the time, and a disk that is too small says so before
-    the first byte. Elsewhere the C library would write into each block, which takes longer than it saves.
+    Writing into allocated space takes two thirds of the time, and a full disk is noticed before the first byte. On
+    other filesystems the C library would write into each block, which takes longer than it saves.
 
     Args:
         file: an open file.
         size: in bytes.
 
     Returns:
-        Whether room was set aside; :func:`copy` wants to know.
+        Whether the space was allocated, which :func:`copy` needs to know.
 
     Raises:
-        OSError: there is not so much room.
+        OSError: there is not enough space.
     """
     if filesystem_of(file) in _RESERVING:
         os.posix_fallocate(file, 0, size)
@@ -49,19 +48,19 @@ def reserve(file: int, size: int) -> bool:
 
 
 def write_new(path: str, pieces: Iterable[Piece], size: int, is_wanted: Callable[[], bool]) -> bool:
-    """Write a file that is not there; it has no name before it is whole, and so nothing is left of one that is not.
+    """Write a file that does not exist yet. It gets its name only when complete; an interrupted call leaves nothing.
 
     Args:
         path: the file.
-        pieces: what is to be in it; zeros between them.
-        size: its bytes.
-        is_wanted: asked when all is written whether the file is to be there.
+        pieces: its content; the gaps between them are zeros.
+        size: its size in bytes.
+        is_wanted: asked when everything is written: whether to give the file its name.
 
     Returns:
-        Whether it is there now; if not, another one may be.
+        Whether the file now exists; if not, another file of this name may.
 
     Raises:
-        OSError: something cannot be read or written, or this filesystem has no files without a name.
+        OSError: something cannot be read or written, or the filesystem does not support unnamed files.
     """
     if not hasattr(os, "O_TMPFILE"):
         return False
@@ -79,8 +78,8 @@ def write_new(path: str, pieces: Iterable[Piece], size: int, is_wanted: Callable
             finally:
                 os.close(source)
         if is_wanted():
-            # by its number: what has no name cannot be named otherwise. With a folder given, Python asks the system to
-            # follow the link there; the path is absolute, so that any folder will do.
+            # an unnamed file can be linked by its descriptor only. Given a directory descriptor, Python has the system
+            # follow the link in /proc; which one does not matter, because the path is absolute.
             os.link(f"/proc/self/fd/{file}", path, src_dir_fd=file, follow_symlinks=True)
             return True
     finally:
@@ -89,7 +88,7 @@ def write_new(path: str, pieces: Iterable[Piece], size: int, is_wanted: Callable
 
 
 def filesystem_of(file: int) -> str | None:
-    """What the filesystem of an open file is called, as Linux names it; None where it is not listed."""
+    """The Linux name of an open file's filesystem; None if it is not listed."""
     device = os.fstat(file).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
@@ -104,15 +103,15 @@ def filesystem_of(file: int) -> str | None:
 
 
 def copy(source: int, start: int, file: int, place: int, count: int, *, is_reserved: bool) -> None:
-    """Copy a stretch of a file into another one; less where the source ends before.
+    """Copy a range of one file into another; less if the source ends earlier.
 
     Args:
         source: the open file to read.
-        start: where the stretch begins in it.
+        start: the offset in it.
         file: the open file to write.
-        place: where it begins there.
-        count: its bytes.
-        is_reserved: whether :func:`reserve` set room aside.
+        place: the offset there.
+        count: the number of bytes.
+        is_reserved: the result of :func:`reserve`.
 
     Raises:
         OSError: something cannot be read or written.
@@ -136,10 +135,10 @@ def _copy(source: int, start: int, file: int, place: int, count: int) -> None:
 
 
 def _copy_aligned(source: int, start: int, file: int, place: int, count: int) -> None:
-    """Copy a stretch into room that was set aside.
+    """Copy a range into allocated space.
 
-    Members of an archive begin at any multiple of 512. The kernel, left to itself, writes 64 KiB at a time from there,
-    each across the borders of its pages; whole pieces between borders take two thirds of that, though they are copied
+    Members of an archive begin at any multiple of 512. From there the kernel would write 64 KiB at a time, each across
+    the borders of its pages. Writing whole pages takes two thirds of that time, although the bytes are then copied
     twice.
     """
     buffer = memoryview(bytearray(min(_PIECE, count)))
@@ -153,7 +152,7 @@ def _copy_aligned(source: int, start: int, file: int, place: int, count: int) ->
 
 
 def write(file: int, content: bytes | memoryview, place: int) -> None:
-    """Write all of some bytes at a place of an open file.
+    """Write all of these bytes at an offset of an open file.
 
     Raises:
         OSError: they cannot be written.

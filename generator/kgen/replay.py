@@ -1,11 +1,12 @@
-"""An answer of kgen's that would be the same again, given again: before anything is imported that it took to find it.
+"""Gives an answer again if it cannot have changed, before kgen imports what it took to find it.
 
-While a run may turn out to change nothing, it notes each path that it looks at (:func:`looked`), as it is or is not at
-that moment, and what it prints. If it says at its end that it did nothing else (:func:`settle`), the next call of the
-same words in the same folder needs only to see that none of these paths, and nothing of its surroundings, is otherwise.
-A run that also wrote one file, of bytes that are still at hand (:func:`wrote`), is answered by writing that file again.
+While a run may turn out to change nothing, it notes each path that it looks at (:func:`looked`) with the state of that
+path, and everything that it prints. If the run ends without doing anything else (:func:`settle`), the next call with
+the same words in the same folder only checks that these paths and its surroundings are unchanged, and prints the same.
+A run that also wrote one file, whose content is still available elsewhere (:func:`wrote`), is repeated by writing that
+file again.
 
-Imports nothing of kgen's that needs the standard library: who asks wants to be spared just that.
+This module imports nothing slow: saving the time of imports is its purpose.
 """
 
 from __future__ import annotations
@@ -23,28 +24,28 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
 COMMANDS = frozenset({"bundle", "lock"})
-"""The commands that say whether they did anything but look and print."""
+"""The commands that report whether they did more than look and print."""
 
 LARGEST = 1024 * 1024 * 1024
-"""Bytes of the largest file that is written again: with more, to show how far it is matters more than what is saved."""
+"""Size in bytes of the largest file that is written again: a larger one needs a progress report, which this has not."""
 
 _GRANULE = 2_000_000_000
-"""Nanoseconds: what changed a shorter time ago may change again without a later time on it (FAT and NFS count so)."""
+"""Nanoseconds: a file that changed less than this ago may change again without a new time stamp (as on FAT and NFS)."""
 
 _KEPT = 30 * 86400
-"""Seconds for which an answer is kept that nobody asked for."""
+"""Seconds for which an answer is kept if nobody asks for it."""
 
 _PASSING = ("_", "OLDPWD", "SHLVL")
-"""Variables that differ from one line of a shell to the next, and that nothing reads."""
+"""Variables that differ from one command line to the next, and that nothing reads."""
 
 _State = tuple[int, ...]
 
 _File = tuple[str, "list[filecopy.Piece]", int]
-"""A file that was written: its path, what is in it, and its size."""
+"""A file that was written: its path, its pieces, and its size."""
 
 
 class _Witness:
-    """What one run has looked at, and what it has said."""
+    """What a run has looked at, printed and written."""
 
     def __init__(self, place: str) -> None:
         self.place = place
@@ -56,7 +57,7 @@ class _Witness:
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether all that the run did can be done again from what is noted."""
+        """Whether everything that the run did can be repeated from these notes."""
         return self.is_settled or self.file is not None
 
 
@@ -64,7 +65,7 @@ _witness: _Witness | None = None
 
 
 def again(words: Sequence[str]) -> bool:
-    """Give the answer to these words again if nothing is otherwise than it was; else begin to witness what they take.
+    """Repeat the answer to these words if nothing has changed; otherwise start to note what finding it takes.
 
     Args:
         words: the arguments of kgen.
@@ -87,12 +88,12 @@ def again(words: Sequence[str]) -> bool:
 
 
 def looked(path: str | os.PathLike[str]) -> None:
-    """Note a path whose state decides what is answered: read, listed, or asked for."""
+    """Note a path that the answer depends on: read, listed, or checked for existence."""
     if _witness is None:
         return
     name = os.path.abspath(path)  # noqa: PTH100 - as above; no link is followed
     state = _state(name)
-    # changed while it was looked at: nobody knows which of the two the answer is of
+    # it changed while kgen looked at it, so the answer may be about either state
     if _witness.seen.setdefault(name, state) != state:
         forget()
 
@@ -104,18 +105,18 @@ def told(stream: TextIO, text: str) -> None:
 
 
 def settle() -> None:
-    """Say that this run looks and prints, and does nothing else."""
+    """Declare that this run only looks and prints."""
     if _witness is not None:
         _witness.is_settled = True
 
 
 def wrote(path: str | os.PathLike[str], pieces: Sequence[filecopy.Piece], size: int) -> None:
-    """Say that this run looks, prints, and writes one file that was not there before.
+    """Declare that this run looks, prints, and writes one file that did not exist.
 
     Args:
-        path: the file; it was noted when it was not there.
-        pieces: what is in it, by files whose content is known, and stays what it is while they stay as they are.
-        size: its bytes.
+        path: the file; it was noted when it did not exist.
+        pieces: its content, from files whose content stays the same as long as their state does.
+        size: its size in bytes.
     """
     if _witness is None:
         return
@@ -131,30 +132,30 @@ def wrote(path: str | os.PathLike[str], pieces: Sequence[filecopy.Piece], size: 
 
 
 def forget() -> None:
-    """Say that this run does more than that."""
+    """Declare that this run does more than that."""
     global _witness  # noqa: PLW0603 - as above
     _witness = None
 
 
 def keep() -> None:
-    """Keep the answer of a run that went well, if it did nothing that cannot be done again from what is noted."""
+    """Keep the answer of a successful run if it can be repeated from the notes."""
     found = _witness
     forget()
     if found is None or not found.is_repeatable:
         return
     newest = max((moment for state in found.seen.values() for moment in state[:2]), default=0)
     if newest > found.began - _GRANULE:
-        return  # what has just been written may be written again: the next run keeps its answer
+        return  # a file that was just written may be written again unnoticed; the next run keeps its answer
     import base64  # noqa: PLC0415 - as json
     import contextlib  # noqa: PLC0415 - as json
-    import json  # noqa: PLC0415 - only who keeps an answer pays for it
+    import json  # noqa: PLC0415 - only a run that keeps an answer pays for it
 
     def text_of(content: bytes) -> dict[str, str]:
         return {"bytes": base64.b64encode(content).decode("ascii")}
 
     data = json.dumps({"seen": found.seen, "said": found.said, "file": found.file}, default=text_of)
-    with contextlib.suppress(OSError):  # who cannot keep it looks again next time
-        caches.keep(found.place, data.encode("ascii"))  # what is torn is not JSON, and then there is no answer
+    with contextlib.suppress(OSError):  # without a kept answer the next run looks again
+        caches.keep(found.place, data.encode("ascii"))  # a torn file is not JSON, and counts as no answer
         _sweep(os.path.dirname(found.place))  # noqa: PTH120 - as above
 
 
@@ -167,7 +168,7 @@ def _sweep(folder: str) -> None:
 
 
 def _surroundings() -> list[object]:
-    """All that may change an answer and is not a path of this machine."""
+    """Everything but paths that may change an answer."""
     code = os.path.abspath(__file__)  # noqa: PTH100 - as above
     variables = sorted(one for one in os.environ.items() if one[0] not in _PASSING)  # noqa: TID251 - all of them
     streams = [(stream.isatty(), stream.encoding, _width(number)) for number, stream in _streams()]
@@ -179,7 +180,7 @@ def _surroundings() -> list[object]:
         sys.version,
         [*system],
         os.geteuid(),
-        time.gmtime()[:3],  # durations of uv's settings are counted from today
+        time.gmtime()[:3],  # relative dates in uv's settings count from today
         streams,
         variables,
     ]
@@ -197,13 +198,13 @@ def _width(number: int) -> int:
 
 
 def _digest(what: object) -> str:
-    import hashlib  # noqa: PLC0415 - only those commands pay for it
+    import hashlib  # noqa: PLC0415 - only these commands pay for it
 
     return hashlib.sha256(ascii(what).encode("ascii")).hexdigest()
 
 
 def _state(path: str) -> _State:
-    """When a path and what it leads to were changed, and which files they are; () for none."""
+    """The change times of a path and of what it leads to, and which files they are; () if it does not exist."""
     try:
         own = os.lstat(path)
     except (OSError, ValueError):
@@ -217,11 +218,11 @@ def _state(path: str) -> _State:
 
 
 def _kept(place: str) -> dict[str, Any] | None:
-    """What a run did when all was as it is now; None if kgen knows of no such run."""
+    """The notes of an earlier run, if nothing has changed since; else None."""
     try:
         with open(place, encoding="ascii") as file:  # noqa: PTH123 - as above
             text = file.read()
-        import json  # noqa: PLC0415 - only where there is an answer
+        import json  # noqa: PLC0415 - only if there is an answer
 
         data: dict[str, Any] = json.loads(text)
         if _is_otherwise(data["seen"]):
@@ -236,11 +237,11 @@ def _is_otherwise(seen: dict[str, list[int]]) -> bool:
 
 
 def _put(kept: dict[str, Any]) -> bool:
-    """Write the file that a run wrote, if it wrote one; False where that failed, so that the run itself writes it."""
+    """Write the file that the run wrote, if any; False on failure, so that a real run follows."""
     try:
         if kept["file"] is None:
             return True
-        import binascii  # noqa: PLC0415 - only who writes
+        import binascii  # noqa: PLC0415 - only a run that writes pays for it
 
         path, pieces, size = kept["file"]
         content = [
@@ -253,7 +254,7 @@ def _put(kept: dict[str, Any]) -> bool:
 
 
 def _give(kept: dict[str, Any]) -> bool:
-    """Print an answer; False where that failed, so that the run itself says what is wrong."""
+    """Print the answer; False on failure, so that a real run follows and reports what is wrong."""
     streams = dict(_streams())
     try:
         for number, text in kept["said"]:

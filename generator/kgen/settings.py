@@ -1,7 +1,6 @@
-"""The project's settings: `kgen.toml`, or `[tool.kgen]` of `pyproject.toml`, as one frozen value.
+"""The project's settings: `kgen.toml`, or `[tool.kgen]` in `pyproject.toml`, as one frozen value.
 
-Says what the user asks for, nothing of what that leads to. The parsers of single values serve
-the command line too.
+Holds what the user asks for, nothing that is derived from it. The command line uses the same parsers of single values.
 """
 
 from __future__ import annotations
@@ -39,16 +38,16 @@ T = TypeVar("T")
 # as text: most questions ask for few of them, and compiling all costs a run some milliseconds
 _BARE_KEY = r"[A-Za-z0-9_-]+"
 _JOINT = 2
-"""The fewest backends of a joint environment."""
+"""The smallest number of backends in a joint environment."""
 
 
 class JointEnvironment(NamedTuple):
     """Several backends in one environment.
 
     Attributes:
-        name: what it is called before its accelerator.
+        name: its name, to which kgen adds the accelerator.
         backends: at least two, the most important first.
-        dependencies: what else is in it.
+        dependencies: additional requirements.
     """
 
     name: str
@@ -60,11 +59,11 @@ class Target(NamedTuple):
     """A kind of machine that locks are for.
 
     Attributes:
-        name: what the settings call it.
-        accelerator: what it computes on; without a version where the newest is meant that it can have.
-        platforms: conda's names of its platforms; None where it says nothing of them.
-        glibc: its glibc; None where it says nothing of it.
-        macos: its macOS, the same.
+        name: its name in the settings.
+        accelerator: what it computes on; without a version to take the newest one that works.
+        platforms: its platforms, as conda subdirs; None if unspecified.
+        glibc: its glibc; None if unspecified.
+        macos: its macOS; None if unspecified.
         driver: its accelerator's driver; None if unknown.
         gpu: the architectures of its GPUs.
     """
@@ -79,16 +78,16 @@ class Target(NamedTuple):
 
     @property
     def machine(self) -> TargetMachine:
-        """What a request says of it."""
+        """The machine, as requests have it."""
         return TargetMachine(self.name, self.driver, self.gpu)
 
 
 class ProjectRequirements(NamedTuple):
-    """What the project requires by itself, wherever it says so.
+    """What the project itself requires, in whichever file it declares it.
 
     Attributes:
-        dependencies: those of its `pyproject.toml` and its files of requirements.
-        notes: what was read, and what was not, a sentence each.
+        dependencies: the requirements in its `pyproject.toml` and its requirements files.
+        notes: what kgen read and what it left out, a sentence each.
     """
 
     dependencies: tuple[Requirement, ...] = ()
@@ -96,57 +95,57 @@ class ProjectRequirements(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What the project asks for; where it says nothing, None or what kgen does by itself.
+    """What the project asks for. Unset settings are None, or have kgen's default.
 
     Attributes:
-        root: the project's folder, in which `locks` is.
-        file: where the settings are; None if there are none.
+        root: the project's folder, which contains `locks`.
+        file: the file with the settings; None if there is none.
         backends: the backends, in the order of the settings.
-        accelerator: what is computed on; a kind without a version where kgen is to choose the best one; None where
-            the settings leave it open.
-        python: the CPython minor, as `3.12`.
-        pythons: several minors, in the place of one: each environment is made for each.
-        platforms: conda's names of the platforms.
+        accelerator: what to compute on; a kind without a version to let kgen choose the best one; None if unset.
+        python: the CPython minor, such as `3.12`.
+        pythons: several minors instead of one: kgen makes each environment for each of them.
+        platforms: the platforms, as conda subdirs.
         keras: the range of Keras.
-        dependencies: what is in every environment.
-        portable: whether locks carry no index host.
-        installers: what locks are written for: `uv`, `conda`.
-        channels: conda's channels, by name or URL, without credentials.
-        conda: `full` for all from conda's channels, `base` for Python from there and the rest as wheels.
-        conda_names: what conda calls projects of the index, where kgen knows it otherwise or not.
+        dependencies: requirements of every environment.
+        portable: whether locks contain no index host.
+        installers: the installers that locks are written for: `uv`, `conda`.
+        channels: conda channels, by name or URL, without credentials.
+        conda: `full` to take everything from conda channels, `base` to take Python from there and the rest as wheels.
+        conda_names: conda names of projects, which override those that kgen knows.
         glibc: the oldest glibc that the environments must run on.
-        macos: the oldest macOS that they must run on.
+        macos: the oldest macOS that the environments must run on.
         driver: the driver of the target machines.
-        gpu: architectures of GPUs that must be served.
-        described: the machines that locks are for, by the names of the settings.
-        targets: the names of those that are meant; none for all.
-        require: constraints on what the matrix follows.
-        exclude_newer: nothing published after this day is used.
-        torch_index: where builds are that only PyTorch's own index has: :data:`OWN_INDEX` for that index as uv knows
-            it, or the URL of a mirror; None where they are not to be used.
-        backend_dependencies: backend -> what is in its environment only.
-        environments: the joint environments by name.
+        gpu: architectures of GPUs to support.
+        described: the machines that locks are for, by name.
+        targets: the names of the selected machines; () for all.
+        require: constraints on packages that the matrix covers.
+        exclude_newer: the last day whose publications kgen uses.
+        torch_index: the source of builds that only PyTorch's own index has: :data:`OWN_INDEX` for that index as uv
+            knows it, or the URL of a mirror; None to use no such builds.
+        backend_dependencies: backend -> requirements of its environment only.
+        environments: the joint environments, by name.
         envs: the folder of the environments on disk, relative to `root` or absolute.
         nix: whether `kgen lock` writes a `flake.nix` where there is none, and the library that it may import; None for
-            the library only where Nix is installed.
-        flake: where that finds kgen's own flake, as Nix writes it; None for where this kgen is from, if that is a
-            commit of a repository, else for a copy in the project of what it needs.
-        generation: the generation of Keras; None if it follows from the other settings.
-        hubs: which libraries of models are in every environment: `cv`, `nlp`.
+            the library only, and only where Nix is installed.
+        flake: the flake reference of kgen itself, for that `flake.nix`; None for the commit that this kgen is from, or
+            else for a copy of what it needs in the project.
+        generation: the generation of Keras; None to derive it from the other settings.
+        hubs: libraries of models for every environment: `cv`, `nlp`.
         isolate_config: whether each environment has Keras's settings in its own folder.
-        outside_folders: whether folders outside of the repository may be dependencies.
-        project: whether what `pyproject.toml` requires, and its range of Pythons, are asked for too.
-        extras: the extras of the project that are in every environment.
-        groups: the dependency groups that are in every environment.
-        requirement_files: files of requirements, relative to `root` or absolute.
-        constraint_files: files of constraints, the same.
-        constraints: what the files of constraints say; as with the next, empty until it was read.
-        uv: what uv is configured with that shapes a lock; empty until it was read.
-        other_frameworks: what becomes of frameworks that dependencies bring in: `joint`, `cpu`.
+        outside_folders: whether folders outside the repository are allowed as dependencies.
+        project: whether to include the requirements and the Python range of `pyproject.toml`.
+        extras: extras of the project for every environment.
+        groups: dependency groups for every environment.
+        requirement_files: requirements files, relative to `root` or absolute.
+        constraint_files: constraints files, relative to `root` or absolute.
+        constraints: the content of the constraints files; like `uv`, empty until kgen has read it.
+        uv: uv's settings that affect a lock; empty until kgen has read them.
+        other_frameworks: what to do with frameworks that dependencies bring in: `joint`, `cpu`.
         allow_overlap: pairs of packages, as `first+second`, that may own the same files.
-        build: projects that may be built from source where they have no wheel.
-        project_build: what builds the project itself; empty where it is not a package, and until it was read.
-        required: what else that comes to; empty until :func:`kgen.actions.requirements.with_project` has read it.
+        build: projects that may be built from source if they have no wheel.
+        project_build: the build requirements of the project itself; empty if it is not a package, or not read yet.
+        required: what the project itself requires; empty until :func:`kgen.actions.requirements.with_project` has read
+            it.
     """
 
     root: Path
@@ -227,11 +226,11 @@ def of_keys(root: Path, values: Mapping[str, object], matrix: CompatibilityMatri
 
     Args:
         root: the folder.
-        values: the keys, with what TOML would give for them.
+        values: key -> its value, as TOML would give it.
         matrix: the facts.
 
     Raises:
-        SettingsError: one is wrong; with every fault.
+        SettingsError: a value is wrong; names every fault.
     """
     faults: list[str] = []
     found = _Reader(matrix).settings(Table(values, "", faults), root, root / KGEN_TOML)
@@ -244,10 +243,10 @@ def settled(settings: Settings, matrix: CompatibilityMatrix, *, strict: bool = T
     """The settings with the full name of each backend: `keras2-theano` for `theano`, in its generation.
 
     Args:
-        settings: as they were read.
+        settings: the settings as they were read.
         matrix: the facts.
-        strict: whether a backend that the generation lacks is a fault; else it is left out, as where a flag asks for
-            another generation than the settings were written for.
+        strict: whether to reject a backend that the generation lacks. Otherwise it is left out, for example if a flag
+            asks for another generation than the settings do.
 
     Raises:
         ValueError: the generation has no such backend.
@@ -273,16 +272,16 @@ def settled(settings: Settings, matrix: CompatibilityMatrix, *, strict: bool = T
 
 
 def full_name(name: str, generation: str | None, matrix: CompatibilityMatrix, settings: Settings) -> str:
-    """What kgen calls a backend.
+    """The full name of a backend.
 
     Args:
-        name: by whatever name.
-        generation: the generation that is asked for; None for the first that has it, in a release that is required.
+        name: any of its names.
+        generation: the requested generation; None for the first one that has the backend, in a required release.
         matrix: the facts.
-        settings: what they require of the framework.
+        settings: the settings, whose requirements on the framework count.
 
     Raises:
-        ValueError: there is none of this name.
+        ValueError: there is no such backend.
     """
     row = matrix.backend_named(name, generation)
     if row is not None:
@@ -293,17 +292,17 @@ def full_name(name: str, generation: str | None, matrix: CompatibilityMatrix, se
 
 
 def _of_required_release(row: Backend, matrix: CompatibilityMatrix, settings: Settings) -> Backend:
-    """The backend of the generation that is for what the settings require of the framework; no Keras 3 is for 2.8.
+    """The backend of the generation that supports the required releases of the framework; Keras 3 does not support 2.8.
 
-    The one that is given where it is for such a release, or no other is; and where something is required of Keras,
-    which decides then.
+    Returns the given backend if it supports them, if no other does, or if there is a requirement on Keras, which then
+    decides.
     """
     wishes = [wish.specifier for wish in _required(settings) if wish.name == row.framework]
     if not wishes or row.generation != next(iter(matrix.generations)) or generation_required(settings, matrix):
         return row
     versions = [release.version for release in matrix.framework(row.framework).releases]
     named = (version_or_none(one.version) for wish in wishes for one in wish if one.operator == "==")
-    # a release that the matrix does not know is one of the generation that its number is of
+    # a release that the matrix does not know belongs to the generation whose range its number is in
     fitting = [version for version in versions if all(version in one for one in wishes)] or [*filter(None, named)]
     rows = [one for one in matrix.backends.values() if (one.framework, one.short) == (row.framework, row.short)]
     found = [one for one in rows if any(version in one.releases for version in fitting)]
@@ -311,12 +310,12 @@ def _of_required_release(row: Backend, matrix: CompatibilityMatrix, settings: Se
 
 
 def _required(settings: Settings) -> tuple[Requirement, ...]:
-    """All that the settings, or what belongs to the project, require."""
+    """All requirements of the settings and of the project itself."""
     return (*settings.require, *settings.dependencies, *settings.required.dependencies)
 
 
 def generation_asked(settings: Settings, matrix: CompatibilityMatrix) -> str | None:
-    """The generation that the settings name, or that alone has what they require of Keras; None for no matter which."""
+    """The generation that the settings name or that their requirements on Keras imply; None for the default one."""
     if settings.generation is not None:
         return settings.generation
     required = generation_required(settings, matrix)
@@ -324,7 +323,7 @@ def generation_asked(settings: Settings, matrix: CompatibilityMatrix) -> str | N
 
 
 def generation_required(settings: Settings, matrix: CompatibilityMatrix) -> str | None:
-    """The first generation that has what the settings require of Keras; None where they require nothing of it."""
+    """The first generation with the Keras releases that the settings require; None if they require none."""
     for generation in matrix.generations.values():
         ranges = [wish.specifier for wish in _required(settings) if wish.name == generation.package]
         if generation.package == KERAS and settings.keras:
@@ -343,7 +342,7 @@ def generation_of_day(day: dt.date, matrix: CompatibilityMatrix, names: Iterable
     Args:
         day: the last day that counts.
         matrix: the facts.
-        names: backends, by whatever name, which it must have; what is the name of none does not matter.
+        names: backends that it must have, by any of their names; unknown names are ignored.
     """
     named = [name for name in names if matrix.backend_named(name, None) is not None]
     there = [
@@ -356,15 +355,15 @@ def generation_of_day(day: dt.date, matrix: CompatibilityMatrix, names: Iterable
 
 
 def described(row: Table, name: str, matrix: CompatibilityMatrix) -> Target | None:
-    """The machine that a table describes with the keys of a target, wherever the table stands.
+    """The machine that a table describes with the keys of a target, wherever the table is.
 
     Args:
-        row: the table; what is wrong in it is among its faults afterwards.
-        name: what the machine is called.
+        row: the table; errors in it are added to its faults.
+        name: the name of the machine.
         matrix: the facts.
 
     Returns:
-        None where it does not say what the machine computes on.
+        None if the table does not say what the machine computes on.
     """
     return _Reader(matrix).target(row, name)
 
@@ -373,7 +372,7 @@ def target_of(settings: Settings, name: str) -> Target:
     """The target of this name.
 
     Raises:
-        UsageError: the settings describe none.
+        UsageError: the settings describe no such target.
     """
     if name in settings.described:
         return settings.described[name]
@@ -393,7 +392,7 @@ def target_of(settings: Settings, name: str) -> Target:
 def foreign_facts(kind: Kind, driver: DriverVersion | None, gpus: Sequence[str]) -> Iterator[tuple[Field, str, str]]:
     """The driver and GPUs that belong to another kind of accelerator: field, reason, and an example of this kind.
 
-    The example is empty where the kind has no such thing: TPUs report no version of a driver.
+    The example is empty if the kind has no such value: TPUs report no driver version.
     """
     for name, texts, parse, example in (
         ("driver", () if driver is None else (str(driver),), kind.parse_driver, kind.driver_example),
@@ -413,7 +412,7 @@ def foreign_facts(kind: Kind, driver: DriverVersion | None, gpus: Sequence[str])
 
 
 def _kinds_of(name: str, text: str) -> Iterator[str]:
-    """The kinds of accelerator that a driver, or an architecture, is of."""
+    """The kinds of accelerator that this driver or architecture belongs to."""
     for kind in accelerators.known():
         with contextlib.suppress(ValueError):
             (kind.parse_driver if name == "driver" else kind.parse_architecture)(text)
@@ -421,7 +420,7 @@ def _kinds_of(name: str, text: str) -> Iterator[str]:
 
 
 def check_name(name: str, matrix: CompatibilityMatrix) -> None:
-    """See that a joint environment may have this name.
+    """Check that a joint environment may have this name.
 
     Raises:
         UsageError: it may not.
@@ -434,14 +433,14 @@ def check_name(name: str, matrix: CompatibilityMatrix) -> None:
 
 
 class _Reader:
-    """Reads the tables of the settings against a matrix; notes faults, raises nothing for them."""
+    """Reads the tables of the settings against a matrix; collects faults instead of raising them."""
 
     def __init__(self, matrix: CompatibilityMatrix) -> None:
         self._matrix = matrix
         self._backend: Callable[[str], str] = functools.partial(parsers.parse_backend, matrix=matrix)
 
     def settings(self, table: Table, root: Path, file: Path) -> Settings:
-        """What the table of the settings says; for what is wrong in it, the default stands in."""
+        """The settings in this table; a wrong value is replaced by its default."""
         plain = {field.name: self._value(table, field) for field in FIELDS if field.key is not None}
         asked = self._accelerators(table, plain)
         for field in ACCELERATORS:
@@ -469,7 +468,7 @@ class _Reader:
 
     @staticmethod
     def _accelerators(table: Table, plain: Mapping[str, object]) -> dict[str, Accelerator]:
-        """What a table computes on, by the key; more than one is a fault."""
+        """The accelerators in a table, by key; more than one is a fault."""
         asked = accelerators_in(plain)
         for other in tuple(asked)[1:]:
             table.fault(other, f"contradicts `{next(iter(asked))}`; keep one of the two")
@@ -493,7 +492,7 @@ class _Reader:
         return found
 
     def target(self, row: Table, name: str) -> Target | None:
-        """What a table says of a machine; None where it does not say what that computes on."""
+        """The machine that a table describes; None if it does not say what the machine computes on."""
         asked = self._accelerators(row, {field.name: self._value(row, field) for field in ACCELERATORS})
         facts = {field.name: self._value(row, field) for field in MACHINE}
         row.close()
@@ -505,7 +504,7 @@ class _Reader:
 
     @staticmethod
     def _require_vocabulary(row: Table, target: Target) -> None:
-        """See that driver and GPUs are of the accelerator, and there where its version depends on them."""
+        """Check that driver and GPUs belong to the accelerator, and are given if its version depends on them."""
         kind = accelerators.kind(target.accelerator.kind)
         if target.accelerator == CPU:
             for key in ("driver", "gpu"):
@@ -518,7 +517,7 @@ class _Reader:
             row.fault(kind.name, f"`{accelerators.AUTO}` needs the target's `driver` or `gpu`")
 
     def _value(self, table: Table, field: Field) -> object:
-        """The value of a field; its initial one where the table has none, or a wrong one."""
+        """The value of a field; its default if the table has none, or a wrong one."""
         key, parse = str(field.key), functools.partial(self._parsed, field)
         if field.shape in {Shape.YES, Shape.SWITCH}:
             found: object = table.get(key, bool)
@@ -577,7 +576,7 @@ class _Reader:
 
 
 def _pairs(table: Table, key: str, parse: Callable[[str], object]) -> tuple[object, ...] | None:
-    """A value by name; None where there is none, or where it is wrong."""
+    """The values by name; None if the table is missing or wrong."""
     if not table.has(key):
         return None
     found = []
@@ -592,7 +591,7 @@ def _pairs(table: Table, key: str, parse: Callable[[str], object]) -> tuple[obje
 
 
 def _distinct(table: Table, key: str, parse: Callable[[str], T]) -> tuple[T, ...] | None:
-    """The array at `key`, which must hold something, and nothing twice; None if it is missing."""
+    """The array at `key`, which must be non-empty and without duplicates; None if it is missing."""
     values = table.parsed_texts(key, parse)
     if table.raw(key) == []:
         table.fault(key, "is empty")
@@ -603,7 +602,7 @@ def _distinct(table: Table, key: str, parse: Callable[[str], T]) -> tuple[T, ...
 
 
 def _yes_or_value(table: Table, key: str, parse: Callable[[str], object]) -> object:
-    """True, false (which says nothing), or a text that is a value."""
+    """:data:`OWN_INDEX` for true, None for false, or the parsed text."""
     value = table.raw(key)
     if type(value) is bool:
         return parsers.OWN_INDEX if value else None

@@ -1,7 +1,7 @@
-"""Find the build of a release that serves a target, or why none does: one answer for every caller.
+"""Finds the build of a release that works for a target, or the reason why none does: one answer for every caller.
 
-The solver, `kgen check`, the doctor, `explain`, `init`, the plot and the report all ask here, so that no
-two of them disagree. Everything is a fact of the matrix; nothing is searched or solved.
+The solver, `kgen check`, the doctor, `explain`, `init`, the plot and the report all use this module, so that they never
+disagree. Every answer is a fact of the matrix; nothing is searched or solved.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from kgen.model.request import EnvironmentRequest, TargetMachine
 
 
 class BuildTarget(NamedTuple):
-    """What a build is to run on.
+    """What a build has to run on.
 
     Attributes:
-        accelerator: what it computes on, perhaps with the newest minor version allowed.
-        platform: conda's name of the platform.
+        accelerator: the accelerator, optionally with the newest minor version allowed.
+        platform: the platform, as a conda subdir.
         python: the CPython minor; None for any.
-        own_index: whether builds may be used that only the framework's own index has.
-        label: the local label of the build that is asked for, as in `2.10.0+cu126`; None for any.
-        gpus: the architectures that are to be served, where a release has a build that serves them.
+        own_index: whether builds that only the framework's own index has are allowed.
+        label: the local version label that the build must have, as in `2.10.0+cu126`; None for any.
+        gpus: the architectures to support, if the release has a build that supports them.
     """
 
     accelerator: Accelerator
@@ -52,7 +52,7 @@ class BuildTarget(NamedTuple):
 
 
 class Obstacle(enum.Enum):
-    """Why a build does not serve a target, the most fundamental reason first."""
+    """Why a build does not work for a target, the most fundamental reason first."""
 
     PLATFORM = "platform"
     ACCELERATOR = "accelerator"
@@ -70,8 +70,8 @@ class Candidate(NamedTuple):
     """The build of a release for a target.
 
     Attributes:
-        build: the build; where `obstacle` is set, the one that comes closest; None if the release has no build at all.
-        obstacle: why it does not serve the target; None if it does.
+        build: the build; if `obstacle` is set, the build that comes closest; None if the release has no build at all.
+        obstacle: why it does not work for the target; None if it does.
     """
 
     build: Build | None
@@ -81,14 +81,14 @@ class Candidate(NamedTuple):
 def obstacle(
     matrix: CompatibilityMatrix, framework: str, build: Build, target: BuildTarget, *, pinned: bool = False
 ) -> Obstacle | None:
-    """Why a build does not serve a target, whatever its Python; None if nothing but the Python can be in the way.
+    """Why a build does not work for a target, apart from its Python; None if only the Python can exclude it.
 
     Args:
         matrix: the facts.
-        framework: whose build it is.
+        framework: the framework of the build.
         build: the build.
-        target: what it is to run on.
-        pinned: whether exactly this release is asked for, which overrules that the build is known to be bad.
+        target: what it has to run on.
+        pinned: whether the request pins exactly this release, which allows a build that is known to be bad.
     """
     if target.platform not in build.platforms:
         return Obstacle.PLATFORM
@@ -106,7 +106,7 @@ def _accelerator_obstacle(
     matrix: CompatibilityMatrix, framework: str, build: Build, accelerator: Accelerator
 ) -> Obstacle | None:
     if not build.accelerated:
-        # where a framework could use the accelerator, its build for the CPU is not the answer
+        # a CPU build is no answer for a framework that could use the accelerator
         unanswered = accelerator != CPU and framework in matrix.accelerated_frameworks
         return Obstacle.ACCELERATOR if unanswered else None
     (kind, version), (own_kind, own) = accelerator, build.accelerator
@@ -119,10 +119,10 @@ def _accelerator_obstacle(
 def build_for(
     matrix: CompatibilityMatrix, framework: str, release: Release, target: BuildTarget, *, pinned: bool = False
 ) -> Build | None:
-    """The build of a release for a target, preferably one for its Python; None if only another target has one.
+    """The build of a release for a target, preferably one for its Python; None if there is none.
 
-    Of several, the one with the label that is asked for; else of those that serve the GPUs, where any does, that for
-    the newest toolkit.
+    Of several builds it takes the one with the requested label, else the one for the newest toolkit, preferring those
+    that support the target's GPUs.
     """
     serving = [build for build in release.builds if obstacle(matrix, framework, build, target, pinned=pinned) is None]
     if target.label is not None:
@@ -139,21 +139,21 @@ def build_for(
 
 
 def is_doubtful(release: Release) -> bool:
-    """Whether to avoid a release that is not pinned: it was yanked, is known to be bad, or is early."""
+    """Whether to avoid a release that is not pinned: it was yanked, is known to be bad, or is a pre-release."""
     return bool(release.yanked or release.known_bad or release.version.is_prerelease)
 
 
 def candidate(
     matrix: CompatibilityMatrix, framework: str, release: Release, target: BuildTarget, *, pinned: bool = False
 ) -> Candidate:
-    """The build of a release for a target; or the build that comes closest, and what is in its way.
+    """The build of a release for a target; or the build that comes closest, and its obstacle.
 
     Args:
         matrix: the facts.
-        framework: whose release it is.
+        framework: the framework of the release.
         release: the release.
-        target: what it is to run on.
-        pinned: whether exactly this release is asked for, which overrules every doubt about it.
+        target: what the build has to run on.
+        pinned: whether the request pins exactly this release, which overrides every doubt about it.
     """
     build = build_for(matrix, framework, release, target, pinned=pinned)
     if build is not None and not pinned and is_doubtful(release):
@@ -175,13 +175,13 @@ def candidate(
 def plugin_of_other(
     matrix: CompatibilityMatrix, name: str, frameworks: Collection[str], wanted: Accelerator
 ) -> Accelerator | None:
-    """What a package would have a framework compute on, where that is not what is wanted; None of any other package.
+    """The accelerator that a plugin is for, if it is not the wanted one; None for any other package.
 
     Args:
         matrix: the facts.
         name: the package.
-        frameworks: what is in the environment; those that load such plugins count.
-        wanted: what the environment is for.
+        frameworks: the frameworks in the environment; only those that load such plugins count.
+        wanted: the accelerator of the environment.
     """
     for framework in matrix.accelerated_frameworks:
         if framework not in frameworks or name == framework:
@@ -193,7 +193,7 @@ def plugin_of_other(
 
 
 def imported_build(release: Release, target: BuildTarget) -> Build | None:
-    """The build of a release for a dependent that only imports it, and so does not ask for an accelerator."""
+    """The build of a release for a dependent that only imports it and therefore requests no accelerator."""
     fitting = (
         build
         for build in release.builds
@@ -203,13 +203,13 @@ def imported_build(release: Release, target: BuildTarget) -> Build | None:
 
 
 def locked_build(matrix: CompatibilityMatrix, framework: str, version: Version, target: BuildTarget) -> Build | None:
-    """The build that a lock has, by the label of its version: `2.6.0+cu126` is another build than `2.6.0`.
+    """The build that a lock contains, by the label of its version: `2.6.0+cu126` is another build than `2.6.0`.
 
     Args:
         matrix: the facts.
         framework: the framework or Keras.
-        version: what is locked, with its local label.
-        target: what the lock is for; whether another index is allowed does not matter, as the build is there.
+        version: the locked version, with its local label.
+        target: the target of the lock; `own_index` does not matter, because the build is locked already.
     """
     release = matrix.release(framework, Version(version.public))
     if release is None:
@@ -222,12 +222,12 @@ def locked_build(matrix: CompatibilityMatrix, framework: str, version: Version, 
         and (target.python is None or target.python in build.pythons)
     ]
     labelled = [build for build in serving if build.local == version.local]
-    # a label without a row in the matrix is from another index, and the matrix has no facts about its builds
+    # a label without a row in the matrix comes from another index, whose builds the matrix has no facts about
     return max(labelled or [build for build in serving if build.local is None], key=newness, default=None)
 
 
 def builds_on(platform: str, release: Release) -> list[Build]:
-    """The builds of a release on a platform, without the CPU ones where there are others; the newest toolkit first."""
+    """The builds of a release on a platform, newest toolkit first; CPU builds only if there are no others."""
     builds = [build for build in release.builds if platform in build.platforms]
     accelerated = [build for build in builds if build.accelerated and build.local is None]
     return sorted(accelerated, key=newness, reverse=True) or builds
@@ -236,7 +236,7 @@ def builds_on(platform: str, release: Release) -> list[Build]:
 def releases_with_builds(
     matrix: CompatibilityMatrix, framework: Framework, target: BuildTarget
 ) -> Iterator[tuple[Release, Build]]:
-    """The releases that are not to be avoided and have a build for a target, the newest first."""
+    """The releases that are not doubtful and have a build for a target, newest first."""
     for release in reversed(framework.releases):
         build, why = candidate(matrix, framework.name, release, target)
         if build is not None and why is None:
@@ -247,10 +247,10 @@ def releases_with_builds(
 
 
 def serves(build: Build, gpu: str, driver: DriverVersion | None, matrix: CompatibilityMatrix, platform: str) -> bool:
-    """Whether a build runs on a GPU of a platform: by its machine code, or by what a driver can compile for it.
+    """Whether a build runs on a GPU: by its machine code, or by code that the driver can compile for it.
 
-    What a driver compiles needs one that is at least as new as the toolkit that made it. A build without known code is
-    taken to serve what the major of its accelerator serves.
+    The driver can compile code only if it is at least as new as the toolkit that made the code. A build whose code is
+    not known is assumed to support what its accelerator major supports.
     """
     major = matrix.major_of(build.accelerator)
     if major is None or gpu not in major.architectures:
@@ -277,7 +277,7 @@ def _fit(build: Build, gpu: str, matrix: CompatibilityMatrix) -> Fit:
 
 
 def compiling_driver(build: Build, matrix: CompatibilityMatrix, platform: str) -> DriverVersion | None:
-    """The driver of a platform that compiles the build's portable code; None where the matrix does not know it."""
+    """The oldest driver that compiles the build's portable code on a platform; None if the matrix does not know it."""
     toolkit = matrix.toolkit(build.accelerator)
     return None if toolkit is None else toolkit.driver_on(platform)
 
@@ -285,7 +285,7 @@ def compiling_driver(build: Build, matrix: CompatibilityMatrix, platform: str) -
 def usable_majors(
     matrix: CompatibilityMatrix, kind: str, platform: str, driver: DriverVersion | None, gpus: Sequence[str]
 ) -> tuple[Accelerator, ...]:
-    """The majors of a kind that a driver and each of these GPUs can run at all, the newest first; whatever is built."""
+    """The majors of a kind that a driver and each of these GPUs can run, newest first, whether or not builds exist."""
     return tuple(
         row.accelerator
         for _, row in sorted(matrix.majors(kind).items(), reverse=True)
@@ -295,7 +295,7 @@ def usable_majors(
 
 
 def reaches(driver: DriverVersion, floor: DriverVersion | None) -> bool:
-    """Whether a driver is new enough; any is where no floor is known."""
+    """Whether a driver is new enough; always True if no floor is known."""
     return floor is None or driver.reaches(floor)
 
 
@@ -306,13 +306,14 @@ def forward_package(
     driver: DriverVersion,
     floor: DriverVersion | None = None,
 ) -> ForwardPackage | None:
-    """The maker's package that has a driver run what needs a newer one; None where there is none for it.
+    """The vendor's package that lets a driver run code for a newer one; None if there is none for it.
 
     Args:
         matrix: the facts.
-        accelerator: what is to run; the package for the nearest minor that is no older, the newest where none is named.
-        platform: where.
-        driver: the driver that is there.
+        accelerator: what has to run. Its minor selects the nearest package that is not older; without a minor, the
+            newest package is taken.
+        platform: the platform.
+        driver: the installed driver.
         floor: the driver that is needed.
     """
     kind = matrix.accelerators.get(accelerator.kind)
@@ -329,9 +330,9 @@ def forward_package(
 
 
 def data_center_devices(matrix: CompatibilityMatrix, accelerator: Accelerator, gpus: Sequence[str]) -> tuple[str, ...]:
-    """The devices that packages for an older driver are for, of these architectures; all where none is named.
+    """The devices of these architectures that forward-compatibility packages support; without architectures, all.
 
-    None where one of the architectures has no such device.
+    None if one of the architectures has no such device.
     """
     row, major = matrix.accelerators[accelerator.kind], matrix.major_of(accelerator)
     served = Architectures() if major is None else major.architectures
@@ -342,13 +343,13 @@ def data_center_devices(matrix: CompatibilityMatrix, accelerator: Accelerator, g
 
 
 def is_data_center_device(matrix: CompatibilityMatrix, kind: str, name: str) -> bool:
-    """Whether a device, as its driver calls it, is one that packages for an older driver are for."""
+    """Whether forward-compatibility packages support a device of this name, as its driver reports it."""
     words = re.findall(r"[A-Za-z0-9]+", name)
     return any(one in words for one in matrix.accelerators[kind].data_center)
 
 
 class DriverFloor(NamedTuple):
-    """The oldest driver that something needs, and where that is from."""
+    """The oldest driver that something needs, and the source of that fact."""
 
     driver: DriverVersion
     source: str
@@ -363,15 +364,15 @@ def driver_floor(
     gpus: Sequence[str] = (),
     cudnn: Version | None = None,
 ) -> DriverFloor | None:
-    """The oldest driver that serves builds together with a cuDNN; None where none of it needs a driver.
+    """The oldest driver that runs builds together with a cuDNN; None if nothing of it needs a driver.
 
     Args:
         matrix: the facts.
         accelerator: what they compute on.
-        platform: where; drivers are numbered as there.
+        platform: the platform, which decides how drivers are numbered.
         builds: the builds of an environment.
-        gpus: the GPUs that must be served; what is compiled for one of them needs the driver of its toolkit.
-        cudnn: the cuDNN beside them.
+        gpus: the GPUs to support; a build whose code has to be compiled for one needs its toolkit's driver.
+        cudnn: the cuDNN of the environment.
     """
     floors = []
     for build in builds:
@@ -403,15 +404,15 @@ def least_floor(
     *,
     cudnn: Version | None = None,
 ) -> DriverFloor | None:
-    """The oldest driver that any of these machines can do with: what another has to compile is that one's own need.
+    """The driver floor of the least demanding of these machines; another machine's need to compile code does not count.
 
     Args:
         matrix: the facts.
         accelerator: what the builds compute on.
-        platform: where; drivers are numbered as there.
+        platform: the platform, which decides how drivers are numbered.
         builds: the builds of an environment.
         machines: the machines, each with its own GPUs; at least one.
-        cudnn: the cuDNN beside them.
+        cudnn: the cuDNN of the environment.
     """
     floors = [
         driver_floor(matrix, accelerator, platform, builds, gpus=machine.gpus, cudnn=cudnn) for machine in machines
@@ -420,7 +421,7 @@ def least_floor(
 
 
 def locked_builds(matrix: CompatibilityMatrix, lock: Lockfile) -> Iterator[tuple[str, Build]]:
-    """The builds of a lock's frameworks for its accelerator, where the matrix has them, by their frameworks."""
+    """The frameworks of a lock with their builds for its accelerator, as far as the matrix knows them."""
     target = BuildTarget(lock.computes_on.whole, lock.platform, lock.python)
     for name, version in lock.packages.items():
         if name in matrix.framework_names:
@@ -430,14 +431,14 @@ def locked_builds(matrix: CompatibilityMatrix, lock: Lockfile) -> Iterator[tuple
 
 
 def runs_on(matrix: CompatibilityMatrix, lock: Lockfile, driver: DriverVersion | None, gpus: Sequence[str]) -> bool:
-    """Whether a driver and each of these GPUs run what is locked, as far as the matrix knows."""
+    """Whether a driver and each of these GPUs run a lock, as far as the matrix knows."""
     if driver is not None and lock.driver is not None and not driver.reaches(DriverVersion(lock.driver)):
         return False
-    # the matrix knows what the wheels have code for; a channel compiles for others
+    # the matrix knows which code the wheels contain; conda channels compile for other architectures
     builds = [build for _, build in locked_builds(matrix, lock)] if lock.form.follows_matrix else []
     return all(serves(build, gpu, driver, matrix, lock.platform) for build in builds for gpu in gpus)
 
 
 def newness(build: Build) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """The build for the newest toolkit stands for its release, in whatever order the rows are."""
+    """A sort key: the build for the newest toolkit represents its release, whatever the order of rows."""
     return (build.accelerator.version, build.install)

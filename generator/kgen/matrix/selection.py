@@ -1,7 +1,7 @@
-"""What selects an environment's backend: made from the matrix, and never taken from a lock.
+"""The variables and files that select an environment's backend: derived from the matrix, never taken from a lock.
 
-A lock carries the same, for those who read it without kgen; kgen compares the two. No repository can change what
-this is made from (:mod:`kgen.matrix.origin`), so that nothing a lock says is executed, or decides where kgen writes.
+A lock contains a copy for readers without kgen, and kgen compares the two. No repository can change the matrix that
+they are derived from (:mod:`kgen.matrix.origin`), so nothing in a lock is executed or decides where kgen writes.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from kgen.model.requirement import canonical_name
 from kgen.project import SHARE
 
 OWN_KERAS = f"{SHARE}/keras"
-"""Keras's folder in an environment that has one of its own."""
+"""Keras's folder inside an environment that has its own."""
 
 
 class Selection(NamedTuple):
     """What selects the backend of an environment.
 
     Attributes:
-        variables: what a process must find in its environment.
-        places: further variables, in which `{prefix}` stands for the folder of the environment.
-        configuration: name of a file for Keras's own folder in the environment -> its text; empty without one.
-        shared: folders in it that are links to those of the user's.
+        variables: environment variables that a process needs.
+        places: further variables, in which `{prefix}` stands for the environment's folder.
+        configuration: file name in the environment's own Keras folder -> its text; empty if there is no such folder.
+        shared: folders in it that are links to the user's.
     """
 
     variables: Mapping[str, str]
@@ -39,17 +39,17 @@ class Selection(NamedTuple):
 
     @property
     def own(self) -> dict[str, Any]:
-        """All but the variables, as locks have it."""
+        """Everything but the variables, in the form that locks have."""
         return {key: value for key, value in self._asdict().items() if key != "variables"}
 
 
 def selection(matrix: CompatibilityMatrix, backends: Sequence[str], accelerator: str, *, isolated: bool) -> Selection:
-    """What selects the first of these backends on an accelerator; the matrix must know each of them.
+    """The selection of the first of these backends on an accelerator; the matrix must know each of them.
 
     Args:
         matrix: the facts.
         backends: the backends of the environment, the most important first.
-        accelerator: the accelerator's name, as `cuda12`, whose kind may need variables of its own.
+        accelerator: the accelerator's name, such as `cuda12`, whose kind may need variables of its own.
         isolated: whether Keras's settings are in the environment's own folder.
     """
     backend = matrix.backends[backends[0]]
@@ -69,7 +69,7 @@ def selection(matrix: CompatibilityMatrix, backends: Sequence[str], accelerator:
 
 
 def require_known(matrix: CompatibilityMatrix, lock: Lockfile) -> None:
-    """See that the matrix knows what a lock is for, so that it can be asked about it.
+    """Check that the matrix knows the backends and the accelerator of a lock.
 
     Raises:
         SettingsError: it does not.
@@ -92,14 +92,14 @@ def differences(
     *,
     isolated: bool | None = None,
 ) -> Iterator[tuple[str, str]]:
-    """What of a lock's selection is not what the matrix makes: the key of the lock, and what is wrong with it.
+    """Where a lock's selection differs from the matrix's: the key in the lock, and what is wrong with it.
 
     Args:
         matrix: the facts.
         backends: the backends of the lock.
         accelerator: the name of its accelerator.
-        found: what the lock has.
-        isolated: whether Keras's settings are to be in the environment's own folder; None if what is there tells.
+        found: the selection in the lock.
+        isolated: whether Keras's settings belong in the environment's own folder; None to take the lock's word for it.
     """
     unknown = [name for name in backends if name not in matrix.backends]
     if unknown:
@@ -118,8 +118,8 @@ class UnknownSource(NamedTuple):
     """A source distribution that only a lock vouches for.
 
     Attributes:
-        what: what is wrong with it, behind the name of the lock.
-        name: the project that settings may allow to be built; None where none can.
+        what: what is wrong with it, as the rest of a sentence about the lock.
+        name: the project whose build the settings can allow; None if they cannot.
     """
 
     what: str
@@ -129,12 +129,12 @@ class UnknownSource(NamedTuple):
 def unknown_sources(
     matrix: CompatibilityMatrix, lock: Lockfile, allowed: Collection[str] = ()
 ) -> Iterator[UnknownSource]:
-    """The source distributions that only the lock vouches for: building one runs what is in it.
+    """The source distributions that only the lock vouches for; building one runs its code.
 
     Args:
         matrix: the facts.
         lock: the lock.
-        allowed: projects that the user's settings allow to be built; what a lock says of that counts for nothing.
+        allowed: projects whose build the user's settings allow; what the lock says about that does not count.
     """
     # what a lock says of its backends is checked elsewhere; for one that nobody knows, nobody vouches
     is_known = {*lock.backends} <= matrix.backends.keys()

@@ -1,6 +1,6 @@
-"""What this machine has: its platform, its C library, its driver and its GPUs.
+"""What this machine has: its platform, its C library, its drivers and its GPUs.
 
-The only module that reads the process's environment. Nothing here judges what it finds.
+The only module that reads the process's environment variables. It judges nothing that it finds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _OTHER_PYTHONS = (
 )
 _CONDA_KIN = ("conda", "mamba", "micromamba", "pixi")
 _SHOWN = 60
-"""So much of a line that is not understood is shown; the file may hold anything."""
+"""Characters of an unexpected line that messages show; the file may contain anything."""
 
 
 def variable(name: str) -> str | None:
@@ -53,12 +53,12 @@ def variable(name: str) -> str | None:
 
 
 def find_links() -> tuple[str, ...]:
-    """The folders and pages that UV_FIND_LINKS names, as uv takes it apart."""
+    """The folders and pages in UV_FIND_LINKS, split as uv splits them."""
     return tuple((variable("UV_FIND_LINKS") or "").replace(",", " ").split())
 
 
 def cache(name: str) -> Path:
-    """A folder in kgen's own cache, which KGEN_CACHE_DIR moves; it may not be there yet.
+    """A folder in kgen's cache, which KGEN_CACHE_DIR moves; it may not exist yet.
 
     Raises:
         RuntimeError: this user has no home folder.
@@ -67,11 +67,11 @@ def cache(name: str) -> Path:
 
 
 OFFLINE = "UV_OFFLINE"
-"""The variable that keeps uv from the network, and kgen too."""
+"""The variable that keeps uv, and also kgen, from using the network."""
 
 
 def is_offline() -> bool:
-    """Whether nothing may be fetched: `--offline`, or uv's variable for that."""
+    """Whether kgen may not use the network: `--offline`, or uv's variable."""
     return (variable(OFFLINE) or "").strip().lower() in {"1", "true", "yes", "on", "t", "y"}
 
 
@@ -82,7 +82,7 @@ def variables() -> dict[str, str]:
 
 @contextlib.contextmanager
 def lent(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """Sets variables, or takes them out, for as long as this lasts; every thread sees it, and programs inherit it."""
+    """Set or unset variables while the `with` block runs. All threads see them, and child processes inherit them."""
     before = {name: os.environ.get(name) for name in changes}
     _set(changes)
     try:
@@ -100,7 +100,7 @@ def _set(values: Mapping[str, str | None]) -> None:
 
 
 def program(name: str, path: str | None = None) -> str | None:
-    """The program of this name that is first on PATH, or on the one given; None if there is none."""
+    """The first program of this name on PATH, or on the given path; None if there is none."""
     places = os.get_exec_path(None if path is None else {"PATH": path})
     files = (os.path.join(place, name) for place in places)  # noqa: PTH118 - asked at each start
     return next((file for file in files if _is_program(file)), None)
@@ -112,12 +112,12 @@ def _is_program(file: str) -> bool:
 
 
 def has_program(name: str, path: str | None = None) -> bool:
-    """Whether a program of this name is on PATH, or on the one given."""
+    """Whether PATH, or the given path, has a program of this name."""
     return program(name, path) is not None
 
 
 def home() -> Path | None:
-    """The user's home folder; None if there is no telling."""
+    """The user's home folder; None if it is unknown."""
     try:
         return Path.home().resolve()
     except (RuntimeError, OSError):
@@ -125,7 +125,7 @@ def home() -> Path | None:
 
 
 def seconds(usual: float) -> float:
-    """So long something may take altogether that asks an index or a channel: KGEN_TIMEOUT, or what is usual for it.
+    """The time limit for everything that queries an index or a channel: KGEN_TIMEOUT, or the usual limit.
 
     Raises:
         SettingsError: the variable is not a number of seconds.
@@ -146,7 +146,7 @@ def seconds(usual: float) -> float:
 
 
 def temporary_folder() -> Path:
-    """Where the system has temporary files, as Python's own `tempfile` has it, which is slower to import."""
+    """The system's temporary folder. Python's own `tempfile` gives the same, but is slower to import."""
     named = [os.environ[name] for name in ("TMPDIR", "TEMP", "TMP") if os.environ.get(name)]
     for text in (*named, "/tmp", "/var/tmp", "/usr/tmp"):  # noqa: S108 - where the others are named
         if os.path.isdir(text) and os.access(text, os.W_OK | os.X_OK):  # noqa: PTH112 - asked at each start
@@ -155,10 +155,9 @@ def temporary_folder() -> Path:
 
 
 def pyenv_interpreters(minor: str) -> list[Path]:
-    """CPythons of this minor that pyenv has, the newest patch first.
+    """The CPythons of this minor that pyenv has installed, newest patch first.
 
-    uv looks on PATH, where pyenv shows those of its chosen versions only and stands in the way of others with programs
-    that fail.
+    uv searches PATH, where pyenv puts only its selected versions, and for the others programs that fail.
     """
     root = os.environ.get("PYENV_ROOT")
     place = Path(root) if root else (home() or Path("/nonexistent")) / ".pyenv"
@@ -170,9 +169,9 @@ def pyenv_interpreters(minor: str) -> list[Path]:
 
 
 def own_interpreter(minor: str) -> Path | None:
-    """The interpreter that runs kgen, outside of its own environment, if it is a plain CPython of this minor.
+    """The interpreter that runs kgen, outside its virtual environment, if it is a plain CPython of this minor.
 
-    None where the user tells uv which one to take, and for one of conda's, which goes with its environment.
+    None if the user tells uv which interpreter to take, and for a conda interpreter, which belongs to its environment.
     """
     if any(name.startswith("UV_PYTHON") and name != "UV_PYTHON_DOWNLOADS" for name in os.environ):
         return None
@@ -185,7 +184,7 @@ def own_interpreter(minor: str) -> Path | None:
 
 
 def conda_program() -> str | None:
-    """What this machine has of conda's kin, by name; None if it is none of those that are known."""
+    """The name of the installed conda program or a compatible one; None if kgen finds none that it knows."""
     import shutil  # noqa: PLC0415 - as above
 
     named = os.environ.get("CONDA_EXE")
@@ -194,10 +193,7 @@ def conda_program() -> str | None:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person reads from, or types into, this stream.
-
-    A stream that is closed, or was never there, has no reader.
-    """
+    """Whether this stream is connected to a terminal. A closed or missing stream is not."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:
@@ -208,10 +204,10 @@ class Host(NamedTuple):
     """This machine.
 
     Attributes:
-        platform: conda's name of it, as `linux-64`; None if conda has none that kgen knows.
-        glibc: the version of its C library; None where that is another one.
-        devices: kind of accelerator -> what there is of it, in the order in which kinds are offered; kinds of which
-            there is nothing are left out.
+        platform: its platform, as a conda subdir; None if conda has no platform for it that kgen knows.
+        glibc: the version of its glibc; None if it has another C library.
+        devices: kind of accelerator -> its devices, in the order in which kgen offers kinds; without kinds that have
+            none.
     """
 
     platform: str | None = None
@@ -219,24 +215,24 @@ class Host(NamedTuple):
     devices: Mapping[str, Devices] = MappingProxyType({})
 
     def of(self, kind: str) -> Devices:
-        """What there is of a kind."""
+        """The devices of a kind."""
         return self.devices.get(kind, Devices())
 
     @property
     def best(self) -> str:
-        """The kind that has devices; where none has, the first that is offered."""
+        """The first kind that has devices; if none has, the kind that kgen offers first."""
         with_gpus = (name for name, one in self.devices.items() if one.gpus)
         return next(with_gpus, None) or next(iter(self.devices), accelerators.probed()[0].name)
 
 
 def subdir() -> str | None:
-    """Conda's name of this machine's platform; None if conda has none that kgen knows."""
+    """The conda subdir of this machine; None if conda has none that kgen knows."""
     system = os.uname()
     return _SUBDIRS.get((system.sysname, system.machine.lower()))
 
 
 def inspect() -> Host:
-    """What this machine has; a machine without a GPU, or with a broken driver, is an answer and no error."""
+    """What this machine has. A machine without a GPU, or with a broken driver, is a result and not an error."""
     found = {kind.name: kind.probe() for kind in accelerators.probed()}
     return Host(
         platform=subdir(),
@@ -246,17 +242,17 @@ def inspect() -> Host:
 
 
 def python_version_file(folder: Path) -> str | None:
-    """The CPython minor that `.python-version` in this folder asks for, as `3.12`.
+    """The CPython minor that `.python-version` in this folder asks for, such as `3.12`.
 
-    The file is pyenv's and uv's. Its first line that is neither empty nor a comment counts: `3.12`, `3.12.4`,
+    pyenv and uv use this file. Its first line that is neither empty nor a comment counts: `3.12`, `3.12.4`,
     `cpython@3.12` or `cpython-3.12.1-linux-x86_64-gnu`.
 
     Returns:
-        None if there is no such file, or nothing in it.
+        None if the file is missing or empty.
 
     Raises:
         OutsideError: the file cannot be read.
-        SettingsError: it asks for something else than a CPython.
+        SettingsError: it asks for something other than a CPython.
     """
     path = folder / _PYTHON_VERSION
     try:
@@ -289,14 +285,14 @@ def python_version_file(folder: Path) -> str | None:
 
 
 def glibc() -> Version | None:
-    """The C library that this process runs on, if it is glibc."""
+    """The version of glibc that this process uses; None if it uses another C library."""
     try:
         text = os.confstr("CS_GNU_LIBC_VERSION") or ""
     except (AttributeError, ValueError, OSError):
-        # Windows has no such function; macOS and musl do not know the name.
+        # Windows has no `confstr`; macOS and musl have it without this name.
         return None
     from packaging.version import Version  # noqa: PLC0415 - most of kgen needs of this module what is light
 
-    # A distribution may have added to the number.
+    # A distribution may append to the version.
     match = re.match(r"glibc ([0-9]+\.[0-9]+)", text)
     return None if match is None else Version(match[1])

@@ -1,6 +1,6 @@
-"""What a Python index says about a project: its page, in JSON or in HTML, and the files that it names.
+"""Reads a Python index: the page of a project, in JSON or in HTML, and the files that it lists.
 
-Knows nothing of what the files mean.
+Does not interpret the files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kgen.served.file import Page
 from kgen.transport import why_not
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.1"
-"""JSON first: it has sizes, and days that HTML has by agreement only."""
+"""JSON first: it has sizes, and upload times that HTML has only by convention."""
 
 _ANCHOR = re.compile(r"""<a\b((?:[^>"']|"[^"]*"|'[^']*')*)>""", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"""([a-zA-Z][\w:-]*)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
@@ -36,17 +36,17 @@ _SHA256 = re.compile(r"sha256=([0-9a-f]{64})", re.IGNORECASE)
 _FILES = (".whl", ".tar.gz", ".zip", ".egg", ".exe", ".tar.bz2", ".tgz", ".msi", ".rpm")
 _WORDS = 300
 _unescape = functools.lru_cache(4096)(html.unescape)
-"""Attributes, whose values are few; only the sign in `>=3.10` is escaped in them."""
+"""Unescapes attributes, of which there are few distinct values; usually only the sign in `>=3.10` is escaped."""
 
 _OK, _UNCHANGED, _ABSENT = 200, 304, 404
 _HEADER = "kgen-page 1"
 
 
 class Asker(Protocol):
-    """What fetches pages: :class:`kgen.wheels.WheelReader`."""
+    """Fetches pages: :class:`kgen.wheels.WheelReader`."""
 
     def page(self, url: str, *, name: str, headers: Mapping[str, str], absent: Collection[int]) -> Page:
-        """A page, as a GET with these headers gives it."""
+        """The response to a GET request with these headers."""
 
 
 NO_WHEEL = ("", "", "")
@@ -54,21 +54,22 @@ NO_WHEEL = ("", "", "")
 
 
 class IndexFile(NamedTuple):
-    """A wheel, or a source distribution, as an index names it.
+    """A wheel or a source distribution that an index lists.
 
     Attributes:
         filename: its name.
-        url: where it is.
-        sha256: its digest; empty if the index names none.
-        version: the version in its name, as it is written there.
-        tags: the three parts of a wheel's tag: Pythons, ABIs, platforms; `NO_WHEEL` of a source distribution.
-        requires_python: what the index says about Python; empty if nothing.
-        uploaded: the day it was uploaded, in UTC; None if the index does not say.
-        yanked: why it was yanked; None if it was not.
-        sidecar: whether the index serves its METADATA beside it (PEP 658): its sha256, or empty if that is not known;
-            None if it does not.
-        variant: the label of a wheel variant, with which its name ends (drafts of PEP 817 and 825); empty of others. No
-            tag tells on which machine such a wheel runs, and uv takes none unless its preview of them is on.
+        url: its URL.
+        sha256: its digest; empty if the index states none.
+        version: the version in its name, as written there.
+        tags: the three parts of a wheel's tag: Pythons, ABIs, platforms; `NO_WHEEL` for a source distribution.
+        requires_python: the Python versions that the index states; empty if none.
+        uploaded: the day of its upload, in UTC; None if the index does not state it.
+        yanked: the reason why it was yanked; None if it was not.
+        sidecar: the sha256 of the METADATA that the index serves beside the file (PEP 658), or empty if the digest is
+            unknown; None if the index does not serve it.
+        variant: the label of a wheel variant, with which its name ends (drafts of PEP 817 and 825); empty for other
+            files. Tags do not tell on which machine such a wheel runs, and uv ignores it unless its preview of them is
+            on.
     """
 
     filename: str
@@ -85,12 +86,12 @@ class IndexFile(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """A project as an index has it; its page is parsed when its files are asked for.
+    """A project on an index; its page is parsed when its files are requested.
 
     Attributes:
-        index: the index's URL, without what is secret in it.
+        index: the index's URL, without secrets.
         name: the project.
-        page: what the index has answered.
+        page: the index's response.
     """
 
     index: str
@@ -99,37 +100,36 @@ class Listed:
 
     @functools.cached_property
     def files(self) -> tuple[IndexFile, ...]:
-        """The files that it names, in the page's order.
+        """The listed files, in the page's order.
 
         Raises:
-            OutsideError: it is not a page of an index.
+            OutsideError: the response is not a page of an index.
         """
         return tuple(parse(self.page, self.name))
 
     @property
     def digest(self) -> str:
-        """What tells whether the page is another than before."""
+        """A digest that changes when the page changes."""
         return hashlib.sha256(f"{self.page.url} {self.page.kind}\n".encode() + self.page.body).hexdigest()
 
 
 def shown(url: str) -> str:
-    """A URL as it may be shown: without a password and without a query, which may be one too."""
+    """A URL that is safe to print: without a password, and without a query, which may be one too."""
     parts = urllib.parse.urlsplit(url)
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
 
 class Index:
-    """Indexes in the order of their priority, asked for projects; safe to use from many threads.
+    """Looks up projects on indexes, in their order of priority; safe to use from many threads.
 
-    As with uv, the first index that has a project answers for it alone. Pages are kept with what their server gave to
-    ask whether they have changed.
+    As with uv, the first index that has a project is the only one used for it. Pages are cached with the validators
+    that the server gave, so that it can answer whether they have changed.
 
     Args:
-        urls: of simple indexes, the most important first.
-        asker: what fetches pages.
-        cache: the folder for pages; None for none.
-        absent: the statuses with which it says that it has no such project. A store of files that cannot be listed
-            says 403.
+        urls: URLs of simple indexes, the most important first.
+        asker: fetches pages.
+        cache: the folder for pages; None for no cache.
+        absent: the statuses that mean that an index does not have the project. File stores without listings answer 403.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class Index:
         """A project; None if no index has it.
 
         Raises:
-            OutsideError: an index cannot be asked.
+            OutsideError: an index cannot be queried.
         """
         for url in self._urls:
             page = self._page(f"{url.rstrip('/')}/{name}/", name)
@@ -170,12 +170,12 @@ class Index:
         return page
 
     def _file(self, url: str) -> Path | None:
-        # without credentials, which could be guessed from a digest
+        # without credentials: they could be guessed from the digest
         plain = apart(url)[0]
         return None if self._cache is None else self._cache / hashlib.sha256(plain.encode()).hexdigest()
 
     def _load(self, url: str) -> Page | None:
-        """The page that was kept; None if there is none, or it is damaged."""
+        """The cached page; None if there is none, or it is damaged."""
         file = self._file(url)
         if file is None:
             return None
@@ -198,10 +198,10 @@ class Index:
 
 
 def parse(page: Page, name: str) -> Iterator[IndexFile]:
-    """The files that a page names.
+    """The files that a page lists.
 
     Raises:
-        OutsideError: it is not a page of an index.
+        OutsideError: the response is not a page of an index.
     """
     try:
         text = page.body.decode()
@@ -223,7 +223,7 @@ def parse(page: Page, name: str) -> Iterator[IndexFile]:
 
 @dataclass(slots=True)
 class _Row:
-    """A file as the page has it."""
+    """A file as listed on a page."""
 
     filename: str
     url: str
@@ -290,7 +290,7 @@ def _files(rows: list[_Row], base: str, asked: str) -> Iterator[IndexFile]:
             led.add(place)
 
     def absolute(url: str) -> bool:
-        # joining URLs takes longer than all the rest, and of thousands of files nearly all need none
+        # joining URLs takes longer than everything else, and nearly all of thousands of files need no joining
         return plain and url.startswith(("https://", "http://"))
 
     for row in rows:
@@ -319,7 +319,7 @@ def _files(rows: list[_Row], base: str, asked: str) -> Iterator[IndexFile]:
 
 
 def _with_login(url: str, asked: urllib.parse.SplitResult) -> str:
-    """A file's URL with the credentials of its index, where the same host serves both, as uv does it."""
+    """A file's URL with the credentials of its index, if both are on the same host, as uv does."""
     login, _, host = asked.netloc.rpartition("@")
     if not login:  # most
         return url
@@ -330,7 +330,7 @@ def _with_login(url: str, asked: urllib.parse.SplitResult) -> str:
 
 @functools.lru_cache(4096)
 def _day(text: str) -> dt.date | None:
-    """The day of a moment in UTC, which indexes write with or without a fraction."""
+    """The UTC day of a timestamp, with or without fractions of a second."""
     if not text:
         return None
     try:

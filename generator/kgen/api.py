@@ -225,10 +225,10 @@ def export(
     """A lock in the format of another tool.
 
     Args:
-        format_name: one of :data:`kgen.actions.export.FORMATS`, as `requirements`, `dockerfile`, `cyclonedx`.
+        format_name: one of :data:`kgen.actions.export.FORMATS`, such as `requirements`, `dockerfile`, `cyclonedx`.
         environment: a locked environment; None for the only one, or for all in formats that hold all.
         root: a folder of the project.
-        platform: conda's name of the platform, for formats of one platform; None for this machine's.
+        platform: the platform, as a conda subdir, for formats of one platform; None for this machine's.
 
     Returns:
         The text, without a newline at its end.
@@ -265,7 +265,7 @@ def sync(
     Raises:
         UsageError: there is no such environment, or it is not locked for this machine.
         SettingsError: the settings or the lock are wrong.
-        OutsideError: it could not be made; what was there stands.
+        OutsideError: it could not be made; what was there is unchanged.
     """
     top = project.find_root(Path(root).absolute())
     source = sync_action.find(top, name, None if envs is None else str(envs))

@@ -1,4 +1,4 @@
-"""The project itself, as something that is built: what its `pyproject.toml` says of that, and how it got on disk.
+"""The project itself, as something that is built: what its `pyproject.toml` says about that, and how it got on disk.
 
 Kept light: `kgen run` asks whether the project in an environment is still the one of the folder.
 """

@@ -88,7 +88,7 @@ class Field(NamedTuple):
         flag: its flag; None if it has none.
         metavar: what stands for the value in help.
         plural: the field that has the values where the flag is repeated; None if there is one value at most.
-        short: a letter that can be typed in the place of the flag, as `-r`; None if there is none.
+        short: a letter that can be typed in the place of the flag, such as `-r`; None if there is none.
         example: a value that can be typed.
         scope: the commands that have the flag.
         distinct: whether a list must hold something, and nothing twice.
@@ -119,7 +119,7 @@ class Field(NamedTuple):
         """The value of the flag.
 
         Raises:
-            UsageError: it is none.
+            UsageError: it is not one.
         """
         if isinstance(raw, bool):
             return raw
@@ -729,7 +729,7 @@ def flags_of(scope: Scope) -> tuple[Field, ...]:
 
 
 def lock_data(request: EnvironmentRequest) -> dict[str, object]:
-    """What a lock says of the request that it was made for: key -> value; a key without a value is left out."""
+    """What a lock says about the request that it was made for: key -> value; a key without a value is left out."""
     found: dict[str, object] = {"environment": request.environment}
     for _, entry in LOCKED:
         found |= entry.write(getattr(request, entry.attribute))
@@ -816,8 +816,8 @@ def words_of(*requests: EnvironmentRequest, scope: Scope = Scope.LOCK, **form: o
     Args:
         requests: one; or several that are the same but for their backends, and so for what concerns these alone.
         scope: of the command: flags that it does not have are left out.
-        form: values of fields that are no part of a request, as `portable=True`, or say more than it, as the URL of a
-            mirror in `torch_index`; and `installers`, the forms of locks that are asked for.
+        form: values of fields that are not part of a request, such as `portable=True`, or that say more than it does,
+            such as the URL of a mirror in `torch_index`; and `installers`, the requested forms of locks.
     """
     first = requests[0]
     yield from (backend for request in requests for backend in request.backends)

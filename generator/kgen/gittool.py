@@ -172,7 +172,7 @@ def fetched(url: str, commit: str, cache: Path, *, offline: bool) -> Path:
         offline: whether nothing may be fetched.
 
     Raises:
-        OutsideError: it is not there and cannot be had.
+        OutsideError: it is not there and cannot be fetched.
     """
     repository = cache / hashlib.sha256(url.encode()).hexdigest()[:_CACHED]
     try:
@@ -236,7 +236,7 @@ def parts(url: str, commit: str, cache: Path, *, offline: bool) -> tuple[Part, .
         offline: whether nothing may be fetched.
 
     Raises:
-        OutsideError: something is not there and cannot be had.
+        OutsideError: something is not there and cannot be fetched.
         ValueError: a submodule is in no place that git would fetch it from.
     """
     found: list[Part] = []
@@ -303,7 +303,7 @@ def check_out(repository: Path, commit: str, folder: Path) -> None:
 
 
 def require(what: str) -> None:
-    """See that there is a git.
+    """Check that there is a git.
 
     Args:
         what: what it is needed for, in words.

@@ -44,7 +44,7 @@ class LockedEnvironment(NamedTuple):
     """A folder of `locks/`.
 
     Attributes:
-        name: its name, as `jax-cuda12`.
+        name: its name, such as `jax-cuda12`.
         folder: where it is.
         platforms: platform -> its lock.
     """
@@ -195,7 +195,7 @@ def called_in_form(
         form: the form that is meant where the name says none; None for the default one.
 
     Returns:
-        The name without what it says of the form, the environments, and the form.
+        The name without what it says about the form, the environments, and the form.
 
     Raises:
         UsageError: there is none.
@@ -227,7 +227,7 @@ def form_of(name: str, form: Format | None = None) -> tuple[str, Format]:
 
 
 def require_form(environment: LockedEnvironment, form: Format) -> None:
-    """See that an environment is locked in a form.
+    """Check that an environment is locked in a form.
 
     Raises:
         UsageError: it is not.
@@ -467,10 +467,10 @@ def _unused(top: Table, kgen: Table) -> None:
 
 
 def _release(text: str) -> str:
-    """A project and its version, as `torch 2.6.0`.
+    """A project and its version, such as `torch 2.6.0`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     name, _, version = text.partition(" ")
     return f"{grammar.project(name)} {grammar.version(version)}"
@@ -567,7 +567,7 @@ def _files(of: Table, key: str, trees: list[LockedTree] | None = None) -> Iterab
 
 
 def _require_one_source(package: Table, name: str) -> None:
-    """See that a package has one source: uv reads the file too, and may not find another than kgen has looked at."""
+    """Check that a package has one source: uv reads the file too, and may not find another than kgen has looked at."""
     sources = [kind for kind in (*_FILES, *_TREES) if package.has(kind)]
     if len(sources) > 1:
         package.fault("name", f"`{name}` has several sources ({' and '.join(sources)}); kgen locks one")

@@ -130,7 +130,7 @@ def several(text: str, parse: Callable[[str], object]) -> tuple[str, ...]:
 
 
 def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
-    """A CPython minor that the matrix knows, as `3.12`.
+    """A CPython minor that the matrix knows, such as `3.12`.
 
     Raises:
         ValueError: it knows no such minor, or this is none.
@@ -178,7 +178,7 @@ def parse_accelerator(text: str, matrix: CompatibilityMatrix, kind: Kind) -> Acc
     """What the flag of a kind asks for: `12`, `12.6` or `auto`, which is the kind without a version.
 
     Raises:
-        ValueError: it is none of these, or the matrix knows no such major.
+        ValueError: it is not one of these, or the matrix knows no such major.
     """
     if not kind.versioned or text == AUTO:
         return Accelerator(kind.name)
@@ -199,7 +199,7 @@ def parse_accelerator(text: str, matrix: CompatibilityMatrix, kind: Kind) -> Acc
 
 
 def parse_installer(text: str) -> str:
-    """The name of a form of locks, as `uv` or `conda`.
+    """The name of a form of locks, such as `uv` or `conda`.
 
     Raises:
         ValueError: kgen knows none of this name.
@@ -270,10 +270,10 @@ class CondaName(NamedTuple):
 
 
 def parse_conda_name(text: str) -> CondaName:
-    """A project and the package of conda that has it, as `lmdb=python-lmdb`.
+    """A project and the package of conda that has it, such as `lmdb=python-lmdb`.
 
     Raises:
-        ValueError: it is no such pair.
+        ValueError: it is not such a pair.
     """
     project, sign, package = grammar.line(text).partition("=")
     if not sign:
@@ -285,7 +285,7 @@ def parse_flake(text: str) -> str:
     """Where a flake is, as Nix writes it: `flake:kgen`, `github:owner/repository`, `path:../kgen`.
 
     Raises:
-        ValueError: it is none, or holds credentials: `flake.nix` is committed.
+        ValueError: it is not one, or holds credentials: `flake.nix` is committed.
     """
     grammar.line(text)
     if re.search(_SECRET, text):
@@ -299,7 +299,7 @@ def parse_requirement_flag(text: str) -> Requirement:
     """A requirement on a package of the index; its name is normalised.
 
     Raises:
-        ValueError: it is none, or names the place that the package is from.
+        ValueError: it is not one, or names the place that the package is from.
     """
     requirement = _requirement(text)
     if requirement.url is not None:
@@ -322,7 +322,7 @@ def parse_dependency(text: str) -> Requirement:
     """A requirement on a package, of the index or from the place that it names; its name is normalised.
 
     Raises:
-        ValueError: it is none, or names a place that cannot be locked.
+        ValueError: it is not one, or names a place that cannot be locked.
     """
     requirement = _requirement(text)
     reference = direct.reference_of(requirement)
@@ -364,7 +364,7 @@ def as_requirement(text: str) -> str | None:
 
 
 def with_name(place: str) -> str | None:
-    """A place as a requirement, named after its last part, as projects mostly are; None where it is no such place."""
+    """A URL or path as a requirement, named after its last part as most projects are; None if it is neither."""
     if not re.match(_PLACE, place):
         return None
     last = re.split("[?#]", place)[0].rstrip("/").rpartition("/")[2]
@@ -380,7 +380,7 @@ def parse_extra(text: str) -> str:
     """The normalised name of an extra.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     return canonical_name(_named(text, "an extra"))
 
@@ -389,7 +389,7 @@ def parse_group(text: str) -> str:
     """The normalised name of a dependency group.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     return canonical_name(_named(text, "a dependency group"))
 
@@ -407,7 +407,7 @@ def parse_built(text: str) -> str:
     """The normalised name of a project that may be built from source.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     return canonical_name(_named(text, "a project"))
 
@@ -416,7 +416,7 @@ def parse_overlap(text: str) -> str:
     """Two projects whose files may overlap, as `first+second`; normalised and sorted.
 
     Raises:
-        ValueError: it is no such pair.
+        ValueError: it is not such a pair.
     """
     try:
         return "+".join(sorted(map(canonical_name, grammar.pair(text))))
@@ -435,7 +435,7 @@ def parse_requirement_file(text: str) -> str:
     """A file of requirements, relative to the project or absolute.
 
     Raises:
-        ValueError: it is none; a file is read from disk only.
+        ValueError: it is not one; a file is read from disk only.
     """
     if "://" in grammar.line(text) or not text.strip():
         raise ValueError(f"`{shown(text)}` is not a file such as requirements.txt")
@@ -443,10 +443,10 @@ def parse_requirement_file(text: str) -> str:
 
 
 def parse_specifiers(text: str) -> VersionRange:
-    """A range of versions, as `>=3.10`.
+    """A range of versions, such as `>=3.10`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     try:
         return VersionRange(grammar.line(text))
@@ -460,10 +460,10 @@ def parse_specifiers(text: str) -> VersionRange:
 
 
 def parse_glibc(text: str) -> Version:
-    """A version of glibc, as `2.28`.
+    """A version of glibc, such as `2.28`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     if re.fullmatch(_GLIBC, text) is None:
         raise ValueError(f"`{shown(text)}` is not a version of glibc such as 2.28")
@@ -471,10 +471,10 @@ def parse_glibc(text: str) -> Version:
 
 
 def parse_macos(text: str) -> Version:
-    """A version of macOS, as `14` or `13.3`.
+    """A version of macOS, such as `14` or `13.3`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     if re.fullmatch(_MACOS, text) is None:
         raise ValueError(f"`{shown(text)}` is not a version of macOS such as 14")
@@ -485,28 +485,28 @@ def parse_target(text: str) -> str:
     """The name of a target of the settings.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     return grammar.target(text)
 
 
 def parse_driver(text: str) -> DriverVersion:
-    """A version of the driver of some kind of accelerator, as `535.183`, `580`, `6.16.6` or the branch `R550`.
+    """A version of the driver of some kind of accelerator, such as `535.183`, `580`, `6.16.6` or the branch `R550`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     version = text[1:] if re.fullmatch(r"[Rr][0-9.]+", text) else text
     return DriverVersion(_of_some_kind(lambda kind: kind.parse_driver(version)))
 
 
 def parse_gpu(text: str, matrix: CompatibilityMatrix) -> str:
-    """An architecture of some kind of accelerator, as `8.0`, `sm_80` or `gfx942`; or a GPU that the matrix knows.
+    """An architecture of some kind of accelerator, such as `8.0`, `sm_80` or `gfx942`; or a GPU that the matrix knows.
 
     A GPU may be spelled as its driver does: `NVIDIA H100 80GB HBM3`, `NVIDIA GeForce RTX 4070 Ti SUPER`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     known: dict[str, str] = {}
     numbers: dict[str, str] = {}
@@ -597,10 +597,10 @@ def parse_torch_index(text: str) -> str:
 
 
 def parse_date(text: str) -> dt.date:
-    """A day, as `2026-11-20`.
+    """A day, such as `2026-11-20`.
 
     Raises:
-        ValueError: it is none. A moment is refused: the matrix knows the day of a release and no more.
+        ValueError: it is not one. A moment is refused: the matrix knows the day of a release and no more.
     """
     moment = re.fullmatch(_MOMENT, text)
     if moment is not None:
@@ -615,7 +615,7 @@ def known(text: str, names: Sequence[str], what: str) -> str:
     """A name that is one of these.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: it is not one of them.
     """
     if text in names:
         return text

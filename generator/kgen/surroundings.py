@@ -50,7 +50,7 @@ class Library(NamedTuple):
     """A shared library that this machine offers to any process.
 
     Attributes:
-        stem: its name, as `libcudnn`.
+        stem: its name, such as `libcudnn`.
         version: that of what it was installed with, or what stands in it; None if nothing tells.
         path: the file.
         via: what makes the loader look there: `LD_LIBRARY_PATH`, `LD_PRELOAD`, `/etc/ld.so.preload` or `ldconfig`.
@@ -66,7 +66,7 @@ class DriverLibrary(NamedTuple):
     """A driver's own library, as a process finds it.
 
     Attributes:
-        stem: its name, as `libcuda`.
+        stem: its name, such as `libcuda`.
         path: the file that the loader opens.
         via: the rule that finds it.
         answers: whether there is a driver behind it; None if it could not be asked.
@@ -86,9 +86,9 @@ class Assembler(NamedTuple):
     """A program that makes machine code for a device, where a variable leads compilers to it.
 
     Attributes:
-        variable: the variable, as `PATH` or `CUDA_HOME`.
+        variable: the variable, such as `PATH` or `CUDA_HOME`.
         path: the program.
-        version: the release of its toolkit, as `11.8`; None if it did not tell.
+        version: the release of its toolkit, such as `11.8`; None if it did not tell.
     """
 
     variable: str
@@ -115,7 +115,7 @@ class Scratch(NamedTuple):
 
     Attributes:
         folder: the folder.
-        free: the bytes that may be written there; None if there is no telling.
+        free: the bytes that may be written there; None if unknown.
         executable: whether what lies there may be loaded as a library.
     """
 
@@ -129,7 +129,7 @@ class Server(NamedTuple):
 
     Attributes:
         folder: its folder.
-        runs: whether its process is there; None where there is no telling.
+        runs: whether its process is there; None if unknown.
         owner: the number of the user whose it is, where that is neither root nor this one; None else.
         serves: whether its folder is there; what a variable alone names is passed over.
     """
@@ -159,26 +159,26 @@ class Surroundings(NamedTuple):
         variables: the environment variables of this process.
         libraries: what LD_PRELOAD, LD_LIBRARY_PATH and ldconfig offer of an accelerator's libraries, in that order.
         keras: Keras's own settings; None if there are none.
-        container: the kind of container that this process is in, as `docker`; None if in none.
-        gpu_vendors: the makers of the GPUs on the PCI bus, by their numbers there; None where there is no telling.
-        distribution: the ID of the Linux distribution, as `debian`, and those it resembles.
+        container: the kind of container that this process is in, such as `docker`; None if in none.
+        gpu_vendors: the makers of the GPUs on the PCI bus, by their numbers there; None if unknown.
+        distribution: the ID of the Linux distribution, such as `debian`, and those it resembles.
         set_in: variable -> the places, as `file:line`, where a start-up file of a shell mentions it.
         driver_library: the driver's own library; None where there is none, or it was not looked for.
         driver_elsewhere: the driver's own library in a folder where the loader does not look; None if there is none.
         assemblers: the programs of an accelerator's toolkit that variables lead to.
         modules: the modules of the kernel.
-        nodes: what is in `/dev`; None where there is no telling.
+        nodes: what is in `/dev`; None if unknown.
         wsl: whether Windows runs this Linux.
         faults: faults of devices that the kernel has logged, as far as its log may be read.
         server: the server through which processes share a device; None where there is none.
-        memory: the bytes that processes may still take; None where there is no telling.
-        shared_memory: the size of `/dev/shm` in bytes; None where there is no telling.
-        scratch: the folder for temporary files; None where there is no telling.
-        writable_home: whether this user may write into the home folder; None where there is no telling.
+        memory: the bytes that processes may still take; None if unknown.
+        shared_memory: the size of `/dev/shm` in bytes; None if unknown.
+        scratch: the folder for temporary files; None if unknown.
+        writable_home: whether this user may write into the home folder; None if unknown.
         processor: what Linux calls the additions of this processor to x86-64; None of another, or without telling.
         addresses: the bytes that a process may have addresses for (`ulimit -v`); None where there is no limit.
-        interfaces: the network interfaces; None where there is no telling.
-        processors: those that processes may use; None where there is no telling.
+        interfaces: the network interfaces; None if unknown.
+        processors: those that processes may use; None if unknown.
         threads_left: so many more threads may be started; None where there is no limit.
         threads_refused: whether a filter of system calls (seccomp) refuses every thread.
     """
@@ -273,7 +273,7 @@ def gather(
 
 
 def free_bytes(folder: Path) -> int | None:
-    """The bytes that may be written where this folder is, or will be; None if there is no telling."""
+    """The bytes that may be written where this folder is, or will be; None if unknown."""
     for existing in (folder, *folder.parents):
         if existing.is_dir():
             try:

@@ -48,7 +48,7 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 def mismatch(value: object, *wanted: type) -> str:
-    """What to say of a value that is of none of the wanted kinds."""
+    """What to say about a value that is of none of the wanted kinds."""
     # Versions are the usual victims, and 3.10 without quotes is 3.1.
     mend = "; put quotes around it" if str in wanted and type(value) in {int, float} else ""
     if list in wanted and isinstance(value, str) and is_line(value):

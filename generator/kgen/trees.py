@@ -26,7 +26,7 @@ Read = Callable[[str], "bytes | None"]
 
 
 class SourceTree(NamedTuple):
-    """What a source tree says of its package.
+    """What a source tree says about its package.
 
     Attributes:
         name: the package's normalised name.
@@ -73,7 +73,7 @@ def digest(read: Read) -> str:
 
 
 def source_tree(read: Read, *, extras: bool = True) -> SourceTree:
-    """What a tree says of its package.
+    """What a tree says about its package.
 
     Args:
         read: gives its files.
@@ -258,7 +258,7 @@ class Places:
         """The place of a requirement; None if it is on an index.
 
         Raises:
-            ValueError: it is none that can be locked.
+            ValueError: it is not one that can be locked.
         """
         if requirement.url is not None:
             return direct.parse(requirement.url)

@@ -298,7 +298,7 @@ _ISO = re.compile(r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T.*)?", re.I
 
 
 def _duration(text: str) -> dt.timedelta | None:
-    """A duration in whole days, at least one, as `7 days` or `P7D`; None if it is none."""
+    """A duration in whole days, at least one, such as `7 days` or `P7D`; None if it is none."""
     written = _ISO.fullmatch(text.strip())
     if written is not None:
         years, months, weeks, days = (int(one or 0) for one in written.groups())

@@ -173,9 +173,9 @@ def own_base(program: str, root: Path, named: str | None) -> Callable[[str, str]
 
 
 def own_index(program: str, root: Path, package: str, label: str) -> str:
-    """Where uv looks for the builds of a package with a label, as `cu126`, when `--torch-backend` is that label.
+    """Where uv looks for the builds of a package with a label, such as `cu126`, when `--torch-backend` is that label.
 
-    Uv knows these indexes and has no command that names them; what it says of its search does, here with the network
+    Uv knows these indexes and has no command that names them; what it says about its search does, here with the network
     shut off and nothing in its cache.
 
     Args:
@@ -211,7 +211,7 @@ def requirements_in(program: str, path: Path, *, root: Path, reads: Iterable[Pat
     """The requirements in a file of requirements or constraints, as uv understands it: standard text, sorted.
 
     uv writes them into a project that goes with the call. It asks no index and builds nothing; files that the file
-    names (`-r`) are read too, and what it says of indexes and hashes is not a requirement.
+    names (`-r`) are read too, and what it says about indexes and hashes is not a requirement.
 
     Args:
         program: the path of uv.

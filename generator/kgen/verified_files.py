@@ -1,8 +1,8 @@
-"""Which files were compared with their sha256, and have not changed since: they need not be read for that again.
+"""Remembers which files matched their sha256 and have not changed since, so that kgen need not read them again.
 
-A file is known by what the system says of it: device, inode, size, and when its content and its inode changed. Whoever
-writes into a file changes these, and cannot set the last of them back. What the system does not see, a disk that gives
-other bytes than were written, this cannot see either.
+kgen recognises a file by device, inode, size, and the times at which its content and its inode changed. Writing to a
+file changes these, and the change time of the inode cannot be set back. A disk that returns other bytes than were
+written goes unnoticed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ longest, and a change in the same step as another cannot be seen."""
 
 
 class Stamp(NamedTuple):
-    """What the system says of a file; another one after each change."""
+    """What the system says about a file; another one after each change."""
 
     device: int
     inode: int

@@ -298,7 +298,7 @@ class Kind(Protocol):
         """An architecture as this kind spells it, from what people write.
 
         Raises:
-            ValueError: it is none; says how one looks.
+            ValueError: it is not one; says how one looks.
         """
 
     @abstractmethod
@@ -306,7 +306,7 @@ class Kind(Protocol):
         """A version of its driver.
 
         Raises:
-            ValueError: it is none; says how one looks.
+            ValueError: it is not one; says how one looks.
         """
 
     @abstractmethod

@@ -129,7 +129,7 @@ class _Cuda(Kind):
     )
 
     def parse_architecture(self, text: str) -> str:
-        """A compute capability, as `8.0`, `80`, `sm_80`, `compute_80` or `sm_90a`."""
+        """A compute capability, such as `8.0`, `80`, `sm_80`, `compute_80` or `sm_90a`."""
         match = re.fullmatch(_CAPABILITY, text)
         # Without a dot the last digit is the minor: `12` would be 1.2, and 12.0 was meant.
         if match is not None and int(match["major"]) >= _OLDEST:
@@ -140,7 +140,7 @@ class _Cuda(Kind):
         )
 
     def parse_driver(self, text: str) -> str:
-        """`535.183`, `580.65.06`, or a branch alone, as `580`."""
+        """`535.183`, `580.65.06`, or a branch alone, such as `580`."""
         if re.fullmatch(_DRIVER, text) is None:
             raise ValueError(f"`{shown(text)}` is not a driver version such as 535.183 or 580.65.06")
         return text

@@ -234,7 +234,7 @@ def _place(path: Path, content: bytes) -> Path:
 
 
 def refuse_others(good: Side, bad: Side) -> None:
-    """See that the two locks are of one environment.
+    """Check that the two locks are of one environment.
 
     Raises:
         UsageError: they are not.
@@ -334,7 +334,7 @@ class _Tries:
         )
 
     def _ends(self) -> None:
-        """See that the one passes and the other does not."""
+        """Check that the one passes and the other does not."""
         good, bad = self.sides
         first = self._trial(good.lock.versions, good.shown)
         if first.outcome != "passes":

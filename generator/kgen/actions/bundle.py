@@ -85,7 +85,7 @@ def bundle(
         matrix: the facts.
         names: the environments; none for all that are locked for the platform, in every form.
         output: the file.
-        platform: conda's name of the platform; None for this machine's.
+        platform: the platform, as a conda subdir; None for this machine's.
         with_python: whether interpreters for the environments go along.
         report: shows how far the fetching is.
 
@@ -93,7 +93,7 @@ def bundle(
         UsageError: there is no such environment, it is not locked for this platform, or an interpreter for it cannot
             be moved.
         SettingsError: a lock cannot be read.
-        OutsideError: a file cannot be had, or the bundle cannot be written.
+        OutsideError: a file cannot be fetched, or the bundle cannot be written.
     """
     replay.looked(output)
     if not output.is_file():
@@ -196,7 +196,7 @@ def _fill(order: _Order, pythons: Sequence[Standalone], report: Report) -> int:
     """Write a bundle, or compare what is there; how many bytes had to be fetched for that.
 
     Raises:
-        OutsideError: a file cannot be had, or the bundle cannot be written.
+        OutsideError: a file cannot be fetched, or the bundle cannot be written.
     """
     store, output, known = host.cache("files"), order.output, order.known
 
@@ -254,13 +254,13 @@ def _remember(known: VerifiedFiles, members: Iterable[Member], began: int, *, go
 
 
 def _listed(wanted: Iterable[LockedFile]) -> Iterator[Member]:
-    """The files of locks by what the locks say of them, whose content nobody asks for."""
+    """The files of locks by what the locks say about them, whose content nobody asks for."""
     for file in wanted:  # without a size it is in the list of no bundle
         yield Member(vendor.place_of(file), file.sha256, -1 if file.size is None else file.size, b"")
 
 
 def _require_place(output: Path) -> None:
-    """See that a bundle can be where it is to be, before anything is fetched for it.
+    """Check that a bundle can be where it is to be, before anything is fetched for it.
 
     Raises:
         UsageError: it cannot: there is no such folder, or it is one, or it is not a regular file.
@@ -392,7 +392,7 @@ def _files(
 
 
 def _require_files(lock: Lockfile) -> None:
-    """See that a bundle can hold all of a lock: folders of the project go with the project.
+    """Check that a bundle can hold all of a lock: folders of the project go with the project.
 
     Raises:
         UsageError: it cannot.

@@ -49,7 +49,7 @@ class Finding(NamedTuple):
 
     Attributes:
         kind: `fault` if the lock cannot be relied on, `note` if it is worth knowing.
-        reason: what kind of thing it is, as `python`, `known-bad`, `hook`.
+        reason: what kind of thing it is, such as `python`, `known-bad`, `hook`.
         environment: the environment.
         path: the file, relative to the project.
         what: what is wrong with it.

@@ -45,7 +45,7 @@ _BUILD = (
     r"(?:and-|with-|with_)?(?P<word>[a-z-]+?)(?:[-_]|==?)?(?P<number>[0-9]+(?:\.[0-9]+)?)?"
     r"(?:[-_](?:local|pip|plugin|pjrt))*"
 )
-"""What names of packages, extras and local versions say of an accelerator: `cu128`, `cuda12-local`, `and-cuda`."""
+"""What names of packages, extras and local versions say about an accelerator: `cu128`, `cuda12-local`, `and-cuda`."""
 _GLUED = 2
 """So many digits has the major of a version that is written without a dot: `128` is 12.8."""
 

@@ -49,7 +49,7 @@ def request_for(
         *(one for several in own for one in several),
         *environment.dependencies,
     )
-    # kgen chooses the build of an environment's own frameworks; what the project says of them is which versions
+    # kgen chooses the build of an environment's own frameworks; what the project says about them is which versions
     about = [one for one in stated if one.name in frameworks]
     for one in (*about, *dependencies):
         if one.url is not None and matrix.follows(one.name):

@@ -331,7 +331,7 @@ def export(
         matrix: the facts.
         format_name: one of :data:`FORMATS`.
         environment: the locked environment; None for the only one, or for all in formats that hold all.
-        platform: conda's name of the platform, for :data:`OF_PLATFORM`; None for this machine's, or the only one.
+        platform: the platform, as a conda subdir, for :data:`OF_PLATFORM`; None for this machine's, or the only one.
 
     Raises:
         UsageError: the format or the environment is unknown, or the format cannot hold it.

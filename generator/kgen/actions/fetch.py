@@ -34,7 +34,7 @@ def fetch(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, Lockfile]]
         How many bytes came.
 
     Raises:
-        OutsideError: one cannot be had, or is another one.
+        OutsideError: one cannot be fetched, or is another one.
     """
     progress = Progress(report=report, total=sum(file.size or 0 for file, _ in wanted))
     cancel = threading.Event()
@@ -105,7 +105,7 @@ class _Places:
         """Have a file in its place, from wherever it can be had.
 
         Raises:
-            OutsideError: it cannot be had.
+            OutsideError: it cannot be fetched.
         """
         target.parent.mkdir(exist_ok=True)
         if target.is_file():

@@ -26,7 +26,7 @@ def versions_in(path: Path, platform: str, matrix: CompatibilityMatrix) -> Mappi
 
     Args:
         path: the file, whose name says what lock it is.
-        platform: conda's name of the platform, for locks that are for several.
+        platform: the platform, as a conda subdir, for locks that are for several.
         matrix: the facts, for what other indexes call projects.
 
     Raises:
@@ -53,7 +53,7 @@ def versions_in(path: Path, platform: str, matrix: CompatibilityMatrix) -> Mappi
     found: dict[str, set[str]] = {}
     try:
         for name, version in known[pattern](text, platform, matrix):
-            # conda has packages, as `_libgcc_mutex`, whose names are none of projects
+            # conda has packages, such as `_libgcc_mutex`, whose names are none of projects
             if _is_version(version) and re.fullmatch(grammar.PROJECT, name) is not None:
                 found.setdefault(canonical_name(name), set()).add(version)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

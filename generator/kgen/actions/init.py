@@ -462,7 +462,7 @@ class _Chooser:
 
 
 def _value_of(accelerator: Accelerator) -> str:
-    """What the settings say of an accelerator behind its key."""
+    """What the settings say about an accelerator behind its key."""
     kind = accelerators.kind(accelerator.kind)
     return f'"{accelerator.number or accelerators.AUTO}"' if kind.versioned else "true"
 

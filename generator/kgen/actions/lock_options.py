@@ -32,8 +32,8 @@ class LockOptions(NamedTuple):
         upgrade: whether no version of the existing locks is kept.
         upgrade_packages: packages whose versions are not kept.
         merge: whether locks in conflict are solved again, keeping what both sides share.
-        installers: forms of locks that are made beside those that the settings ask for, as `conda`.
-        given: names of the fields that were asked for with a call, as `channels`.
+        installers: forms of locks that are made beside those that the settings ask for, such as `conda`.
+        given: names of the fields that were asked for with a call, such as `channels`.
         take_over: the lock of another tool; kgen takes its versions where they fit and no lock of kgen has others.
         reasons: whether the result gives the reason of each version, for which kgen solves again.
         standing: whether the locks of all requests stand, so that nothing is written: only the reasons are asked for.

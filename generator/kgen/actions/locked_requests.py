@@ -88,7 +88,7 @@ def settings(root: Path, asked: Sequence[EnvironmentRequest], matrix: Compatibil
 
 
 def _said(request: EnvironmentRequest) -> Mapping[str, object]:
-    """What a lock says of its request, without what may differ between locks of one set of settings."""
+    """What a lock says about its request, without what may differ between locks of one set of settings."""
     return {key: value for key, value in lock_data(request).items() if key not in _APART}
 
 

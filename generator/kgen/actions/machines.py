@@ -33,7 +33,7 @@ def accelerator_of(flags: Mapping[str, Raw], matrix: CompatibilityMatrix) -> Acc
 
 
 def targets_of(settings: Settings) -> tuple[Target, ...]:
-    """The targets of the settings that are meant, with what flags say of them; none where flags describe a machine.
+    """The targets of the settings that are meant, with what flags say about them; none where flags describe a machine.
 
     Raises:
         UsageError: there is none of a name that is asked for, or what is asked for contradicts it.
@@ -182,7 +182,7 @@ def _as_typed(asked: RequestFlags, name: str) -> list[str]:
 
 
 def _require_vocabulary(settings: Settings, kind: Kind) -> None:
-    """See that the driver and the GPUs are of the accelerator that is asked for.
+    """Check that the driver and the GPUs are of the accelerator that is asked for.
 
     Raises:
         UsageError: one is of another.

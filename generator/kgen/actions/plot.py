@@ -36,7 +36,7 @@ def pictures(
     Args:
         matrix: the facts.
         cudas: the majors; none for all.
-        platform: conda's name of the platform whose builds are meant; None for the first of the matrix.
+        platform: the platform, as a conda subdir whose builds are meant; None for the first of the matrix.
         backends: whose frameworks are drawn; none for those that the picture is about by itself (:func:`picture`).
 
     Raises:
@@ -105,7 +105,7 @@ def _move_notes(found: MovePlan) -> Iterator[str]:
 
 
 def require_drawing(target: Path, cudas: Sequence[str], words: Sequence[str] = ()) -> None:
-    """See that the pictures of these CUDA majors can be drawn into a file of this name; of a move the SVG is the new.
+    """Check that the pictures of these CUDA majors can be drawn into a file of this name; of a move the SVG is the new.
 
     Args:
         target: the file.

@@ -91,7 +91,7 @@ def preferring(
     collected: Collected,
     options: ProvenOptions,
 ) -> tuple[tuple[EnvironmentRequest, ...], tuple[str, ...]]:
-    """The requests with the newest versions that enough receipts saw train, as far as they fit; and what to say of it.
+    """The requests with the newest versions that enough receipts saw train, as far as they fit, and notes on that.
 
     Args:
         matrix: the facts.

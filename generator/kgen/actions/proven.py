@@ -39,7 +39,7 @@ class Proof(NamedTuple):
 
     Attributes:
         environment: the environment's name on disk.
-        platform: conda's name of the platform.
+        platform: the platform, as a conda subdir.
         place: where.
         verdict: `passed` or `failed`, of the newest receipt; None for a gap.
         date: the day of that receipt.

@@ -151,7 +151,7 @@ def _within(text: str, matrix: CompatibilityMatrix) -> RequiresPython:
     """The minors within a range.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     try:
         allowed = VersionRange(text)

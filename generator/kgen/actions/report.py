@@ -148,7 +148,7 @@ def _proof(one: Proof) -> Mapping[str, Any]:
 
 
 def _environment(path: Path, label: str, matrix: CompatibilityMatrix, proof: Proven) -> Mapping[str, Any]:
-    """What the page says of a lock."""
+    """What the page says about a lock."""
     lock, data = lockfiles.parse(path, lockfiles.content_of(path))
     require_known(matrix, lock)
     decided = data["tool"]["kgen"]

@@ -249,7 +249,7 @@ def _parsed(text: str, command: str, place: Place, matrix: CompatibilityMatrix) 
 
 
 def _require_no_flag(text: str, matrix: CompatibilityMatrix) -> None:
-    """See that a package is not what a flag asks for.
+    """Check that a package is not what a flag asks for.
 
     Raises:
         UsageError: it is, as conda's `python=3.11` and `cudatoolkit=11.8`.
@@ -268,7 +268,7 @@ def bound_of(text: str) -> Requirement | None:
 
 
 def _require_places(root: Path, wanted: Sequence[Requirement], place: Place) -> None:
-    """See that what is to come from this machine is there, before the settings name it.
+    """Check that what is to come from this machine is there, before the settings name it.
 
     Raises:
         UsageError: it is not; with the call that is meant, where the place is a version.

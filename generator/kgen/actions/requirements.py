@@ -329,7 +329,7 @@ class _Reader:
         return direct.placed(one, reference)
 
     def _require_place(self, one: Requirement, reference: DirectReference) -> None:
-        """See that a place is there, and one that may be a dependency.
+        """Check that a place is there, and one that may be a dependency.
 
         Raises:
             ValueError: it is not.
@@ -747,7 +747,7 @@ def _table(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
 
 
 def _require_compatible(data: Mapping[str, Any], asked: Collection[str]) -> None:
-    """See that no extras and groups are asked for together that the project says exclude each other.
+    """Check that no extras and groups are asked for together that the project says exclude each other.
 
     Args:
         data: what is in `pyproject.toml`.

@@ -1,4 +1,4 @@
-"""What a script says of itself: the block `# /// script` of PEP 723."""
+"""What a script says about itself: the block `# /// script` of PEP 723."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Script(NamedTuple):
     Attributes:
         dependencies: the requirements, as they stand there.
         requires_python: the range of Pythons; None where it does not say.
-        tools: the tools whose tables it has, as `uv`.
+        tools: the tools whose tables it has, such as `uv`.
     """
 
     dependencies: tuple[str, ...]

@@ -174,7 +174,7 @@ def sweep(source: Source) -> None:
 
 
 def require_place(source: Source) -> None:
-    """See that the environment's programs can be found where it is.
+    """Check that the environment's programs can be found where it is.
 
     Raises:
         UsageError: PATH has no way to name the folder, and the system's Python would be run without a word.
@@ -204,7 +204,7 @@ def way_in(source: Source) -> tuple[tuple[str, ...], dict[str, str]]:
 
 
 def refuse_foreign_pip(source: Source, command: Sequence[str]) -> None:
-    """See that a pip which is not in the environment installs nothing elsewhere, and say what does instead.
+    """Check that a pip which is not in the environment installs nothing elsewhere, and say what does instead.
 
     Args:
         source: the environment.
@@ -283,7 +283,7 @@ def sync(
         Whether it was made, in how many seconds, and what the user should know.
 
     Raises:
-        KgenError: the lock is damaged, or the environment could not be made; what was there stands.
+        KgenError: the lock is damaged, or the environment could not be made; what was there is unchanged.
     """
     started = time.monotonic()
     require_place(source)

@@ -1,4 +1,4 @@
-"""Which package of an environment needs which: by what the packages on disk say of themselves, offline."""
+"""Which package of an environment needs which: by what the packages on disk say about themselves, offline."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def tree(root: Path, name: str, envs: str | None = None) -> Tree:
     Raises:
         UsageError: there is no such environment.
         SettingsError: its lock cannot be read.
-        OutsideError: it is not on disk as locked, or what a package says of itself cannot be read.
+        OutsideError: it is not on disk as locked, or what a package says about itself cannot be read.
     """
     source = sync.find(root, name, envs)
     if not environments.is_whole(source):
@@ -141,7 +141,7 @@ def _read(source: Source) -> Tree:
 
 
 class Packages(NamedTuple):
-    """What the packages of an environment say of themselves.
+    """What the packages of an environment say about themselves.
 
     Attributes:
         versions: package -> its version.
@@ -175,7 +175,7 @@ class Packages(NamedTuple):
 
 
 def packages(source: Source) -> Packages:
-    """What the packages of an environment on disk say of themselves.
+    """What the packages of an environment on disk say about themselves.
 
     Raises:
         OutsideError: what one says cannot be read.

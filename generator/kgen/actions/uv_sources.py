@@ -13,7 +13,7 @@ from kgen.settings import Settings
 
 
 def require_lockable(shaped: uvsettings.Shape, settings: Settings) -> None:
-    """See that a lock can be made with uv's configuration.
+    """Check that a lock can be made with uv's configuration.
 
     Raises:
         SettingsError: it cannot.

@@ -265,7 +265,7 @@ def _is_wanted(root: Path, locked: Lockfile, machine: Host, names: Sequence[str]
 
 
 def refuse_contradictions(names: Sequence[str], options: ValidateOptions) -> None:
-    """See that options fit each other and the names.
+    """Check that options fit each other and the names.
 
     Raises:
         UsageError: they do not.
@@ -439,7 +439,7 @@ def _reporter(progress: Callable[[ValidationTarget, str], None], target: Validat
 
 
 def _require_place(name: str, locks: Path) -> None:
-    """See that a receipt can be written beside the locks, before anything runs for it.
+    """Check that a receipt can be written beside the locks, before anything runs for it.
 
     Raises:
         FileError: it cannot.

@@ -37,7 +37,7 @@ class Found(NamedTuple):
     """What a piece of evidence says.
 
     Attributes:
-        toolkit: its version, as `12.8`; empty for a build for the CPU; None if this evidence does not tell.
+        toolkit: its version, such as `12.8`; empty for a build for the CPU; None if this evidence does not tell.
         sass: compute capabilities with machine code; None if it does not tell.
         ptx: compute capabilities with PTX; None if it does not tell.
     """
@@ -88,7 +88,7 @@ def evidence() -> Mapping[str, tuple[Evidence, ...]]:
 
 
 def assignments(pieces: Iterable[bytes], fields: Mapping[str, str], _toolkits: Iterable[Version]) -> Found:
-    """Values in a generated module, as `cuda: Optional[str] = '12.8'` or `("cuda_version", "12.5.1")`."""
+    """Values in a generated module, such as `cuda: Optional[str] = '12.8'` or `("cuda_version", "12.5.1")`."""
     text = b"".join(pieces).decode(errors="replace")
 
     def value(name: str) -> str | None:

@@ -142,7 +142,7 @@ class Reader:
 
         Raises:
             Unreadable: its server knows no ranges.
-            OutsideError: it cannot be had.
+            OutsideError: it cannot be fetched.
         """
         text = self._kept(wheel, "requires")
         if text is None:
@@ -172,7 +172,7 @@ class Reader:
 
         Raises:
             Unreadable: its server knows no ranges.
-            OutsideError: it cannot be had.
+            OutsideError: it cannot be fetched.
         """
         key = f"{one.kind} {path} {json.dumps(one.fields, sort_keys=True)}"
         text = self._kept(wheel, key)

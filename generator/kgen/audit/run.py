@@ -419,7 +419,7 @@ class Audit:
                 continue
             for field in Found._fields:
                 value = getattr(read, field)
-                # what stands in the machine code itself outweighs what a list says of it
+                # what stands in the machine code itself outweighs what a list says about it
                 if value is not None and (getattr(said, field) is None or one.kind == "fatbins"):
                     said = said._replace(**{field: value})
                     where[field] = f"{wheel.file.filename}: {path}"

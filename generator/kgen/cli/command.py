@@ -166,7 +166,7 @@ class _Shared:
         return rest
 
     def _require_once(self, ctx: Context, words: Sequence[str]) -> None:
-        """See that no option that takes one value has several, of which the parser would take the last.
+        """Check that no option that takes one value has several, of which the parser would take the last.
 
         Raises:
             UsageError: one has.
@@ -478,7 +478,7 @@ def answered(fault: UsageError, meant: foreign.Meant) -> UsageError:
 
 
 def _every(kind: str) -> Sequence[str]:
-    """What the project has of a kind, as `extras`."""
+    """What the project has of a kind, such as `extras`."""
     from kgen.actions import requirements  # noqa: PLC0415 - only one who asks for all of them pays for it
     from kgen.project import find_root  # noqa: PLC0415 - as above
 

@@ -108,7 +108,7 @@ def option(
     Args:
         words: the call, its command first.
         wrong: the option.
-        every: what the project has of a kind, as `extras`.
+        every: what the project has of a kind, such as `extras`.
         so_far: what is known of the call already.
     """
     glued = len(wrong) == len("-x")  # its value may follow at once: `-p3.12`
@@ -173,7 +173,7 @@ def meant(
         words: the call, its command first.
         wrong: call -> what is wrong with it: an option, empty where it is something else, None where nothing is.
         near: call, option -> the call with the known option that is like it; None where it is like none.
-        every: what the project has of a kind, as `extras`.
+        every: what the project has of a kind, such as `extras`.
         so_far: what is known of the call already.
     """
     found = (so_far or Meant(None))._replace(words=tuple(words))

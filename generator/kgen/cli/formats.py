@@ -1,4 +1,4 @@
-"""The flags that name a form of locks, as `--conda`: one for each form that stands beside the default one."""
+"""The flags that name a form of locks, such as `--conda`: one for each form that stands beside the default one."""
 
 from __future__ import annotations
 

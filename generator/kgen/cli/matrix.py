@@ -17,7 +17,7 @@ from kgen.errors import UsageError
 
 
 def run(context: typer.Context) -> None:
-    """See that an action is named.
+    """Check that an action is named.
 
     Raises:
         UsageError: none is.

@@ -51,7 +51,7 @@ def option(
     """An option of a command.
 
     Args:
-        words: what is typed, as `--json`; a flag that can be denied is `--nix/--no-nix`.
+        words: what is typed, such as `--json`; a flag that can be denied is `--nix/--no-nix`.
         text: what it is for.
         metavar: what stands for its value in the help; in brackets where the value can be left out.
         panel: the panel of the help.
@@ -78,8 +78,8 @@ def one_of(kind: str, call: str, *names: str) -> Callable[[str], str]:
     """What checks that a value is one of these.
 
     Args:
-        kind: what it is one of, as `device`.
-        call: what is typed before it, as `--device`.
+        kind: what it is one of, such as `device`.
+        call: what is typed before it, such as `--device`.
         names: the values.
     """
 
@@ -99,7 +99,7 @@ def seconds(text: str) -> float:
     """A length of time.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not one.
     """
     try:
         value = float(text)
@@ -125,7 +125,7 @@ def repeats(text: str) -> int:
     """How often something is run.
 
     Raises:
-        UsageError: it is no such number.
+        UsageError: it is not such a number.
     """
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:4]) <= 100:  # noqa: PLR2004 - a hundred is many
         raise UsageError("`--repeat` is not a number from 1 to 100", hints=["leave it out, or give one such as 3"])

@@ -147,7 +147,7 @@ def tell(outcomes: Sequence[Outcome[Locked]], form: CommandForm, *, standing: bo
     Args:
         outcomes: what became of the requests.
         form: how hints ask for a changed request.
-        standing: whether what was there stands where nothing new is.
+        standing: whether what was there is unchanged where nothing new is.
         portable: whether locks name no place to fetch a file from.
     """
     for _, members in itertools.groupby(outcomes, key=lambda one: one.form):

@@ -30,7 +30,7 @@ def remark(text: str) -> None:
 
 
 def run(context: typer.Context) -> None:
-    """See that an action is named.
+    """Check that an action is named.
 
     Raises:
         UsageError: none is.

@@ -14,7 +14,7 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with bytes and their rate where stderr is a terminal; silence elsewhere.
 
     Args:
-        what: what is being done, as `fetching`.
+        what: what is being done, such as `fetching`.
 
     Yields:
         What is called with the bytes that are done, and with all that there are.

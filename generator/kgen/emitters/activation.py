@@ -37,7 +37,7 @@ def render_activation(
     Args:
         environment: its name.
         prefix: where it will be, absolute.
-        python: the minor of its interpreter, as `3.12`.
+        python: the minor of its interpreter, such as `3.12`.
         variables: what selects its backend in a process's environment.
         hooks: those for every shell that kgen knows, by the paths that they have in the folder of a lock.
         scripts: where its packages have scripts of their own: kgen's hooks are put beside them, where the tools that

@@ -59,7 +59,7 @@ def render_hooks(environment: str, variables: Mapping[str, str], *, in_locks: bo
 
 
 def digest(environment: str, variables: Mapping[str, str], *, cache: Path) -> str:
-    """What :func:`kgen.lockfiles.digest_of_files` says of the hooks of `environment` that stand beside a lock.
+    """What :func:`kgen.lockfiles.digest_of_files` says about the hooks of `environment` that stand beside a lock.
 
     Rendering takes longer than all else that `kgen check` does, so the answer is kept among what belongs to the user:
     a lock's own word about its hooks is worth nothing.

@@ -171,7 +171,7 @@ def render_workflow(jobs: Sequence[Job], left_out: Sequence[str] = ()) -> str:
 
     Args:
         jobs: the environments.
-        left_out: what is locked for platforms that it has no runner for, as `jax-cpu (win-64)`.
+        left_out: what is locked for platforms that it has no runner for, such as `jax-cpu (win-64)`.
     """
     rows = [
         {
@@ -244,7 +244,7 @@ def render_envrc(lock: Lockfile, *, files: Sequence[str]) -> str:
 
 
 def _accelerator(lock: Lockfile) -> Mapping[str, object]:
-    """What templates say of an accelerator; None of the CPU."""
+    """What templates say about an accelerator; None of the CPU."""
     kind = accelerators.kind(lock.computes_on.kind)
     return {
         "accelerator": accelerators.title(lock.computes_on) if lock.accelerated else None,

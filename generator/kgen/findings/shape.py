@@ -48,7 +48,7 @@ class ExaminedEnvironment(NamedTuple):
         prefix: where it is on disk, or would be.
         whole: whether it is there.
         interpreter: whether this machine has a CPython of its minor; None if that was not looked for.
-        free: the bytes that may be written where it is, or would be; None if there is no telling.
+        free: the bytes that may be written where it is, or would be; None if unknown.
         opened: the accelerator's libraries that its frameworks would open on this machine; none where it is not there.
         shared: files that several of its distributions own.
         missing: libraries and packages that its distributions brought and that are gone.
@@ -80,7 +80,7 @@ class SystemLibrary(NamedTuple):
     """A library of an accelerator that may be on a machine beside the locked one.
 
     Attributes:
-        title: what people call it, as `cuDNN`.
+        title: what people call it, such as `cuDNN`.
         packages: the packages, one of which carries it.
     """
 

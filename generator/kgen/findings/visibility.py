@@ -8,7 +8,7 @@ from kgen.validation.visibility import shown
 
 
 def visible(facts: Facts, kind: str) -> int | None:
-    """The number of devices that a process sees; None where there is no telling."""
+    """The number of devices that a process sees; None if unknown."""
     devices = facts.machine.of(kind).gpus
     if divided(facts, kind) or not devices:
         return None

@@ -71,7 +71,7 @@ def judge(returned: Returned, job: Job, span: Span) -> Answer:
 
 
 def of_receipt(slot: Slot, path: Path, data: Mapping[str, Any]) -> Answer:
-    """What a receipt says of a slot."""
+    """What a receipt says about a slot."""
     device = data["device"]
     causes = [f"{step['backend']} {step['fault']}" for step in data["steps"] if step.get("fault")]
     notes = () if data["installed"]["as_locked"] else ("what is installed is not what is locked",)

@@ -318,7 +318,7 @@ def _last_line(path: Path) -> str:
 
 
 def _sentence(reason: str) -> str:
-    """What ReFrame says of a failure, without the name of its exception; of a program that failed with what it said."""
+    """What ReFrame says about a failure, without the name of its exception, but with the output of a failed program."""
     first, *rest = [line.strip() for line in reason.splitlines() if line.strip()] or [""]
     said = [line for line in rest if not _RULE.fullmatch(line)] if first.endswith(":") else []
     plain = re.sub(r"^[a-z ]*error: (?:\[jobid=[^]]*\] )?", "", first)

@@ -90,7 +90,7 @@ class Returned(NamedTuple):
         slot: the slot.
         folder: holds `answer.json` and `receipts/`; None where nothing came back.
         node: where it ran; None if it never ran.
-        reason: what the engine says of a job that did not end well; empty where it says nothing.
+        reason: what the engine says about a job that did not end well; empty where it says nothing.
         attempts: how often it was tried.
     """
 
@@ -146,7 +146,7 @@ class Limits(NamedTuple):
 
 
 Progress = Callable[[str, str], None]
-"""Is told of a job, as `lab:h200, jax-cuda12`, and what happens to it."""
+"""Is told of a job, such as `lab:h200, jax-cuda12`, and what happens to it."""
 
 
 class Engine(Protocol):

@@ -111,8 +111,8 @@ def write(output: Path, members: Sequence[Member], *, known: bool = False) -> bo
         Whether it was written; if not, every byte of what was there has been compared, now or before.
 
     Raises:
-        HashMismatchError: a member has another digest; what was there stands.
-        OSError: something cannot be read or written; what was there stands.
+        HashMismatchError: a member has another digest; what was there is unchanged.
+        OSError: something cannot be read or written; what was there is unchanged.
     """
     placed, size = _layout(members)
     if _has_layout(output, placed, size):
@@ -151,7 +151,7 @@ def pieces(members: Sequence[Member]) -> tuple[list[filecopy.Piece], int]:
 
 
 def require_writable(output: Path) -> None:
-    """See that an archive could be begun in a place; nothing stays there.
+    """Check that an archive could be begun in a place; nothing stays there.
 
     Raises:
         OSError: the system does not let it.
@@ -279,7 +279,7 @@ def _put(file: int, one: _Placed, cancel: threading.Event, copy: _Copy) -> None:
 def _compare(
     file: int, one: _Placed, cancel: threading.Event, before: Callable[[int, int], None] = lambda _start, _count: None
 ) -> None:
-    """See that a member is what it is listed with.
+    """Check that a member is what it is listed with.
 
     Args:
         file: the archive.

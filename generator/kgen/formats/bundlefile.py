@@ -100,7 +100,7 @@ def read_list(path: Path, archive: tarfile.TarFile) -> BundleList:
         archive: the same, opened, of which nothing was read.
 
     Raises:
-        SettingsError: it is none, or does not have the form that kgen writes.
+        SettingsError: it is not one, or does not have the form that kgen writes.
     """
     try:
         member = archive.next()
@@ -127,7 +127,7 @@ def read_list(path: Path, archive: tarfile.TarFile) -> BundleList:
 
 
 def _require_known(path: Path, data: Mapping[str, Any]) -> None:
-    """See that a bundle has the form that this kgen writes.
+    """Check that a bundle has the form that this kgen writes.
 
     Raises:
         SettingsError: another kgen made it.

@@ -99,7 +99,7 @@ class Record(NamedTuple):
 
     Attributes:
         lock: the sha256 of the lock.
-        python: the full version of the interpreter, as `3.12.11`.
+        python: the full version of the interpreter, such as `3.12.11`.
         installed: folder of metadata in site-packages -> digest, size and time of modification of its RECORD;
             for what is not a wheel the same of the file that says it is there, by its path in the environment.
         own: path in the environment -> digest, of the files that belong to no package.

@@ -35,7 +35,7 @@ class Locker(Protocol):
     """`locker.py`: resolves, verifies and renders locks."""
 
     def require(self, settings: Settings) -> None:
-        """See that locks of this form can be made on this machine, with these settings.
+        """Check that locks of this form can be made on this machine, with these settings.
 
         Raises:
             UsageError: they cannot; with the command that changes that.

@@ -31,7 +31,7 @@ def interpreter(root: Path, minor: str) -> Path | None:
 
     Args:
         root: the project's folder.
-        minor: the CPython minor, as `3.12`.
+        minor: the CPython minor, such as `3.12`.
     """
     prefix = root / PYTHONS / minor
     found = prefix / f"bin/python{minor}"

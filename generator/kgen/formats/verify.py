@@ -34,7 +34,7 @@ class Difference(NamedTuple):
     Attributes:
         kind: what happened to it.
         path: the file, relative to the environment.
-        package: whose it is, as `jax 0.12.0.1`; None if no package's.
+        package: whose it is, such as `jax 0.12.0.1`; None if no package's.
     """
 
     kind: Kind

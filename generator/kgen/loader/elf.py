@@ -64,7 +64,7 @@ class Elf(NamedTuple):
 
 
 class SymbolVersions(NamedTuple):
-    """The versions of symbols by which libraries fit each other, as `GLIBCXX_3.4.30`.
+    """The versions of symbols by which libraries fit each other, such as `GLIBCXX_3.4.30`.
 
     Attributes:
         wanted: soname -> the versions that it must have.

@@ -35,8 +35,8 @@ class OpenedLibrary(NamedTuple):
     """A library of the accelerator, and the file that would be opened for it.
 
     Attributes:
-        name: its soname, as `libcudnn.so.9`.
-        stem: what it is called without that, as `cudnn`.
+        name: its soname, such as `libcudnn.so.9`.
+        stem: what it is called without that, such as `cudnn`.
         by: the file that asks for it, below the environment where it is there; empty if Python does.
         path: the file that is opened; None if there is none.
         via: the rule that finds it: `DT_RPATH`, `LD_LIBRARY_PATH`, `ld.so.cache` ….
@@ -68,7 +68,7 @@ class LibraryTooOld(NamedTuple):
         path: the file that is opened.
         via: the rule that finds it: `LD_LIBRARY_PATH`, `LD_PRELOAD` or `/etc/ld.so.preload`.
         by: the file that needs them, below the environment where it is there.
-        versions: the versions, as `GLIBCXX_3.4.30`.
+        versions: the versions, such as `GLIBCXX_3.4.30`.
     """
 
     path: str
@@ -103,7 +103,7 @@ def inspect(prefix: Path, site: Path, interpreter: Path, rules: System, known: M
         site: its folder of packages.
         interpreter: its Python.
         rules: what the loader goes by here.
-        known: stem, as `cudnn` -> who carries it; its parts, as `cudnn_ops`, go with it. None for one for the CPU.
+        known: stem, as `cudnn` -> who carries it; its parts, such as `cudnn_ops`, go with it. None for one for the CPU.
     """
     led = bool(rules.library_path or rules.preload or rules.preload_file)
     own = _own(prefix, site, known) if known else {}

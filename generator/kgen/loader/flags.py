@@ -20,7 +20,7 @@ class UnknownFlags(NamedTuple):
     """What a compiler makes nothing of.
 
     Attributes:
-        framework: the framework that it belongs to, as `jax`.
+        framework: the framework that it belongs to, such as `jax`.
         variable: the variable.
         flags: the flags that it does not know, as they are written; none where it cannot read them.
         library: the file that knows all others.

@@ -36,7 +36,7 @@ class SharedFile(NamedTuple):
 
     Attributes:
         path: the file, below `site-packages`.
-        owners: the distributions, as `nvidia_nccl_cu12-2.29.3`.
+        owners: the distributions, such as `nvidia_nccl_cu12-2.29.3`.
     """
 
     path: str
@@ -48,7 +48,7 @@ class MissingFile(NamedTuple):
 
     Attributes:
         path: the file, below `site-packages`.
-        owner: the distribution, as `nvidia_cudnn_cu12-9.10.2.21`.
+        owner: the distribution, such as `nvidia_cudnn_cu12-9.10.2.21`.
     """
 
     path: str
@@ -60,7 +60,7 @@ class DoubledProject(NamedTuple):
 
     Attributes:
         name: the project.
-        distributions: the folders of metadata, as `numpy-1.26.4.dist-info`.
+        distributions: the folders of metadata, such as `numpy-1.26.4.dist-info`.
     """
 
     name: str
@@ -68,7 +68,7 @@ class DoubledProject(NamedTuple):
 
 
 class Ownership(NamedTuple):
-    """What RECORDs say of the files of an environment.
+    """What RECORDs say about the files of an environment.
 
     Attributes:
         shared: those that several distributions own, and want otherwise.
@@ -82,7 +82,7 @@ class Ownership(NamedTuple):
 
 
 class RecordNotes:
-    """What RECORDs say of the files that matter, kept for the next run: a RECORD of PyTorch has 12,000 rows.
+    """What RECORDs say about the files that matter, kept for the next run: a RECORD of PyTorch has 12,000 rows.
 
     A RECORD that the system says something else of than when it was read is read again.
 
@@ -133,7 +133,7 @@ def shared(site: Path, allowed: Collection[tuple[str, str]] = ()) -> tuple[Share
 
 
 def inspect(site: Path, allowed: Collection[tuple[str, str]] = (), notes: RecordNotes | None = None) -> Ownership:
-    """What RECORDs say of the shared libraries of an environment, and of the packages that are called as distributions.
+    """What RECORDs say about the shared libraries of an environment, and about packages named after distributions.
 
     Args:
         site: the folder of packages, as `lib/python3.12/site-packages` of an environment.
@@ -158,7 +158,7 @@ def inspect(site: Path, allowed: Collection[tuple[str, str]] = (), notes: Record
                 missing.append(MissingFile(path, distribution))
         for path, told in own:
             packages.setdefault(path, {})[distribution] = told
-    # what many share a folder in, as `google` or `nvidia`, is called as none of them
+    # what many share a folder in, such as `google` or `nvidia`, is called as none of them
     packages = {path: rows for path, rows in packages.items() if path.partition("/")[0] in map(_module, rows)}
     for path, rows in packages.items():
         if not os.path.exists(f"{folder}/{path}"):  # noqa: PTH110 - as above

@@ -15,8 +15,8 @@ class RivalPlugins(NamedTuple):
     """Plugins that a framework loads in no fixed order, and takes one of.
 
     Attributes:
-        framework: the framework, as `jax`.
-        device: what each of them wants to be, as `cuda`.
+        framework: the framework, such as `jax`.
+        device: what each of them wants to be, such as `cuda`.
         paths: the plugins, below `site-packages`.
         says: what the framework does with them.
     """

@@ -65,11 +65,11 @@ class Opening(NamedTuple):
     """What the loader does when a file asks for a library.
 
     Attributes:
-        name: what was asked for, as `libcudnn.so.9`.
+        name: what was asked for, such as `libcudnn.so.9`.
         by: the file that asks; None for what is opened by its whole path.
         path: the file that is opened; None if none is found.
         via: the rule that finds it, as :data:`RULES` has them.
-        setting: what the rule followed, as `LD_LIBRARY_PATH` or the file whose DT_RPATH it was; empty without one.
+        setting: what the rule followed, such as `LD_LIBRARY_PATH` or the file whose DT_RPATH it was; empty without one.
         fault: why the loader fails on the file; None if it does not.
         passed_over: whether it went on to search, and found no other file: for the one that asks there is none.
     """
@@ -289,7 +289,7 @@ def system(
 
 @functools.cache
 def _described() -> str:
-    """What Linux says of this machine's processors; nothing where there is no telling."""
+    """What Linux says about this machine's processors; nothing where there is no telling."""
     return _reads(Path("/proc/cpuinfo"))
 
 

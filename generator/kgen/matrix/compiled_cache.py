@@ -63,7 +63,7 @@ class CompiledFiles:
         """The records of a matrix file; None if they are not there, or not usable.
 
         Args:
-            name: the file, as `libraries/triton.toml`.
+            name: the file, such as `libraries/triton.toml`.
             text: its text.
         """
         key = _key(name, text)

@@ -143,7 +143,7 @@ def _damaged(folder: Path, mark: Mark) -> str | None:
 
 
 class Mark(NamedTuple):
-    """What a refreshed matrix says of itself: the day, and file -> (check sum of kgen's own then, of its own)."""
+    """What a refreshed matrix says about itself: the day, and file -> (check sum of kgen's own then, of its own)."""
 
     checked: dt.date
     files: Mapping[str, tuple[str, str]]

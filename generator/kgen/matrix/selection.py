@@ -136,7 +136,7 @@ def unknown_sources(
         lock: the lock.
         allowed: projects whose build the user's settings allow; what the lock says about that does not count.
     """
-    # what a lock says of its backends is checked elsewhere; for one that nobody knows, nobody vouches
+    # what a lock says about its backends is checked elsewhere; for one that nobody knows, nobody vouches
     is_known = {*lock.backends} <= matrix.backends.keys()
     rows = matrix.generation_of(lock.backends).sources if is_known else ()
     known = {(canonical_name(one.name), str(one.version)) for one in rows}

@@ -46,7 +46,7 @@ class Accelerator(NamedTuple):
         """A kind with a version as people write it: `12`, `12.6`.
 
         Raises:
-            ValueError: it is no such version.
+            ValueError: it is not such a version.
         """
         match = re.fullmatch(_NUMBER, number)
         if match is None:

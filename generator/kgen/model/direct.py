@@ -99,7 +99,7 @@ def parse(text: str) -> DirectReference:
     """The place that a requirement names after `@`.
 
     Raises:
-        ValueError: it is none that can be locked, and why.
+        ValueError: it is not one that can be locked, and why.
     """
     if text.startswith(_OTHERS):
         raise ValueError(
@@ -180,7 +180,7 @@ def reference_of(requirement: Requirement) -> DirectReference | None:
     """The place that a requirement names; None if it is one on an index.
 
     Raises:
-        ValueError: it is none that can be locked.
+        ValueError: it is not one that can be locked.
     """
     return None if requirement.url is None else parse(requirement.url)
 

@@ -131,7 +131,7 @@ def line(text: str) -> str:
     """One printable line.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     if not is_line(text):
         raise ValueError(f"`{shown(text)}` is not one printable line of at most {LONGEST_LINE} characters")
@@ -185,7 +185,7 @@ def pair(text: str) -> tuple[str, str]:
     """Two packages, as `first+second`.
 
     Raises:
-        ValueError: it is no such pair.
+        ValueError: it is not such a pair.
     """
     first, plus, second = text.partition("+")
     if not plus or project(first) == project(second):
@@ -216,10 +216,10 @@ _version_text = _parser(VERSION, "a version")
 
 
 def day(text: str) -> dt.date:
-    """A day, as `2026-11-20`.
+    """A day, such as `2026-11-20`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     if re.fullmatch(DAY, text) is not None:
         try:

@@ -1,4 +1,4 @@
-"""What a package says of its licence, before anybody has made sense of it."""
+"""What a package says about its licence, before anybody has made sense of it."""
 
 from __future__ import annotations
 

@@ -135,17 +135,17 @@ class Lockfile(NamedTuple):
 
     Attributes:
         path: where it was read.
-        form: its form. Of any but the default one `environment` is its name on disk, as `jax-cpu-conda`, and the files
-            are the packages of that form, by the names that they have there.
+        form: its form. For any but the default one, `environment` is the name on disk, such as `jax-cpu-conda`, and
+            `files` are the packages of that form, by their names there.
         digest: the sha256 of the file's bytes, in hexadecimal; whatever depends on the lock is tied to it.
         environment: the environment's name.
         backends: its backends, the most important first.
         accelerator: `cpu`, or as `cuda12`.
-        python: the CPython minor, as `3.12`.
-        platform: conda's name of the platform.
-        runtime: the version of the accelerator's runtime, as `12.8`; None on the CPU.
+        python: the CPython minor, such as `3.12`.
+        platform: the platform, as a conda subdir.
+        runtime: the version of the accelerator's runtime, such as `12.8`; None on the CPU.
         cudnn: the cuDNN; None on the CPU.
-        driver: the oldest driver that serves it, as `525.60.13`; None on the CPU.
+        driver: the oldest driver that serves it, such as `525.60.13`; None on the CPU.
         packages: the frameworks, their parts and Keras: name -> version decided on.
         libraries: the accelerator's libraries and what else the matrix follows: name -> version decided on.
         variables: what a process must find in its environment for the backend to be selected.
@@ -154,7 +154,7 @@ class Lockfile(NamedTuple):
         configuration: name of a file for Keras's own folder in the environment -> its text; empty without one.
         shared: folders in it that are links to those of the user's.
         build: what source distributions are built with, sorted by name; not installed.
-        indexes: package -> which of its framework's own indexes it is from, as `cu126`; () of all other packages.
+        indexes: package -> which of its framework's own indexes it is from, such as `cu126`; () of all other packages.
         licences: package -> the licence that it declares; without those that declare none, and empty in a lock that
             was made before licences were noted.
         hooks: what identifies the files that select its backend in a shell; None if it does not say.
@@ -192,7 +192,7 @@ class Lockfile(NamedTuple):
     trees: tuple[LockedTree, ...] = ()
 
     def require_grammar(self) -> None:
-        """See that every value may stand in the text of another language as it is.
+        """Check that every value may stand in the text of another language as it is.
 
         What was read from disk has been looked at; this is for who makes a lock otherwise.
 

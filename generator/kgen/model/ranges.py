@@ -75,7 +75,7 @@ class VersionRange:
         """Read a range as requirements have it.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not one.
         """
         self._comparisons = _read(text)
 

@@ -27,7 +27,7 @@ def other_frameworks(text: str) -> str:
     """What becomes of frameworks that dependencies bring in.
 
     Raises:
-        ValueError: it is none of :data:`OTHER_FRAMEWORKS`.
+        ValueError: it is not one of :data:`OTHER_FRAMEWORKS`.
     """
     if text not in OTHER_FRAMEWORKS:
         raise ValueError(f"is neither {' nor '.join(OTHER_FRAMEWORKS)}")
@@ -44,7 +44,7 @@ class TargetMachine(NamedTuple):
     Attributes:
         name: what the settings call it; empty for the one that flags or the top of the settings describe.
         driver: the accelerator's driver; None if unknown.
-        gpus: architectures of its GPUs, as `8.0` or `gfx942`.
+        gpus: architectures of its GPUs, such as `8.0` or `gfx942`.
     """
 
     name: str = ""
@@ -88,7 +88,7 @@ class ProvenVersion(NamedTuple):
         package: the project's normalised name.
         version: its version.
         receipts: how many independent receipts saw it.
-        devices: where they saw it, as `NVIDIA H200 (driver 570.1)`.
+        devices: where they saw it, such as `NVIDIA H200 (driver 570.1)`.
         sources: where the receipts are, seen from the project's folder.
     """
 
@@ -122,14 +122,14 @@ class EnvironmentRequest(NamedTuple):
         name: what the environment is called before its accelerator: a backend, or the name of a joint one.
         backends: the backends that must work in it, the most important first.
         accelerator: its kind and major, perhaps with the newest minor allowed; or the CPU.
-        python: the CPython minor, as `3.12`.
+        python: the CPython minor, such as `3.12`.
         python_named: whether it is one of several Pythons, and so called after its own.
         python_open: whether the Python was chosen for the user, so that it may change with what they change.
-        platform: conda's name of the platform, as `linux-64`.
+        platform: the platform, as a conda subdir, such as `linux-64`.
         glibc: the oldest glibc that the environment must run on; None where the platform has none.
         macos: the oldest macOS, the same.
         driver: the accelerator's driver on the one machine that is meant; None if unknown.
-        gpus: architectures of the GPUs of that machine that must be served, as `8.0` or `gfx942`.
+        gpus: architectures of the GPUs of that machine that must be served, such as `8.0` or `gfx942`.
         targets: the machines of the settings that must all be served, in the place of that one.
         keras: the range of Keras.
         requirements: what `--require` says, about anything the matrix knows.
@@ -145,7 +145,7 @@ class EnvironmentRequest(NamedTuple):
         isolated: whether Keras's settings are to be in the environment's own folder.
         other_frameworks: what becomes of frameworks that dependencies bring in, one of :data:`OTHER_FRAMEWORKS`.
         allow_overlap: pairs of packages, as `first+second`, that may own the same files.
-        build: projects that may be built from source where they have no wheel; what a lock says of that it only tells.
+        build: projects that may be built from source if they have no wheel; informative only if it comes from a lock.
         members: backends whose frameworks dependencies bring along, so that they are solved together with the others;
             what kgen finds out on the way, and no part of the question.
         cpu_members: those whose frameworks dependencies bring along as builds for the CPU; found out likewise.

@@ -58,7 +58,7 @@ class Marker:
         """Read a marker.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not one.
         """
         self._clauses = _clauses(text)
         self._other: Any = None
@@ -103,7 +103,7 @@ class Requirement:
         """Read a requirement of PEP 508.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not one.
         """
         plain = _PLAIN.fullmatch(text)
         if plain is None or not is_plain(plain["range"]):
@@ -158,7 +158,7 @@ def parse_requirement(text: str) -> Requirement:
     """A requirement, read once however often it is met.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     return Requirement(text)
 

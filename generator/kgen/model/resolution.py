@@ -78,7 +78,7 @@ class Resolution(NamedTuple):
         runtime: the accelerator with the version of its runtime in the environment; None on the CPU.
         cudnn: the cuDNN of the environment; None on the CPU.
         driver: the oldest driver that serves the environment; None on the CPU.
-        local: for packages that only an index of their own has: name -> local version label, as `cpu`.
+        local: for packages that only an index of their own has: name -> local version label, such as `cpu`.
         warnings: facts that the user should know.
         why: the reasons of each version.
         beside: projects that a build of a framework's own index needs from there too -> that framework.

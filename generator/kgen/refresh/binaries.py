@@ -1,4 +1,4 @@
-"""What compiled files in a wheel say of how they were built: the toolkit, and the GPUs.
+"""What compiled files in a wheel say about how they were built: the toolkit, and the GPUs.
 
 Nothing is run: the files are searched for what the compiler has put there.
 """
@@ -16,7 +16,7 @@ _LONGEST = 1024
 
 
 def toolkit(pieces: Iterable[bytes], toolkits: Collection[Version]) -> list[str]:
-    """The toolkits, as `12.9`, whose number a function returns, as CUDA's own `CUDART_VERSION` has it: 12090.
+    """The toolkits, such as `12.9`, whose number a function returns, as CUDA's own `CUDART_VERSION` has it: 12090.
 
     A module such as JAX's `_versions` has a function that returns it. On x86-64 that is `mov r32, imm32`, on AArch64
     `movz wd, #imm16`.

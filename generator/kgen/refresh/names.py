@@ -43,7 +43,7 @@ def names(content: bytes) -> dict[str, str]:
     """Project -> package, of those that are called otherwise, sorted.
 
     Raises:
-        OutsideError: it is no such list.
+        OutsideError: it is not such a list.
     """
     try:
         data: Any = json.loads(content)

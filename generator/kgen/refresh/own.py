@@ -1,4 +1,4 @@
-"""Builds that only a framework's own index has, as `torch 2.14.1+cu126`: rows of their own beside those of a release.
+"""Builds that only a framework's own index has, such as `torch 2.14.1+cu126`: separate rows beside a release's others.
 
 Such an index has a page for each label, often without days and without yanks, and wheels that are tagged for any Linux.
 """
@@ -240,7 +240,7 @@ class OwnIndex:
 
         Raises:
             Unread: a wheel would have to be downloaded whole.
-            OutsideError: a wheel cannot be had, or says what makes no sense.
+            OutsideError: a wheel cannot be fetched, or says what makes no sense.
         """
         result = Found([], [], [], [])
         unknown = [label for label in self._labels if not self._is_followed(label) and cuda_of(label) is not None]
@@ -413,7 +413,7 @@ class OwnIndex:
     def _against_wheel(
         self, label: str, version: Version, platform: str, build: Mapping[str, Any], read: Read
     ) -> Iterator[Contradiction]:
-        """What a wheel says of itself otherwise than its row."""
+        """What a wheel says about itself otherwise than its row."""
         fit = fit_of(self._files[label, version], self._context.targets, self._context.minors)
         wheel_build = self._wheel_build(label, version, platform, fit, read) if platform in fit else None
         if wheel_build is None:

@@ -22,7 +22,7 @@ def parse(text: str) -> Requirement:
     """A requirement of a wheel; safe in any thread, and not to be changed.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     try:
         with PARSING:

@@ -36,7 +36,7 @@ class Read(Protocol):
 
         Raises:
             Unread: the wheel would have to be downloaded whole.
-            OutsideError: it cannot be had, or says what makes no sense.
+            OutsideError: it cannot be fetched, or says what makes no sense.
         """
 
     def compiled(self, file: IndexFile, compiled: Compiled, toolkits: Collection[Version]) -> tuple[str, ...]:
@@ -44,7 +44,7 @@ class Read(Protocol):
 
         Raises:
             Unread: the wheel would have to be downloaded whole.
-            OutsideError: it cannot be had, or says what makes no sense.
+            OutsideError: it cannot be fetched, or says what makes no sense.
         """
 
 
@@ -58,7 +58,7 @@ class WheelBuild(NamedTuple):
     Attributes:
         install: requirements that make an installer take it.
         shape: the same without versions: what tells one kind of build from another.
-        platform: conda's name of the platform.
+        platform: the platform, as a conda subdir.
         glibc: what its wheels need; empty where none applies.
         pythons: CPython minors that have a wheel.
         cuda: `12.8`; None for the CPU; empty if it is built for CUDA and does not say which.
@@ -165,7 +165,7 @@ def wheel_builds(
 
     Raises:
         Unread: a wheel would have to be downloaded whole.
-        OutsideError: a wheel cannot be had, or says what makes no sense.
+        OutsideError: a wheel cannot be fetched, or says what makes no sense.
     """
     found: list[WheelBuild] = []
     served: set[tuple[str, Made | int | None]] = set()
@@ -541,7 +541,7 @@ def row_of_build(
 def _completed(
     wheel_build: WheelBuild, prior: Sequence[Mapping[str, Any]]
 ) -> tuple[WheelBuild, dict[str, Any], list[str]]:
-    """A build with what is carried over from an older release, and what the source says of that."""
+    """A build with what is carried over from an older release, and what the source says about that."""
     notes = list(wheel_build.notes)
     if wheel_build.made is not None:
         before, build = _before(wheel_build, prior)

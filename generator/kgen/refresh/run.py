@@ -622,7 +622,7 @@ class Refresh:
         known: Mapping[Version, Mapping[str, Any]],
         every: Mapping[str, Mapping[Version, Sequence[IndexFile]]],
     ) -> None:
-        """What the index says of the releases that are known."""
+        """What the index says about the releases that are known."""
         own = every[recipe.name]
         if not own:
             return

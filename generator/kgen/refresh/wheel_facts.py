@@ -64,7 +64,7 @@ class FactReader:
         """The facts of a wheel; None if its index knows no ranges, and it is too large to be read whole.
 
         Raises:
-            OutsideError: it cannot be had, or is not what its name says.
+            OutsideError: it cannot be fetched, or is not what its name says.
         """
         texts = self._load(file, module)
         if texts is None:
@@ -96,7 +96,7 @@ class FactReader:
             None if its index knows no ranges, and it is too large to be read whole.
 
         Raises:
-            OutsideError: it cannot be had, or is not what its name says.
+            OutsideError: it cannot be fetched, or is not what its name says.
         """
         key = f"{compiled.holds} {compiled.path} {' '.join(map(str, toolkits))}"
         place = self._place(file, None)
@@ -126,7 +126,7 @@ class FactReader:
         """The paths of the files in a wheel; None if its index knows no ranges, and it is too large to be read whole.
 
         Raises:
-            OutsideError: it cannot be had, or is not what its name says.
+            OutsideError: it cannot be fetched, or is not what its name says.
         """
         self._count(file)
         listing = self._reader.read(file.url, filename=file.filename, sha256=file.sha256)
@@ -141,7 +141,7 @@ class FactReader:
             limit: so many bytes it may have.
 
         Raises:
-            OutsideError: it cannot be had, or is larger.
+            OutsideError: it cannot be fetched, or is larger.
         """
         self._count(file)
         streams = self._reader.stream(

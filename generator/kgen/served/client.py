@@ -135,7 +135,7 @@ class Client:
             absent: the statuses that say that there is none.
 
         Raises:
-            OutsideError: it cannot be had whole, or the answer is neither 200, 304 nor one of `absent`.
+            OutsideError: it cannot be fetched whole, or the answer is neither 200, 304 nor one of `absent`.
             Cancelled: `cancel` was set.
         """
         url = self._logins.add(url)
@@ -173,7 +173,7 @@ class Client:
             report: called with the number of bytes that were added; below zero where some had to be given up.
 
         Raises:
-            OutsideError: the rest cannot be had.
+            OutsideError: the rest cannot be fetched.
             Cancelled: no request waits for it any more.
         """
         self._again(wheel, lambda: self._save_rest(wheel, part, report))

@@ -146,7 +146,7 @@ def asked_for(problem: Problem, variable: FrameworkVariable) -> Sequence[Release
 
 
 def narrowed_to(problem: Problem, variable: FrameworkVariable) -> str:
-    """The range that requirements on a framework give, as `==2.5.1`; empty where there are none."""
+    """The range that requirements on a framework give, such as `==2.5.1`; empty where there are none."""
     wished = problem.requirements_of(variable.name)
     return ",".join(dict.fromkeys(str(one.specifier) for one in wished if str(one.specifier)))
 

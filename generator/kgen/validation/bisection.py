@@ -62,7 +62,7 @@ def moves(before: Versions, after: Versions, *, broken: Broken, misfits: Misfits
     Args:
         before: the versions of the one side.
         after: those of the other.
-        broken: what packages themselves say against versions. What it says of either side is taken as it is.
+        broken: what packages themselves say against versions. What it says about either side is taken as it is.
         misfits: what is against them for all else.
 
     Returns:

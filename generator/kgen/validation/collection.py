@@ -32,14 +32,14 @@ class Entry(NamedTuple):
     Attributes:
         digest: the sha256 of what it says: the same receipt in two places has one.
         environment: the environment's name on disk.
-        platform: conda's name of the platform.
+        platform: the platform, as a conda subdir.
         content: the digest of what the lock installs; None in receipts of old.
         kind: `cpu`, or the kind of accelerator as `cuda`.
         device: what it was proven on, for people.
         capability: the architecture of the GPU; None where there was none.
         driver: the driver of the GPU; None where there was none.
         verdict: `passed` or `failed`.
-        date: the day, as `2026-11-20`.
+        date: the day, such as `2026-11-20`.
         as_locked: whether exactly what is locked was installed.
         step: seconds of a step, of its slowest backend; None where nothing was measured.
         suite: what was to be proven.

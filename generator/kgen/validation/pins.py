@@ -56,7 +56,7 @@ def differences(locked: Mapping[str, str], installed: Mapping[str, str]) -> tupl
 
 
 def _same(one: str, other: str | None) -> bool:
-    """Whether two versions are the same; a local label counts only where both have one, as `2.13.0+cpu`."""
+    """Whether two versions are the same; a local label counts only where both have one, such as `2.13.0+cpu`."""
     if other is None:
         return False
     if "+" in one and "+" in other:

@@ -70,11 +70,11 @@ class Receipt(NamedTuple):
         data: what is in it, looked at as far as the other attributes say it.
         stale: whether the lock installs something else since, or is gone.
         environment: the environment's name on disk.
-        platform: conda's name of the platform.
+        platform: the platform, as a conda subdir.
         device: what it was proved on, for people.
         driver: the driver of the GPU; None where there was none.
         verdict: `passed` or `failed`.
-        date: the day, as `2026-11-20`.
+        date: the day, such as `2026-11-20`.
         as_locked: whether exactly what is locked was installed.
     """
 
@@ -281,7 +281,7 @@ def write(locked: Lockfile, data: Mapping[str, Any]) -> Path | None:
         is of an environment that was something else.
 
     Raises:
-        OutsideError: that was impossible; what was there stands.
+        OutsideError: that was impossible; what was there is unchanged.
     """
     path = path_of(locked, data["device"], suite_of(data))
     old = _load(path)

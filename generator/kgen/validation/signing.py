@@ -88,7 +88,7 @@ def endings_of(trust: Trust) -> tuple[str, ...]:
 
 
 def require_keys(trust: Trust) -> None:
-    """See that every key is there and is one: what is missing would count for nothing, and go unnoticed.
+    """Check that every key is there and is one: what is missing would count for nothing, and go unnoticed.
 
     Raises:
         UsageError: a file holds no public key, or a library is missing.
@@ -109,7 +109,7 @@ def signers_of(content: bytes, ending: str, payload: bytes, trust: Trust) -> tup
 
     Raises:
         OtherPayload: what they signed is something else.
-        BadSignature: none of them has signed, or it is no such file.
+        BadSignature: none of them has signed, or it is not such a file.
         UsageError: a key is none, or a library is missing.
         OutsideError: a key, or Sigstore's own keys, cannot be read.
     """
@@ -148,7 +148,7 @@ def sign_with_key(payload: bytes, key: Path, password: str | None, before: bytes
         before: an envelope that is there: its signatures are kept if it is of the same payload.
 
     Raises:
-        UsageError: it is no such key, or a library is missing.
+        UsageError: it is not such a key, or a library is missing.
         OutsideError: the file cannot be read.
     """
     import_of("securesystemslib")

@@ -29,7 +29,7 @@ class Shown(NamedTuple):
 
 
 class _Named(NamedTuple):
-    """What an entry names: the places of the devices that it may be; None where there is no telling."""
+    """What an entry names: the places of the devices that it may be; None if unknown."""
 
     places: tuple[int, ...] | None
 
@@ -37,7 +37,7 @@ class _Named(NamedTuple):
 def shown(
     text: str, devices: Sequence[Gpu], prefixes: Sequence[str], around: Sequence[str] = (), count: int = 0
 ) -> Shown | None:
-    """What a list shows: it ends with the first entry that is not a device; None where there is no telling.
+    """What a list shows: it ends with the first entry that is not a device; None if unknown.
 
     Args:
         text: the list.

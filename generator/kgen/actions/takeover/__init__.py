@@ -1,4 +1,4 @@
-"""What another tool's files say of a project, as settings of kgen: `kgen init --from`.
+"""What another tool's files say about a project, as settings of kgen: `kgen init --from`.
 
 What kgen reads by itself each time (`[project]` of `pyproject.toml`) is not written down again. What has no place in
 kgen's settings is left out, and named with the reason. Each kind of file is a module in `sources`.
@@ -39,7 +39,7 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
         matrix: the facts.
 
     Raises:
-        UsageError: it is none of these, or is not there.
+        UsageError: it is not one of these, or is not there.
         SettingsError: it cannot be understood.
     """
     builder = TakeoverBuilder(root, matrix)

@@ -119,7 +119,7 @@ class TakeoverBuilder:
 
         Args:
             text: as the standard writes it.
-            known: whether kgen reads it by itself, so that it says of the backends alone.
+            known: whether kgen reads it by itself, so that it says about the backends alone.
         """
         try:
             requirement = parsers.parse_dependency(text)

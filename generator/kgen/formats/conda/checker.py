@@ -95,7 +95,7 @@ else:
     said["other"] = sorted(one for one in {*hashes, *locked} if hashes.get(one) != locked.get(one))
 print(json.dumps(said))
 """
-"""What conda-lock, in a process of its own, says of a lock: that its parser refuses it, and whose hash is another."""
+"""What conda-lock, run in a separate process, says about a lock: that its parser refuses it, and which hash differs."""
 
 _PATIENCE = 120.0
 

@@ -60,7 +60,7 @@ class CondaFile(NamedTuple):
         environment: its name.
         backends: its backends, the most important first.
         accelerator: `cpu`, or as `cuda12`.
-        python: the CPython minor, as `3.12`.
+        python: the CPython minor, such as `3.12`.
         mode: `full`, or `base` where the frameworks are wheels.
         channels: the channels, the first having the say.
         variables: what a process must find in its environment for the backend to be selected.

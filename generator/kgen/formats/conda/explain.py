@@ -53,7 +53,7 @@ class _Condition(NamedTuple):
     """Something that can be left out of what is asked.
 
     Attributes:
-        cause: what to say of it.
+        cause: what to say about it.
         relaxed: the target without it.
     """
 

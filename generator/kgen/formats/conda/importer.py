@@ -49,7 +49,7 @@ def packages_in(path: Path, platform: str) -> tuple[CondaRecord, ...]:
 
     Args:
         path: the file, which :func:`kgen.actions.foreign.versions_in` has read before.
-        platform: conda's name of the platform.
+        platform: the platform, as a conda subdir.
 
     Returns:
         The packages; () of a lock that is of no packages of conda.

@@ -140,7 +140,7 @@ def realise(
         brought: the project's folder and the lock, where a bundle has brought all that is in that.
 
     Raises:
-        OutsideError: that was impossible; what was there stands.
+        OutsideError: that was impossible; what was there is unchanged.
     """
     with storage.staged_folder(of.prefix, owned=is_kgens) as staged:
         report("installing")

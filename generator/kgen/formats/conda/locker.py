@@ -31,7 +31,7 @@ _Taken = Callable[[str], Sequence[CondaRecord]]
 
 
 def require(settings: Settings) -> None:
-    """See that there is py-rattler, and that the settings make sense; see :class:`kgen.formats.interface.Locker`."""
+    """Check that there is py-rattler, and that the settings make sense; see :class:`kgen.formats.interface.Locker`."""
     if not rattlertool.available():
         raise MissingExtraError("conda locks need py-rattler, which is not installed", hints=[rattlertool.INSTALL])
     if settings.portable and settings.conda == "base":

@@ -218,7 +218,7 @@ class Rattler:
 
         Args:
             channels: channels by name or URL.
-            platform: conda's name of the platform.
+            platform: the platform, as a conda subdir.
 
         Returns:
             The digest; None where there is none to tell.
@@ -251,7 +251,7 @@ class Rattler:
 
         Args:
             channels: channels by name or URL.
-            platform: conda's name of the platform.
+            platform: the platform, as a conda subdir.
         """
         configured = tomli.loads(self._config.to_toml()).keys()
         found = []
@@ -425,7 +425,7 @@ class Rattler:
             place: where the folder will be moved to, which packages are to take for their own.
 
         Raises:
-            OutsideError: a package cannot be had, or has another hash.
+            OutsideError: a package cannot be fetched, or has another hash.
         """
 
         async def linked() -> None:
@@ -459,7 +459,7 @@ class Rattler:
             target: the file to write; what is in it after a failure is of no use.
 
         Raises:
-            OutsideError: it cannot be had.
+            OutsideError: it cannot be fetched.
         """
 
         async def fetched() -> None:

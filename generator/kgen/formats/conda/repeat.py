@@ -185,7 +185,7 @@ class Note:
         """What tells one state of all channels from another.
 
         Args:
-            platform: conda's name of the platform.
+            platform: the platform, as a conda subdir.
             state: that of the channels that have to be asked.
         """
         folders = [(one, list(folder_states(one, [platform]))) for one in self._job.settings.channels]

@@ -298,7 +298,7 @@ class _UserWish(NamedTuple):
         return self.matrix.library(name) is not None and self.matrix.accelerator_of(name, _ANY) is not None
 
     def _package_of_extra(self, extra: str) -> str | None:
-        """The package that is a project with an extra, as `ray-default`; None where the channels have none."""
+        """The package that is a project with an extra, such as `ray-default`; None where the channels have none."""
         project = self.requirement.name
         forms = (f"{self.names.package(project)}-{extra}", f"{project}-{extra}")
         return next((name for name in forms if self.names.has(name)), None)
@@ -351,7 +351,7 @@ def _virtuals(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> dict[
 
 
 def driver_runs(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str | None:
-    """The newest toolkit that the named driver runs, as `12.4`; None if none was named, or it is older than any."""
+    """The newest toolkit that the requested driver runs, such as `12.4`; None without a driver, or if it runs none."""
     driver = request.oldest_driver
     if driver is None:
         return None

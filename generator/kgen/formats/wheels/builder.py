@@ -110,7 +110,7 @@ def builder(lock: Lockfile, uv: Uv, what: str) -> Iterator[Builder]:
         what: what is built.
 
     Raises:
-        OutsideError: what builds it cannot be had.
+        OutsideError: what builds it cannot be fetched.
     """
     with storage.scratch() as folder:
         prefix, built = folder / "builder", folder / "wheels"
@@ -134,7 +134,7 @@ def install_trees(lock: Lockfile, uv: Uv, prefix: Path, root: Path, report: Call
 
     Raises:
         SettingsError: a folder is another one than was locked.
-        OutsideError: a commit cannot be had, or a package cannot be built.
+        OutsideError: a commit cannot be fetched, or a package cannot be built.
     """
     if not lock.trees:
         return

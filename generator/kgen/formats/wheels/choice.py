@@ -107,7 +107,7 @@ def _named(request: EnvironmentRequest, package: Package, wheel: DirectWheel) ->
 
 
 def _require_known(answer: Resolution, sources: Sequence[str]) -> None:
-    """See that nothing is built but what somebody has vouched for: the matrix, or the user by name.
+    """Check that nothing is built but what somebody has vouched for: the matrix, or the user by name.
 
     Raises:
         OutsideError: uv was told to build something else.

@@ -48,7 +48,7 @@ class DirectWheel(NamedTuple):
     path: str | None
 
     def require(self, sha256: str) -> None:
-        """See that it has the digest that the request names, if it names one.
+        """Check that it has the digest that the request names, if it names one.
 
         Raises:
             OutsideError: it has another.

@@ -149,7 +149,7 @@ class Uv:
             Whether `own` was installed along.
 
         Raises:
-            OutsideError: a file cannot be had, has another hash, or does not fit this machine.
+            OutsideError: a file cannot be fetched, has another hash, or does not fit this machine.
         """
         self._hear = Downloads(lock, report).hear
         python = str(prefix / "bin/python")
@@ -372,7 +372,7 @@ def realise(
         report: called with each stage.
 
     Raises:
-        OutsideError: that was impossible; what was there stands.
+        OutsideError: that was impossible; what was there is unchanged.
     """
     texts = _ahead(beside.files)
     root = of.environment.folder.parent.parent

@@ -188,7 +188,7 @@ def _wheel_again(package: Mapping[str, Any]) -> Mapping[str, object]:
 
 
 def _tree_row(tree: LockedTree) -> Mapping[str, object]:
-    """A source tree: what PEP 751 says of it, and of a folder what its metadata was made from."""
+    """A source tree: what PEP 751 says about it, and of a folder what its metadata was made from."""
     if tree.path is not None:
         facts = f"path = {toml_text(tree.path)}, editable = true"
         own = toml_text(tree.sha256 or "")
@@ -248,7 +248,7 @@ def _versions(versions: Mapping[str, object]) -> dict[str, str]:
 
 
 def accelerator_data(resolution: Resolution) -> dict[str, str | None]:
-    """What a lock says of its accelerator's libraries and driver."""
+    """What a lock says about its accelerator's libraries and driver."""
     runtime = resolution.runtime
     return {
         **({runtime.kind: runtime.number} if runtime and runtime.version else {}),

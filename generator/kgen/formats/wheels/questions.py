@@ -51,7 +51,7 @@ class Question(NamedTuple):
         preferred: the text of a lock whose versions uv keeps where it can; empty for none.
         own: package -> the index that it is taken from, and no other package.
         in_flight: how many requests to the index uv may have in flight; None for its own choice, or the user's.
-        macos: the oldest macOS of the target, as `14.0`; empty for other systems.
+        macos: the oldest macOS of the target, such as `14.0`; empty for other systems.
         beside: a folder whose wheels are taken too; None for none.
         facts: variables that tell uv of the target what it would find out of this machine, where its preview of wheel
             variants is on.

@@ -13,10 +13,10 @@ _ABSENT = re.compile(
     r"there (?:is|are) no versions? of ([A-Za-z0-9][A-Za-z0-9._-]*)(?![A-Za-z0-9._\[=<>!~-])|"
     r"([A-Za-z0-9._-]+) was not found in the package registry"
 )
-"""What uv says of a package that the index does not have."""
+"""What uv says about a package that the index does not have."""
 
 _UNMATCHED = re.compile(r"there (?:is|are) no versions? of ([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?[=<>!~]")
-"""What uv says of a bound that no version on the index fulfils."""
+"""What uv says about a bound that no version on the index fulfils."""
 
 _DEPENDS = re.compile(r"depends on (?P<name>[a-z0-9-]+)(?P<bound>[=<>!~][^ ;,)]*)")
 
@@ -32,18 +32,18 @@ _NO_WHEEL = re.compile(
     r"(?<![\w.<>=!~\[\]-])([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:\[[^\]\s]*\])?(?:[<>=!~]+[^\s]+)?"
     r" (?:has|have) no (?:usable )?wheels"
 )
-"""What uv says of a package that it has only source distributions, or wheels for others, of."""
+"""What uv says about a package that it has only source distributions, or wheels for others, of."""
 
 _NONE_USABLE = re.compile(r"\ball versions of ([A-Za-z0-9][A-Za-z0-9._-]*) have no (?:usable )?wheels")
 
 _SOURCE_ONLY = re.compile(
     r"(?P<name>[a-z0-9][a-z0-9._-]*)(?:[^\s;]*[<=]=(?P<newest>[^\s;,]+))? (?:has|have) no usable wheels"
 )
-"""What uv says of releases of which there are source distributions alone, the newest of them last: `all of: a<=0.2.2
+"""What uv says about releases of which there are source distributions alone, the newest of them last: `all of: a<=0.2.2
 a==0.3.2 have no usable wheels`. Of a release that has wheels for others it names the tag that is wanting."""
 
 _YANKED = re.compile(r"\b([a-z0-9][a-z0-9-]*)==([0-9][^\s;,]*) was yanked")
-"""What uv says of a release that its maker has withdrawn: `t5x==0.0.0 was yanked (reason: dummy version)`."""
+"""What uv says about a release that its maker has withdrawn: `t5x==0.0.0 was yanked (reason: dummy version)`."""
 
 
 def absent(reason: str) -> list[str]:

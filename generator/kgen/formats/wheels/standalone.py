@@ -36,8 +36,8 @@ class Standalone(NamedTuple):
     """An interpreter that can be moved.
 
     Attributes:
-        minor: its CPython minor, as `3.12`.
-        version: its version, as `3.12.4`.
+        minor: its CPython minor, such as `3.12`.
+        version: its version, such as `3.12.4`.
         prefix: the folder that is all of it.
     """
 
@@ -256,7 +256,7 @@ def unpack(archive: Path, root: Path, *, minor: str, sha256: str) -> None:
 
 
 def require_moves(one: Standalone, archive: Path) -> None:
-    """See that an interpreter runs in another place than its own.
+    """Check that an interpreter runs in another place than its own.
 
     Args:
         one: the interpreter.

@@ -1,9 +1,9 @@
-"""What `import kgen` offers: the actions behind the command line, for programs.
+"""The Python API, `import kgen`: the actions behind the command line, for programs.
 
-Whatever a flag can ask for is a keyword with the name of its field (:data:`kgen.fields.FIELDS`): `cuda="12"`,
-`python="3.12"`, `gpu=["8.0"]`, `dependencies=["optax"]`, `portable=True`. The settings of the project stand where
-nothing is asked. Every error is a :class:`KgenError`, whose `message` and `hints` are what the command line prints and
-whose `status` is its exit status.
+Everything that a flag can request is a keyword with the name of its field (:data:`kgen.fields.FIELDS`): `cuda="12"`,
+`python="3.12"`, `gpu=["8.0"]`, `dependencies=["optax"]`, `portable=True`. The project's settings fill in what the call
+leaves out. Every error is a :class:`KgenError`, with the `message` and `hints` that the command line prints, and its
+exit status in `status`.
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ __all__ = [
 def solve(
     names: Sequence[str] = (), *, root: Path | str = ".", together: str | None = None, **asked: Raw
 ) -> tuple[Resolution | Conflict, ...]:
-    """Choose versions from the matrix alone: offline, and in milliseconds.
+    """Choose versions from the matrix: offline, and in milliseconds.
 
     Args:
-        names: backends, or joint environments of the settings; none for those of the settings.
+        names: backends, or joint environments in the settings; none for all in the settings.
         root: a folder of the project.
-        together: the name of the one environment that all backends are to be in; None for one each.
-        asked: fields by their names, each as text or as a list of texts, as a flag takes it.
+        together: the name of one environment for all backends; None for an environment each.
+        asked: fields by name, each as a text or a list of texts, in the form that the flag takes.
 
     Returns:
         For each environment on each platform its resolution, or why there is none.
@@ -102,21 +102,22 @@ def lock(
     options: LockOptions = AS_USUAL,
     **asked: Raw,
 ) -> LockResult:
-    """Solve, resolve with the index that uv is configured for, verify, and write `locks/`.
+    """Solve, resolve with uv's configured index, verify, and write `locks/`.
 
     Args:
-        names: backends, or joint environments of the settings; none for those of the settings.
+        names: backends, or joint environments in the settings; none for all in the settings.
         root: a folder of the project.
-        together: the name of the one environment that all backends are to be in; None for one each.
-        options: how locks are made: `dry_run`, `upgrade`, `upgrade_packages`, `merge`, `installers`.
-        asked: fields by their names, as for :func:`solve`.
+        together: the name of one environment for all backends; None for an environment each.
+        options: how to make locks: `dry_run`, `upgrade`, `upgrade_packages`, `merge`, `installers`.
+        asked: fields by name, as for :func:`solve`.
 
     Returns:
-        For each environment its lock, or the conflict or error that stands in the way; whether its folder
-        changed; seconds and sizes in bytes.
+        For each environment its lock, or the conflict or error that prevents it; whether its folder changed; seconds
+            and
+        sizes in bytes.
 
     Raises:
-        KgenError: nothing could be begun. What goes wrong with one environment is in its outcome.
+        KgenError: the call failed before it came to any environment. An outcome holds the error of its environment.
     """
     matrix = origin.current(Path(root))
     flags = _flags("lock", names, together, asked)
@@ -129,7 +130,7 @@ def check(names: Sequence[str] = (), *, root: Path | str = ".") -> CheckResult:
     """Compare the locks of a project with its settings, the matrix and themselves; offline.
 
     Args:
-        names: environments; none for all of them.
+        names: environments; none for all.
         root: a folder of the project.
 
     Returns:
@@ -151,23 +152,24 @@ def validate(
     progress: Callable[[ValidationTarget, str], None] | None = None,
     notify: Callable[[str], None] = validate_action.ignore,
 ) -> ValidateResult:
-    """Install locked environments where they are not on disk, train in them, and write `receipts/` beside the locks.
+    """Install locked environments that are not on disk, train in them, and write `receipts/` beside the locks.
 
     Args:
         names: environments; none for all that are locked for this machine.
         root: a folder of the project.
-        options: how they are validated: `device`, `timeout` in seconds, `form`, `envs`, `python`, `no_lock`.
-        progress: called with each environment and the stage that it is in, also from another thread.
+        options: how to validate: `device`, `timeout` in seconds, `form`, `envs`, `python`, `no_lock`.
+        progress: called with each environment and its current stage, possibly from another thread.
         notify: called with each remark about the environments that a person should read.
 
     Returns:
-        For each environment the verdict on each backend (passed, failed or skipped, with the reason), and its receipt.
-        Seconds are in the verdicts. `status` is 0 only if everything passed.
+        For each environment the verdict on each backend (passed, failed or skipped, with the reason) with its duration
+            in
+        seconds, and its receipt. `status` is 0 only if everything passed.
 
     Raises:
         UsageError: there is no such environment, nothing is locked for this machine, or the options contradict each
             other.
-        SettingsError: a lock cannot be read. What goes wrong with one environment later is in its validation.
+        SettingsError: a lock cannot be read. Later errors of one environment are in its validation.
     """
     top = project.find_root(Path(root).absolute())
     matrix, machine = origin.current(top), host.inspect()
@@ -183,11 +185,11 @@ def doctor(
     Args:
         names: environments; none for all that are locked for this machine.
         root: a folder of the project.
-        form: the form of locks that alone is meant, as `installers` calls it: `uv`, `conda`; None for all of them.
-        envs: the folder of the environments; None for that of the settings.
+        form: the only form of locks to examine, as in `installers`: `uv`, `conda`; None for all of them.
+        envs: the folder of the environments; None for the one in the settings.
 
     Returns:
-        The findings, the faults first, each with what to type to fix it; and what this machine has.
+        The findings, faults first, each with the command to type; and what this machine has.
 
     Raises:
         UsageError: there is no such environment, or nothing is locked for this machine.
@@ -200,20 +202,20 @@ def doctor(
 
 
 def diff(before: str, after: str | None = None, *, root: Path | str = ".") -> tuple[Difference, ...]:
-    """What changed between two locks, or two sets of locks.
+    """Compare two locks, or two sets of locks.
 
-    A revision and the working tree may have no locks: then all locks of the other side are new, or gone.
+    One side may be a revision or the working tree without any locks: then all locks of the other side are new, or gone.
 
     Args:
-        before: a lock, a folder of locks, or a revision of git.
+        before: a lock, a folder of locks, or a git revision.
         after: the same; None for the locks of the working tree.
         root: a folder of the project.
 
     Returns:
-        The locks that are not the same, each with its changes; sizes are in bytes.
+        The locks that differ, each with its changes; sizes are in bytes.
 
     Raises:
-        UsageError: a side is none of these, a folder holds no locks, or no side has any.
+        UsageError: a side is none of these, a folder holds no locks, or neither side has any.
         SettingsError: a lock cannot be read.
     """
     return diff_action.diff(project.find_root(Path(root).absolute()), before, after)
@@ -222,7 +224,7 @@ def diff(before: str, after: str | None = None, *, root: Path | str = ".") -> tu
 def export(
     format_name: str, environment: str | None = None, *, root: Path | str = ".", platform: str | None = None
 ) -> str:
-    """A lock in the format of another tool.
+    """Write a lock in the format of another tool.
 
     Args:
         format_name: one of :data:`kgen.actions.export.FORMATS`, such as `requirements`, `dockerfile`, `cyclonedx`.
@@ -231,7 +233,7 @@ def export(
         platform: the platform, as a conda subdir, for formats of one platform; None for this machine's.
 
     Returns:
-        The text, without a newline at its end.
+        The text, without a final newline.
 
     Raises:
         UsageError: the format or the environment is unknown, or the format cannot hold it.
@@ -249,23 +251,24 @@ def sync(
     reinstall: bool = False,
     exact: bool = False,
 ) -> SyncResult:
-    """Make an environment on disk exactly as locked; does nothing if it is.
+    """Make an environment on disk match its lock exactly; does nothing if it does already.
 
     Args:
         name: the environment, or its backend if that is locked once; `jax-cuda12-conda` is the conda environment.
         root: a folder of the project.
-        envs: the folder of the environments; None for that of the settings.
-        reinstall: install everything again, and compare every file with its hash.
-        exact: also remove packages that were installed by hand.
+        envs: the folder of the environments; None for the one in the settings.
+        reinstall: whether to install everything again and compare every file with its hash.
+        exact: whether to remove packages that were installed by hand, too.
 
     Returns:
-        Where it is (`result.source.prefix`) and its interpreter (`result.source.python`), whether it had to be made, in
-        how many seconds, and what was lost with the one that was there.
+        Its folder (`result.source.prefix`) and interpreter (`result.source.python`), whether it had to be made, in how
+            many
+        seconds, and what was lost of the previous environment.
 
     Raises:
         UsageError: there is no such environment, or it is not locked for this machine.
         SettingsError: the settings or the lock are wrong.
-        OutsideError: it could not be made; what was there is unchanged.
+        OutsideError: the environment could not be made; the previous one is unchanged.
     """
     top = project.find_root(Path(root).absolute())
     source = sync_action.find(top, name, None if envs is None else str(envs))
@@ -274,7 +277,7 @@ def sync(
 
 
 def read_lock(path: Path | str) -> Lockfile:
-    """What a lock says: its environment, backends, accelerator, versions and files.
+    """Read a lock: its environment, backends, accelerator, versions and files.
 
     Args:
         path: a `pylock.PLATFORM.toml` that kgen wrote.
@@ -283,7 +286,7 @@ def read_lock(path: Path | str) -> Lockfile:
         The lock; sizes are in bytes, hashes are sha256.
 
     Raises:
-        OutsideError: it cannot be read.
+        OutsideError: the file cannot be read.
         SettingsError: kgen did not write it, or it is damaged; the message lists every fault with its place.
     """
     return lockfiles.read(Path(path))

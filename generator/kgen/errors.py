@@ -44,16 +44,16 @@ BUG_CODE = "K500"
 
 
 class KgenError(Exception):
-    """A fault that is not a bug in kgen.
+    """An error that is not a bug in kgen.
 
     Attributes:
-        message: what is wrong, with which object, where. No final full stop if it is one sentence.
-        hints: the next things to type, most useful first.
-        status: the exit status of the command that meets it.
-        code: the name of its kind, which never changes: its page is `kgen help CODE`.
-        readings: a word of the call, and the words that it may stand for; the command line makes hints of them, each
-            the whole call with one of these. Without any, it is unknown, and may be a word of another tool. None where
-            no word is at fault.
+        message: what is wrong, with which object, where; without a final full stop if it is one sentence.
+        hints: commands to type next, most useful first.
+        status: the exit status of the command that raises it.
+        code: its permanent code; `kgen help CODE` shows its page.
+        readings: an unknown or ambiguous word of the call, and the words that it may stand for. The command line makes
+            a hint of each: the whole call with that word. Without any, the word may belong to another tool. None if no
+            word is at fault.
     """
 
     status: ExitStatus = ExitStatus.USAGE

@@ -67,11 +67,11 @@ class Finding(NamedTuple):
 
 
 class CheckResult(NamedTuple):
-    """What a check of a project found.
+    """The result of checking a project.
 
     Attributes:
         findings: faults and notes, in the order of the environments.
-        environments: the environments that were looked at.
+        environments: the environments that were checked.
     """
 
     findings: tuple[Finding, ...]

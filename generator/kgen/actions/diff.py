@@ -28,12 +28,12 @@ _NEXT = "HEAD"
 
 
 class Change(NamedTuple):
-    """Something that is not the same on both sides.
+    """A difference between the two sides.
 
     Attributes:
         what: a package, or `CUDA`, `cuDNN`, `Python`, `driver`.
-        before: what it was; None if it was not there.
-        after: what it is; None if it is gone.
+        before: its value before; None if it was absent.
+        after: its value after; None if it is gone.
     """
 
     what: str
@@ -53,16 +53,16 @@ class Change(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """What changed of one environment on one platform.
+    """The changes of one environment on one platform.
 
     Attributes:
-        lock: its name, with the platform where that is needed to tell it apart.
+        lock: its name, with the platform if the name alone is ambiguous.
         state: whether the lock itself is new or gone.
-        changes: first CUDA, cuDNN, the driver and Python, then packages.
-        sizes: bytes to download, before and after; None where not known or not there.
-        licences: packages of both sides whose declared licence has changed.
-        unseen: licence -> the packages that have it, where no package had it before.
-        other: the name of the lock that it is compared with, where that is another one.
+        changes: CUDA, cuDNN, the driver and Python first, then packages.
+        sizes: download sizes in bytes, before and after; None if unknown or absent.
+        licences: packages on both sides whose declared licence changed.
+        unseen: licence -> the packages that have it, for licences that no package had before.
+        other: the name of the lock that it is compared with, if that differs.
     """
 
     lock: str

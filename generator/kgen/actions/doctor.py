@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 class DoctorResult(NamedTuple):
-    """What was found.
+    """The result of examining a machine.
 
     Attributes:
-        machine: what this machine has.
+        machine: what the machine has.
         environments: the names of the environments that it was examined for.
-        findings: what breaks them, or may; the faults first.
-        target: the target of the settings that the machine is; empty for this one.
+        findings: what breaks them, or may; faults first.
+        target: the target in the settings that describes the machine; empty for this machine.
     """
 
     machine: Host

@@ -34,13 +34,13 @@ from kgen.solver.retention import keeping
 
 
 class LockResult(NamedTuple):
-    """The result of each request.
+    """The outcome of each request.
 
     Attributes:
-        outcomes: a lock, a conflict or an error for each request in the default form, in the order of the requests, and
-            then for each in the other forms that were asked for.
-        written: environment -> whether anything of its folder changed; without those that were not written.
-        notes: what was kept, or could not be read, of the locks that were there.
+        outcomes: a lock, a conflict or an error for each request in the default form, in the order of the requests,
+            then for each in the other requested forms.
+        written: environment -> whether anything in its folder changed; without environments that were not written.
+        notes: what was kept of the existing locks, or could not be read.
     """
 
     outcomes: Sequence[Outcome[Locked]]

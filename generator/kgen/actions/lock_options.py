@@ -25,23 +25,23 @@ class ProvenOptions(NamedTuple):
 
 
 class LockOptions(NamedTuple):
-    """How locks are made, whatever is in them.
+    """How to make locks, independent of what is in them.
 
     Attributes:
-        dry_run: whether nothing is written.
-        upgrade: whether no version of the existing locks is kept.
+        dry_run: whether to write nothing.
+        upgrade: whether to keep no version of the existing locks.
         upgrade_packages: packages whose versions are not kept.
-        merge: whether locks in conflict are solved again, keeping what both sides share.
-        installers: forms of locks that are made beside those that the settings ask for, such as `conda`.
-        given: names of the fields that were asked for with a call, such as `channels`.
-        take_over: the lock of another tool; kgen takes its versions where they fit and no lock of kgen has others.
-        reasons: whether the result gives the reason of each version, for which kgen solves again.
-        standing: whether the locks of all requests stand, so that nothing is written: only the reasons are asked for.
-        together: whether kgen writes nothing unless every request can be locked.
-        proven: how receipts decide; None if they do not.
-        all_platforms: whether the requests are for all platforms of their environments, so that no other stays.
-        everything: whether all is asked for that the settings ask for, and nothing else.
-        let_go: the packages, normalised, of which the user has just said that they are no longer wanted.
+        merge: whether to solve locks with merge conflicts again, keeping what both sides share.
+        installers: additional forms of locks, such as `conda`, besides those in the settings.
+        given: names of the fields that the call sets, such as `channels`.
+        take_over: the lock of another tool, whose versions kgen takes where they fit and no lock of kgen has others.
+        reasons: whether the result includes the reason for each version, for which kgen solves again.
+        standing: whether the locks of all requests exist and are fresh, so that only their reasons are wanted.
+        together: whether to write nothing unless every request can be locked.
+        proven: how receipts influence the choice; None if they do not.
+        all_platforms: whether the requests cover all platforms of their environments, so that locks for others go.
+        everything: whether the requests are exactly those of the settings.
+        let_go: packages, by normalised name, that the user has just removed.
     """
 
     dry_run: bool = False

@@ -45,10 +45,10 @@ class SyncResult(NamedTuple):
     """An environment after a sync.
 
     Attributes:
-        source: what it is made from.
+        source: the lock, and where the environment is.
         made: whether it had to be made.
-        seconds: how long it took.
-        notes: what the user should know: what was lost with the one that was there, and how its tools are configured.
+        seconds: the time that took.
+        notes: what the user should know: what was lost of the previous environment, and how its tools are configured.
     """
 
     source: Source

@@ -50,18 +50,18 @@ DEVICES = ("gpu", "cpu", "auto")
 
 
 class ValidateOptions(NamedTuple):
-    """How environments are validated.
+    """How to validate environments.
 
     Attributes:
-        device: one of :data:`DEVICES`; `auto` takes the GPU where the lock is for one and one is there.
-        python: the interpreter, or the folder, of an environment that kgen did not make; None for those that it makes.
-        no_lock: whether the result is compared with no lock, and no receipt written; the name is that of a backend.
+        device: one of :data:`DEVICES`; `auto` takes the GPU if the lock is for one and this machine has one.
+        python: the interpreter, or the folder, of an environment that kgen did not make; None for kgen's own.
+        no_lock: whether to compare with no lock and to write no receipt; names are then names of backends.
         timeout: seconds for each backend.
-        form: the form of locks that alone is meant; None for all of them.
-        envs: the folder of the environments; None for that of the settings.
-        below: the folder that receipts are written below, as `<env>/<device>.json`; None for beside the locks.
-        suite: what is to be proven, one of :data:`kgen.validation.receipts.SUITES`.
-        jobs: how many environments are validated at once at most; each has a GPU to itself, or waits for one.
+        form: the only form of locks to validate; None for all of them.
+        envs: the folder of the environments; None for the one in the settings.
+        below: the folder for receipts, as `<env>/<device>.json` below it; None to write them beside the locks.
+        suite: what to prove, one of :data:`kgen.validation.receipts.SUITES`.
+        jobs: the largest number of environments to validate at once; each has a GPU to itself, or waits for one.
     """
 
     device: str = "auto"
@@ -83,13 +83,13 @@ class ValidationTarget:
     """An environment, and the device that its backends train on.
 
     Attributes:
-        name: the environment, or the backend where there is no lock.
+        name: the environment, or the backend if there is no lock.
         locked: its lock; None with `no_lock`.
         backends: the backends to train with, one after the other.
         device: `cpu` or `gpu`.
-        note: what a person should read beside the device.
-        skip: why nothing is run; None if something is.
-        kind: the kind of accelerator that the environment is for, or the machine where there is no lock.
+        note: what to print beside the device.
+        skip: the reason for running nothing; None to run.
+        kind: the kind of accelerator of the environment, or of the machine if there is no lock.
     """
 
     name: str
@@ -103,15 +103,15 @@ class ValidationTarget:
 
 @dataclass(slots=True, kw_only=True)
 class Validation:
-    """The result for a target.
+    """The validation of one target.
 
     Attributes:
         target: the target.
         verdicts: backend -> its verdict.
-        error: why not all of it could be run.
+        error: why some of it could not run.
         installed: whether the environment could be installed.
-        receipt: where the receipt is.
-        receipt_kept: whether a stronger receipt was left in place.
+        receipt: the path of the receipt.
+        receipt_kept: whether an existing, stronger receipt was kept.
     """
 
     target: ValidationTarget
@@ -137,10 +137,10 @@ class Agreement(NamedTuple):
 
 
 class ValidateResult(NamedTuple):
-    """The result for each environment.
+    """The validation of each environment.
 
     Attributes:
-        validations: each of them, in the order of the targets.
+        validations: one for each target, in their order.
     """
 
     validations: tuple[Validation, ...]

@@ -22,13 +22,13 @@ class Finding(NamedTuple):
     """Something that breaks environments, or may.
 
     Attributes:
-        kind: `fault` if it breaks something that is locked, `note` if it is worth knowing.
+        kind: `fault` if it breaks something that is locked, `note` if it is only worth knowing.
         environments: the environments that it concerns; none if it concerns all.
         what: what is wrong.
-        where: where that was seen.
+        where: where kgen saw it.
         why: why it matters.
-        fix: the next thing to type.
-        identifier: of the rule that found it; it stays the same from release to release.
+        fix: the command to type next.
+        identifier: the identifier of the rule that found it, which stays the same from release to release.
     """
 
     kind: Literal["fault", "note"]

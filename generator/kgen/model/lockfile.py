@@ -134,34 +134,35 @@ class Lockfile(NamedTuple):
     """The lock of one environment on one platform.
 
     Attributes:
-        path: where it was read.
+        path: the file that it was read from.
         form: its form. For any but the default one, `environment` is the name on disk, such as `jax-cpu-conda`, and
             `files` are the packages of that form, by their names there.
-        digest: the sha256 of the file's bytes, in hexadecimal; whatever depends on the lock is tied to it.
+        digest: the sha256 of the file, in hexadecimal; everything that depends on the lock is tied to it.
         environment: the environment's name.
         backends: its backends, the most important first.
-        accelerator: `cpu`, or as `cuda12`.
+        accelerator: `cpu`, or the kind and major, such as `cuda12`.
         python: the CPython minor, such as `3.12`.
         platform: the platform, as a conda subdir.
         runtime: the version of the accelerator's runtime, such as `12.8`; None on the CPU.
-        cudnn: the cuDNN; None on the CPU.
-        driver: the oldest driver that serves it, such as `525.60.13`; None on the CPU.
-        packages: the frameworks, their parts and Keras: name -> version decided on.
-        libraries: the accelerator's libraries and what else the matrix follows: name -> version decided on.
-        variables: what a process must find in its environment for the backend to be selected.
+        cudnn: the cuDNN version; None on the CPU.
+        driver: the oldest driver that supports it, such as `525.60.13`; None on the CPU.
+        packages: name -> version, as solved, of the frameworks, their parts and Keras.
+        libraries: name -> version, as solved, of the accelerator's libraries and other packages from the matrix.
+        variables: environment variables that select the backend.
         files: every file, sorted by name.
-        places: further variables, in which `{prefix}` stands for the folder of the environment.
-        configuration: name of a file for Keras's own folder in the environment -> its text; empty without one.
-        shared: folders in it that are links to those of the user's.
+        places: further variables, in which `{prefix}` stands for the environment's folder.
+        configuration: file name in the environment's own Keras folder -> its text; empty if there is no such folder.
+        shared: folders in it that are links to the user's.
         build: what source distributions are built with, sorted by name; not installed.
-        indexes: package -> which of its framework's own indexes it is from, such as `cu126`; () of all other packages.
-        licences: package -> the licence that it declares; without those that declare none, and empty in a lock that
-            was made before licences were noted.
-        hooks: what identifies the files that select its backend in a shell; None if it does not say.
-        part: what identifies its part of a file that is for several platforms; None where the file is for this one.
-        allow_overlap: the pairs of packages that may own the same files, as the user allowed.
-        trees: what is built from source trees and installed besides, sorted by name.
-        on_cpu: the backends whose frameworks dependencies bring along, and that compute on the CPU here.
+        indexes: package -> which of its framework's own indexes it comes from, such as `cu126`; () for all other
+            packages.
+        licences: package -> its declared licence; without packages that declare none, and empty in locks from before
+            kgen recorded licences.
+        hooks: a digest of the files that select its backend in a shell; None if the lock does not have it.
+        part: a digest of its part of a file for several platforms; None if the file is for this platform only.
+        allow_overlap: the pairs of packages that the user allowed to own the same files.
+        trees: what is built from source trees and installed, sorted by name.
+        on_cpu: the backends whose frameworks dependencies brought along, and that compute on the CPU here.
     """
 
     path: Path

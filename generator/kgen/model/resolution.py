@@ -58,30 +58,30 @@ class DirectRelease(NamedTuple):
 
 
 class Resolution(NamedTuple):
-    """Versions that work together, and what kgen passes to the installer's resolver.
+    """Versions that work together, and the input that kgen derives from them for the installer's resolver.
 
     Attributes:
-        request: what was asked.
-        packages: the frameworks, their parts and Keras, in the order of the request; name -> version.
-        parts: distributions that are part of a framework, or what it is called on this platform: name -> framework.
-        libraries: the accelerator's libraries, and what else the matrix follows, that these builds need; name ->
-            version.
-        allowed: library -> every version of it that the chosen builds can use, oldest first.
-        pinned: those of the libraries whose version the lock takes from here: the accelerator's, which decide whether
-            an environment works and are no choice of the user.
-        constraints: for the resolver, facts about these builds that their metadata do not state.
+        request: the request.
+        packages: name -> version of the frameworks, their parts and Keras, in the order of the request.
+        parts: name -> framework, for distributions that are a part of a framework or its name on this platform.
+        libraries: name -> version of the accelerator's libraries and other packages from the matrix that these builds
+            need.
+        allowed: library -> all versions of it that the chosen builds can use, oldest first.
+        pinned: the libraries whose version the lock takes from here: those of the accelerator, which decide whether an
+            environment works and are not the user's choice.
+        constraints: facts about these builds, for the resolver, that their metadata does not state.
         sources: what may be built from source.
-        republished: project -> the day on which the files that are installed were put on the index again, where that
-            is after the day of their release.
-        dependencies: those of the request, without extras of frameworks that bring another accelerator.
+        republished: project -> the day on which the installed files were uploaded again, if that is later than their
+            release.
+        dependencies: the requested dependencies, without extras of frameworks that add another accelerator.
         install: the requirements for the resolver, exact for everything that the matrix decides.
-        runtime: the accelerator with the version of its runtime in the environment; None on the CPU.
+        runtime: the accelerator with its runtime version in the environment; None on the CPU.
         cudnn: the cuDNN of the environment; None on the CPU.
-        driver: the oldest driver that serves the environment; None on the CPU.
-        local: for packages that only an index of their own has: name -> local version label, such as `cpu`.
+        driver: the oldest driver that supports the environment; None on the CPU.
+        local: name -> local version label, such as `cpu`, for packages that only a framework's own index has.
         warnings: facts that the user should know.
-        why: the reasons of each version.
-        beside: projects that a build of a framework's own index needs from there too -> that framework.
+        why: the reasons for each version.
+        beside: project -> framework, for projects that a build from a framework's own index needs from there too.
         direct: packages from places that the request names, other than wheels.
     """
 
@@ -124,10 +124,10 @@ class Conflict(NamedTuple):
     """Why there is no solution.
 
     Attributes:
-        request: what was asked.
+        request: the request.
         refusals: what has no solution, with the facts that explain it; at least one.
-        causes: a minimal set: without any one of them there is a solution.
-        suggestions: changes that work, the smallest first.
+        causes: a minimal set of causes: without any one of them there is a solution.
+        suggestions: changes that lead to a solution, smallest first.
     """
 
     request: EnvironmentRequest

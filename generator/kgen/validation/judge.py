@@ -71,15 +71,15 @@ class Verdict:
     Attributes:
         outcome: passed, failed or skipped.
         fault: how it failed; None if it did not.
-        message: in a sentence, what was found; the reason of a skip.
-        whole: what the framework raised, error by error, in full; it may name paths, and stands in no receipt.
-        diagnosis: why, if it failed.
-        result: the step's own result; empty if it had none.
-        distance: how far from the reference, at the farthest of what was trained; None if there was nothing to compare.
-        differences: pins of the lock that are not kept.
-        mismatches: libraries of other versions than their packages.
+        message: the result in a sentence; for a skip, the reason.
+        whole: the framework's errors in full. They may contain paths, and are left out of receipts.
+        diagnosis: why it failed, if it did.
+        result: the step's own result; empty if it gave none.
+        distance: the largest distance from the reference; None if there was nothing to compare.
+        differences: pins of the lock that the environment does not have.
+        mismatches: loaded libraries whose versions differ from their packages'.
         parts: the verdict on each part of the full suite.
-        seconds: how long the step took as a whole.
+        seconds: the duration of the whole step.
     """
 
     outcome: Outcome

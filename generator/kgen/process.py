@@ -1,13 +1,13 @@
-"""The one place that starts programs.
+"""The only module that starts programs.
 
-A program runs in a session of its own, so that its whole family can be ended together and a ctrl-C at the
-terminal reaches kgen alone. No shell is ever between kgen and the program.
+Each program runs in its own session, so that kgen can end it together with all processes that it started, and a ctrl-C
+at the terminal reaches only kgen. There is never a shell between kgen and the program.
 
-A family ends with kgen however kgen ends, also by SIGKILL, when kgen can do nothing itself: a warden, which is a small
-shell script in a session of its own, reads from a pipe which families there are. The pipe ends when kgen does, and the
-warden then kills what is left. `PR_SET_PDEATHSIG` would not do: it reaches the program and not what the program has
-started, it exists on Linux only, and setting it takes code of Python's between fork and exec, which may deadlock in a
-process with threads.
+These process families end when kgen ends, even if kgen is killed by SIGKILL and can do nothing itself. A warden, a
+small shell script in its own session, reads from a pipe which families exist. The pipe closes when kgen ends, and the
+warden then kills the remaining families. `PR_SET_PDEATHSIG` is no substitute: it reaches the program but not what the
+program has started, exists only on Linux, and has to be set by Python code between fork and exec, which may deadlock in
+a process with threads.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     import threading
 
 _GRACE = 2.0
-"""Seconds between asking a family of processes to end and ending it."""
+"""Seconds between SIGTERM and SIGKILL for a family of processes."""
 
 _TICK = 0.05
-"""Seconds after which a set `cancel` is noticed at the latest."""
+"""The longest time in seconds until a set `cancel` is noticed."""
 
 _CHUNK = 65536
 
 _FAMILY = "KGEN_FAMILY"
-"""The variable that tells members of a family apart from other processes; its value is of one run of kgen."""
+"""The variable that marks members of a family; its value is unique to one run of kgen."""
 
 _WARDEN = r"""
 groups=' ' starting=0
@@ -69,13 +69,13 @@ done
 
 
 class Completed(NamedTuple):
-    """A program that has ended by itself, with whatever status.
+    """A program that has ended by itself, with any status.
 
     Attributes:
         args: the program and its arguments.
-        status: its exit status; minus the signal's number if a signal ended it.
-        stdout: what it wrote there; bytes that are no UTF-8 are replaced.
-        stderr: the same of the other stream.
+        status: its exit status; the negative signal number if a signal ended it.
+        stdout: its output; bytes that are not UTF-8 are replaced.
+        stderr: its error output, likewise.
     """
 
     args: tuple[str, ...]
@@ -96,28 +96,27 @@ def run(
     hear: Callable[[str], None] | None = None,
     reads: Iterable[str | os.PathLike[str]] | None = None,
 ) -> Completed:
-    """Runs a program to its end and returns what it said; any exit status is an answer, not an error.
+    """Run a program to its end and return its output; any exit status is a result, not an error.
 
-    Safe to call from several threads at once. However this function is left, the program and every process
-    that it started in its session has ended: by itself, or by SIGTERM and two seconds later SIGKILL. That
-    also holds for processes that the program left running in the background; only one that opens a session of
-    its own gets away.
+    Safe to call from several threads at once. When this function returns or raises, the program and every process that
+    it started in its session have ended, if necessary by SIGTERM and two seconds later SIGKILL. That includes
+    background processes; only one that opens its own session escapes.
 
     Args:
         args: the program, looked up on PATH if its name has no slash, and its arguments.
-        env: additions to the environment that kgen itself has.
-        stdin: what the program reads; it reads nothing without it, never the terminal.
+        env: additions to kgen's own environment.
+        stdin: the program's input; without it the program reads nothing, never the terminal.
         cwd: the folder that it starts in.
-        timeout: seconds after which it is ended.
-        cancel: set by another thread to have the program ended. A KeyboardInterrupt arrives in the main
-            thread only, which then tells the others in this way.
-        keep: about so many bytes are kept of the end of each stream, where a program may print without end.
-        hear: called with each line that it writes on stderr, without its end, as soon as it is there.
-        reads: all that its answer depends on besides its arguments and its environment, and that is all that it does;
-            None where nobody can say (:mod:`kgen.replay`).
+        timeout: seconds after which kgen ends it.
+        cancel: set by another thread to end the program. A KeyboardInterrupt reaches only the main thread, which ends
+            the programs of the others in this way.
+        keep: about how many bytes to keep of the end of each stream, for a program that may print without end.
+        hear: called with each line that it writes to stderr, without the newline, as soon as it is complete.
+        reads: everything that its answer depends on besides its arguments and environment, if it does nothing but read
+            that; None if that is unknown (:mod:`kgen.replay`).
 
     Raises:
-        TimedOut: it did not end in time; holds what it had said until then.
+        TimedOut: it did not end in time; contains its output so far.
         OutsideError: the program is missing, or cannot be executed.
         Cancelled: `cancel` was set.
     """
@@ -147,11 +146,11 @@ def run(
 
 
 def replace(args: Sequence[str], *, env: Mapping[str, str | None], cwd: Path | None = None) -> NoReturn:
-    """Makes this process the program: its exit status, its signals and its terminal are the program's own.
+    """Replace this process by the program, which takes over its exit status, signals and terminal.
 
     Args:
         args: the program, looked up on PATH if its name has no slash, and its arguments.
-        env: additions to the environment; None takes a variable out.
+        env: additions to the environment; None removes a variable.
         cwd: the folder that it starts in.
 
     Raises:
@@ -161,7 +160,7 @@ def replace(args: Sequence[str], *, env: Mapping[str, str | None], cwd: Path | N
     environment = {**os.environ, **{name: value for name, value in env.items() if value is not None}}
     for name in (name for name, value in env.items() if value is None):
         environment.pop(name, None)
-    # Python ignores these, and a program inherits what is ignored: `yes | head` would complain.
+    # Python ignores these signals, and programs inherit that: `yes | head` would complain.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     for stream in (sys.stdout, sys.stderr):
@@ -200,7 +199,7 @@ def _start(
             start_new_session=True,
         )
     except OSError as error:
-        # After any other exception, such as an interrupt, it may be there: the warden goes on looking for it then.
+        # After any other exception, such as an interrupt, the program may be running, so the warden keeps looking.
         warden.tell("failed")
         raise _start_fault(words[0], error, cwd=cwd, path=environment.get("PATH")) from error
     warden.tell(f"started {child.pid}")
@@ -208,20 +207,21 @@ def _start(
 
 
 class _Warden(NamedTuple):
-    """What outlives kgen to end its families.
+    """The process that outlives kgen to end its families.
 
     Attributes:
-        pipe: where it reads of them; None where it could not be started, and families end with an orderly end only.
-        family: what is in the environment of each member.
+        pipe: where it reads about them; None if it could not be started, so that families end only if kgen ends
+            normally.
+        family: the value of the variable that marks each member.
     """
 
     pipe: int | None
     family: str
 
     def tell(self, words: str) -> None:
-        """Tells it what has happened; shorter than what a pipe takes at once, so safe from many threads."""
+        # Worded separately: the text of EACCES sounds as if a file could not be opened.
         if self.pipe is not None:
-            with contextlib.suppress(OSError):  # it was killed, perhaps with all that its user had
+            with contextlib.suppress(OSError):  # it was killed, perhaps with all processes of its user
                 os.write(self.pipe, f"{words}\n".encode())
 
 
@@ -269,7 +269,7 @@ def _start_fault(program: str, error: OSError, *, cwd: Path | None, path: str | 
 
         return OutsideError(f"`{program}` cannot be started: {limits.why_no_thread()}", hints=[limits.more_threads()])
     if not isinstance(error, FileNotFoundError):
-        # Told apart because EACCES reads as if a file could not be opened.
+        # Worded separately because the text of EACCES sounds as if a file could not be opened.
         reason = "permission denied" if isinstance(error, PermissionError) else error.strerror
         return MissingProgramError(
             f"`{program}` cannot be executed: {reason}",
@@ -291,45 +291,44 @@ def _start_fault(program: str, error: OSError, *, cwd: Path | None, path: str | 
 
 @contextlib.contextmanager
 def _family_of(child: subprocess.Popen[bytes], pipes: _Pipes) -> Iterator[None]:
-    """Ends whatever of the child's process group is left when the block is left."""
+    """End whatever is left of the child's process group when the `with` block ends."""
     try:
         yield
-        # The last output of the program is in the pipe, even if another process still holds the other end.
+        # The program's last output is in the pipe even if another process still holds the other end.
         pipes.move(0)
         _ask_to_end(child, pipes)
     except BaseException:
         _ask_to_end(child, pipes)
         raise
     finally:
-        # Reached after a second ctrl-C too.
+        # Also reached after a second ctrl-C.
         _signal(child, signal.SIGKILL)
         child.wait()
         _warden().tell(f"ended {child.pid}")
 
 
 def _ask_to_end(child: subprocess.Popen[bytes], pipes: _Pipes) -> None:
-    """Sends SIGTERM to the group if there is one, and waits for its end as long as the grace lasts."""
+    """Send SIGTERM to the group, if it exists, and wait for its end within the grace period."""
     if not _signal(child, signal.SIGTERM):
         return
     deadline = time.monotonic() + _GRACE
-    # The pipes are emptied meanwhile: a process that is stuck in a write does not end.
+    # Keep emptying the pipes: a process that is blocked in a write does not end.
     while (child.poll() is None or _is_alive(child.pid)) and time.monotonic() < deadline:
         pipes.move(_TICK / 5)
 
 
 def _signal(child: subprocess.Popen[bytes], number: int) -> bool:
-    """Signals the child's process group; says whether anybody was there.
+    """Send a signal to the child's process group; returns whether it has any members.
 
-    The group outlives its leader, and no other group gets its number while it has a member. Once it is
-    empty the number is free, but process numbers come round in a circle of thousands, so the call right after
-    is safe.
+    The group outlives its leader, and its number is not reused while it has members. Once it is empty the number is
+    free, but process numbers are assigned in a circle of thousands, so a call right after that is safe.
     """
     try:
         os.killpg(child.pid, number)
     except ProcessLookupError:
         return False
     except PermissionError:
-        # Only members with other rights are left (sudo); nothing can be done about them.
+        # Only members with other privileges are left (sudo), which kgen cannot signal.
         return False
     return True
 
@@ -337,7 +336,7 @@ def _signal(child: subprocess.Popen[bytes], number: int) -> bool:
 def _is_alive(group: int) -> bool:
     """Whether a process group has a member that has not ended.
 
-    In a container whose first process reaps no orphans, those that have ended are its members for ever.
+    In a container whose first process does not reap orphans, ended processes remain members forever.
     """
     try:
         os.killpg(group, 0)
@@ -358,7 +357,7 @@ def _is_alive(group: int) -> bool:
 
 @final
 class _Pipes:
-    """The three pipes to a program; they never block, and the end of the `with` block closes them."""
+    """The three pipes to a program. They never block, and the end of the `with` block closes them."""
 
     def __init__(
         self,
@@ -406,7 +405,7 @@ class _Pipes:
         return bytes(list(self._heard.values())[index]).decode("utf-8", "replace")
 
     def move(self, seconds: float) -> None:
-        """Moves what can be moved; waits so long for something to move, or for the child's end."""
+        """Transfer all available data; wait at most this long for some, or for the child's end."""
         if not self._selector.get_map():
             from subprocess import TimeoutExpired  # noqa: PLC0415 - as above
 
@@ -439,7 +438,7 @@ class _Pipes:
         except BlockingIOError:
             return
         except BrokenPipeError:
-            # It does not want to hear the rest, which is its right.
+            # The program closed its input, which it may do before it has read everything.
             self._input = self._input[:0]
         if not self._input and self._child.stdin is not None:
             self._selector.unregister(key.fileobj)

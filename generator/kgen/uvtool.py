@@ -1,4 +1,4 @@
-"""What every use of uv has in common: where it is, how it is called, and what its failures mean."""
+"""What all uses of uv have in common: where it is, how it is called, and what its failures mean."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
     import threading
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType({"UV_PYTHON_DOWNLOADS": "never"})
-"""Additions to the environment of every uv: an interpreter is the machine's, and offline uv would wait for one."""
+"""Additions to uv's environment: interpreters come from the machine, and offline uv would wait for a download."""
 
 PLAIN = ("--color", "never", "--no-progress")
 
 _INTERPRETER = ("--python", sys.executable) if sys.executable else ()
 
 _KNOWN_LABEL = "cpu"
-"""A label that every uv knows."""
+"""A label that every version of uv knows."""
 
 _SECONDS = 60
-"""So long uv may look for an interpreter; it asks each one that it finds."""
+"""Seconds that uv may take to find an interpreter; it runs each one that it finds."""
 
 _SHOWN = 400
-"""So much of what uv says is shown: a few lines, not a wall."""
+"""Characters of uv's output that messages show: a few lines, not a wall."""
 
 
 def find() -> str:
-    """The uv to use: the one that came with kgen, else the first on the PATH.
+    """The uv to use: the one that was installed with kgen, else the first on PATH.
 
     Raises:
         OutsideError: there is none.
@@ -67,7 +67,7 @@ def find() -> str:
 
 
 def typed() -> str:
-    """How a person types the uv that kgen uses: by its name where PATH has one, else by its path.
+    """How to type the uv that kgen uses: its name if PATH has one, else its path.
 
     Raises:
         OutsideError: there is none.
@@ -86,9 +86,10 @@ def run(
     hear: Callable[[str], None] | None = None,
     reads: Iterable[str | os.PathLike[str]] | None = None,
 ) -> process.Completed:
-    """Runs uv, as :func:`kgen.process.run` does, with what is common to all of its runs.
+    """Run uv with :func:`kgen.process.run` and the environment that all of its runs share.
 
-    Its temporary files, such as its locks, are in a folder that goes with it: uv leaves them behind when it is killed.
+    Its temporary files, such as its locks, are in a folder that is removed at the end: uv leaves them behind when
+    killed.
     """
     with storage.scratch() as temporary:
         return process.run(
@@ -104,17 +105,17 @@ def run(
 
 
 def indexes(program: str, root: Path) -> tuple[str, ...]:
-    """The simple indexes that uv asks for any package, the most important first; with the credentials it has for them.
+    """The simple indexes that uv uses for any package, the most important first, with their credentials.
 
-    uv says so itself, whatever of its configuration they are from: variables, `uv.toml`, `pyproject.toml`, its default.
-    Those that are only for packages that name them (`explicit`) are not among them.
+    uv itself reports them, wherever they are configured: variables, `uv.toml`, `pyproject.toml`, its default. Indexes
+    that only packages that name them use (`explicit`) are left out.
 
     Args:
         program: the path of uv.
-        root: the folder from which on uv looks for its configuration.
+        root: the folder from which uv looks for its configuration.
 
     Raises:
-        OutsideError: uv cannot be asked, or is configured for no index at all.
+        OutsideError: uv cannot be run, or is configured without any index.
     """
     done = run(
         [program, "pip", "compile", "-", "--emit-index-url", "--no-header", *_INTERPRETER, *PLAIN],
@@ -138,7 +139,7 @@ def indexes(program: str, root: Path) -> tuple[str, ...]:
 
 
 def too_late(what: str, usual: float) -> OutsideError:
-    """The message about something that took longer than :func:`seconds`."""
+    """The error about something that took longer than its limit of seconds."""
     return TimedOut(
         f"{what} had not ended after {host.seconds(usual):g} s",
         hints=[f"see whether the index answers; for one that is slow: export KGEN_TIMEOUT={2 * host.seconds(usual):g}"],
@@ -146,11 +147,11 @@ def too_late(what: str, usual: float) -> OutsideError:
 
 
 def own_indexes(program: str, root: Path, named: str | None) -> Callable[[str, str], str] | None:
-    """Framework and label of a build -> the framework's own index that has it; None if none is to be used.
+    """A function of framework and label that returns the framework's own index with that build; None to use none.
 
     Args:
         program: the path of uv.
-        root: the folder from which on uv looks for its configuration.
+        root: the folder from which uv looks for its configuration.
         named: the URL of a mirror, in which each label has a folder; `true` for the index that uv knows; or None.
     """
     if named is None:
@@ -161,7 +162,7 @@ def own_indexes(program: str, root: Path, named: str | None) -> Callable[[str, s
 
 
 def own_base(program: str, root: Path, named: str | None) -> Callable[[str, str], str] | None:
-    """The same as :func:`own_indexes`, for labels too that uv does not know yet: folders beside one that it knows."""
+    """Like :func:`own_indexes`, but also for labels that uv does not know yet: folders beside one that it knows."""
     if named != "true":
         return own_indexes(program, root, named)
 
@@ -173,19 +174,19 @@ def own_base(program: str, root: Path, named: str | None) -> Callable[[str, str]
 
 
 def own_index(program: str, root: Path, package: str, label: str) -> str:
-    """Where uv looks for the builds of a package with a label, such as `cu126`, when `--torch-backend` is that label.
+    """The URL where uv looks for builds of a package with a label, such as `cu126`, given that `--torch-backend`.
 
-    Uv knows these indexes and has no command that names them; what it says about its search does, here with the network
-    shut off and nothing in its cache.
+    uv knows these indexes but has no command that lists them. Its log of a search does, here with the network off and
+    an empty cache.
 
     Args:
         program: the path of uv.
-        root: the folder from which on uv looks for its configuration.
+        root: the folder from which uv looks for its configuration.
         package: the framework.
         label: the build's local version label.
 
     Raises:
-        OutsideError: uv knows no such builds, or does not say where.
+        OutsideError: uv knows no such builds, or does not say where they are.
     """
     with storage.scratch() as nothing:
         done = run(
@@ -254,17 +255,17 @@ def requirements_in(program: str, path: Path, *, root: Path, reads: Iterable[Pat
 
 
 def lacks_interpreter(reason: str) -> bool:
-    """Whether uv's words mean that it has found no interpreter of the kind that it was asked for."""
+    """Whether uv's output means that it found no suitable interpreter."""
     return "No interpreter found" in reason or "Failed to inspect Python interpreter" in reason
 
 
 def python_request(minor: str) -> str:
-    """How uv is asked for a CPython of this minor that has its lock; for 3.14 it would take one without it too."""
+    """The request to uv for a CPython of this minor with the GIL; for 3.14 uv might take a free-threaded one."""
     return f"cpython@{minor}+gil"
 
 
 def find_interpreter(program: str, minor: str) -> str | None:
-    """A CPython of this minor as uv finds it, or else pyenv's; None if there is none.
+    """A CPython of this minor that uv finds, or else pyenv's; None if there is none.
 
     Raises:
         OutsideError: uv cannot be started.
@@ -296,7 +297,7 @@ _CHATTER = (
 
 
 def words(stderr: str) -> str:
-    """Uv's own words without its warnings and decoration."""
+    """The message in uv's output, without warnings and decoration."""
     kept = []
     for line in stderr.splitlines():
         text = line.strip()
@@ -327,7 +328,7 @@ def _in_one_range(ranges: re.Match[str]) -> str:
 
 
 def bounded(text: str) -> str:
-    """As much of the text of uv as a person reads."""
+    """The part of uv's output that a message shows."""
     text = _RANGES.sub(_in_one_range, text)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
 
@@ -341,10 +342,10 @@ _CUT_OFF = "network connectivity is disabled"
 
 
 def not_cached(reason: str) -> tuple[str, ...]:
-    """What uv would have to fetch, where it may not: by its words, which name one project as a rule.
+    """What uv would have to fetch but may not, according to its output, which usually names one project.
 
     Args:
-        reason: uv's words.
+        reason: uv's output.
     """
     if not host.is_offline():
         return ()
@@ -356,7 +357,7 @@ WITH_A_NETWORK = "run the same without --offline, and without UV_OFFLINE, where 
 """What helps where nothing may be fetched. What was typed is not known here: a part of it would lock something else."""
 
 VARIANTS = "wheel variant"
-"""What uv calls a variant where it takes none."""
+"""uv's name for a wheel variant, where it takes none."""
 
 _VARIANT = re.compile(r"Package `([A-Za-z0-9._-]+)` resolved to a wheel variant")
 """What uv says where its preview takes one: it exports none to `pylock.toml`."""
@@ -367,10 +368,10 @@ _NO_THREAD = re.compile(r"resource temporarily unavailable|os error 11\b|executo
 
 
 def failure(reason: str, command: str) -> OutsideError:
-    """What uv met that is no matter of versions, with what to do about it.
+    """The error for a failure of uv that is not about versions, with what to do about it.
 
     Args:
-        reason: uv's words.
+        reason: uv's output.
         command: kgen's command, `lock`, `sync` or `matrix refresh`.
     """
     lowered = reason.lower()

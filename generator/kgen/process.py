@@ -219,7 +219,7 @@ class _Warden(NamedTuple):
     family: str
 
     def tell(self, words: str) -> None:
-        # Worded separately: the text of EACCES sounds as if a file could not be opened.
+        """Send it a message, in one short and therefore atomic write: any thread may call this."""
         if self.pipe is not None:
             with contextlib.suppress(OSError):  # it was killed, perhaps with all processes of its user
                 os.write(self.pipe, f"{words}\n".encode())

@@ -1,7 +1,7 @@
-"""All that can be asked of kgen, declared once.
+"""Everything that a user can request, declared once.
 
-Settings, flags, the text of locks and its reading, the reasons of `kgen check`, merging and the commands in hints are
-made from :data:`FIELDS`. What is added here is known everywhere.
+:data:`FIELDS` defines settings, flags, the text of locks and how it is read, the reasons of `kgen check`, merging, and
+the commands in hints. A field that is added there works everywhere.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from kgen.model.requestfield import RequestField
 from kgen.model.requirement import parse_requirement
 
 Raw = str | Sequence[str] | bool | None
-"""The value of a flag as the command line has it; None where it was not given."""
+"""The value of a flag on the command line; None if it was not given."""
 
 
 class Shape(enum.Enum):
@@ -40,7 +40,7 @@ class Shape(enum.Enum):
     PAIRS = enum.auto()
     """A value by name: `--conda-name lmdb=python-lmdb`, `conda-names = { lmdb = "python-lmdb" }`."""
     YES = enum.auto()
-    """Nothing but yes: `--cpu`, `cpu = true`."""
+    """Only yes: `--cpu`, `cpu = true`."""
     SWITCH = enum.auto()
     """Yes or no: `--nix`, `--no-nix`, `nix = false`."""
     OPTIONAL = enum.auto()
@@ -50,24 +50,24 @@ class Shape(enum.Enum):
 
 
 class Scope(enum.Enum):
-    """Which commands have the flag of a field."""
+    """The commands that have a field's flag."""
 
     REQUEST = enum.auto()
-    """Those that ask for environments: `solve`, `explain`, `lock`."""
+    """The commands that request environments: `solve`, `explain`, `lock`."""
     LOCK = enum.auto()
-    """`lock` alone: how locks are written, not what is in them."""
+    """Only `lock`: how locks are written, not what is in them."""
     NONE = enum.auto()
-    """It is not a flag."""
+    """The field has no flag."""
 
 
 class LockEntry(NamedTuple):
-    """How a lock holds a field of the request that it was made for.
+    """How a lock stores a field of its request.
 
     Attributes:
-        attribute: of :class:`EnvironmentRequest`.
-        write: value -> key -> what stands in the lock; a key whose value is None is left out.
-        read: `[tool.kgen]` of a lock -> value.
-        keys: the keys that it writes -> what they mean; empty where that is what the field asks for.
+        attribute: the attribute of :class:`EnvironmentRequest`.
+        write: turns its value into keys and values of the lock; a key whose value is None is left out.
+        read: turns the `[tool.kgen]` table of a lock into the value.
+        keys: the keys that it writes -> what they mean; empty if that is what the field requests.
     """
 
     attribute: str
@@ -77,25 +77,25 @@ class LockEntry(NamedTuple):
 
 
 class Field(NamedTuple):
-    """Something that can be asked for.
+    """Something that a user can request.
 
     Attributes:
         name: the attribute of :class:`kgen.settings.Settings` that holds it.
-        help: what it asks for, in a few words.
+        help: what it requests, in a few words.
         shape: how it is written.
-        parse: text -> value, given the matrix; raises ValueError.
-        key: its key in the settings; None if it cannot stand there.
+        parse: turns text into a value, given the matrix; raises ValueError.
+        key: its key in the settings; None if it has none.
         flag: its flag; None if it has none.
-        metavar: what stands for the value in help.
-        plural: the field that has the values where the flag is repeated; None if there is one value at most.
-        short: a letter that can be typed in the place of the flag, such as `-r`; None if there is none.
-        example: a value that can be typed.
+        metavar: the placeholder of its value in help.
+        plural: the field that holds the values if the flag is repeated; None if it takes one value at most.
+        short: a one-letter flag, such as `-r`; None if there is none.
+        example: a value that a user can type.
         scope: the commands that have the flag.
-        distinct: whether a list must hold something, and nothing twice.
+        distinct: whether a list must be non-empty and free of duplicates.
         initial: its default value.
-        lock: how a lock holds it; None if it does not shape what is locked.
-        about: what causes and changes call it; None if they are never about it.
-        installer: the form of locks that it is for; None if it is for whichever.
+        lock: how a lock stores it; None if it does not affect what is locked.
+        about: its name in causes and changes; None if they are never about it.
+        installer: the form of locks that it applies to; None if it applies to all.
     """
 
     name: str
@@ -119,7 +119,7 @@ class Field(NamedTuple):
         """The value of the flag.
 
         Raises:
-            UsageError: it is not one.
+            UsageError: it is not a valid value.
         """
         if isinstance(raw, bool):
             return raw
@@ -140,7 +140,7 @@ class Field(NamedTuple):
         return values[-1]
 
     def _several(self, texts: Iterable[str], matrix: CompatibilityMatrix) -> str | None:
-        """That a text names several values, where each needs a flag of its own; None where none does."""
+        """The error text if one flag names several values that need a flag each; None if it does not."""
         for text in texts if self.shape is Shape.MANY else ():
             parts = parsers.several(text, lambda part: self.parse(part, matrix))
             if parts:
@@ -152,7 +152,7 @@ class Field(NamedTuple):
         """The pairs of a flag, one for each name.
 
         Raises:
-            UsageError: two of them are about one name.
+            UsageError: two of them have the same name.
         """
         found: dict[str, Any] = {}
         for pair in values:
@@ -164,7 +164,7 @@ class Field(NamedTuple):
         return tuple(found.values())
 
     def typed(self, value: object) -> Iterator[str]:
-        """The words of a command line that ask for a value; none for the initial value."""
+        """The words of a command line that request a value; none for the default."""
         if (
             self.flag is None
             or value == self.initial
@@ -184,7 +184,7 @@ class Field(NamedTuple):
 
 
 def _plain(parse: Callable[[str], object]) -> Callable[[str, CompatibilityMatrix], object]:
-    """A parser that needs no matrix."""
+    """Adapts a parser that needs no matrix."""
     return lambda text, _matrix: parse(text)
 
 
@@ -193,7 +193,7 @@ def _text(text: str, _matrix: CompatibilityMatrix) -> str:
 
 
 def _one(key: str, attribute: str, read: Callable[[str], object], initial: object = None) -> LockEntry:
-    """A value that stands in a lock as text; what is empty is left out."""
+    """A value that a lock stores as text; an empty value is left out."""
     return LockEntry(
         attribute,
         lambda value: {key: None if value is None else str(value) or None},
@@ -203,7 +203,7 @@ def _one(key: str, attribute: str, read: Callable[[str], object], initial: objec
 
 
 def _several(key: str, attribute: str, read: Callable[[str], object], *, ordered: bool = False) -> LockEntry:
-    """Values that stand in a lock as a list of text, sorted unless their order says something."""
+    """Values that a lock stores as a list of texts, sorted unless their order matters."""
     return LockEntry(
         attribute,
         lambda values: {key: (list(map(str, values)) if ordered else sorted(map(str, values))) or None},
@@ -213,7 +213,7 @@ def _several(key: str, attribute: str, read: Callable[[str], object], *, ordered
 
 
 def _yes(key: str, attribute: str) -> LockEntry:
-    """True, or nothing at all."""
+    """A flag that a lock stores as true, or not at all."""
     return LockEntry(attribute, lambda value: {key: value or None}, lambda data: data.get(key) is True, {key: ""})
 
 
@@ -249,7 +249,7 @@ _ACCELERATOR = LockEntry(
 
 
 def _accelerator_fields() -> Iterator[Field]:
-    """A field for each kind of accelerator: all of them give the one thing that is computed on."""
+    """A field for each kind of accelerator; together they hold the one accelerator of a request."""
     for position, kind in enumerate(accelerators.known()):
         yield Field(
             name=kind.name,
@@ -706,21 +706,21 @@ FIELDS: tuple[Field, ...] = (
 BY_NAME: Mapping[str, Field] = {field.name: field for field in FIELDS}
 
 BY_ABOUT: Mapping[RequestField, Field] = {field.about: field for field in FIELDS if field.about is not None}
-"""The fields by what causes and changes call them."""
+"""The fields by their name in causes and changes."""
 
 TOGETHER = "--together"
-"""The flag that puts several backends into one environment, and names that."""
+"""The flag that puts several backends into one environment and names it."""
 
 LOCKED: tuple[tuple[Field, LockEntry], ...] = tuple((field, field.lock) for field in FIELDS if field.lock is not None)
-"""The fields that shape what is locked."""
+"""The fields that affect what is locked."""
 
 
 MACHINE: tuple[Field, ...] = tuple(BY_NAME[name] for name in ("platforms", "glibc", "macos", "driver", "gpu"))
-"""The fields that describe a machine, beside that of its accelerator."""
+"""The fields that describe a machine, besides its accelerator."""
 
 
 def flags_of(scope: Scope) -> tuple[Field, ...]:
-    """The fields that commands of a scope have flags for; those that lock have those of a request too."""
+    """The fields whose flags the commands of a scope have; commands that lock also have those of a request."""
     scopes = {Scope.REQUEST, scope}
     return tuple(field for field in FIELDS if field.flag is not None and field.scope in scopes)
 
@@ -729,7 +729,7 @@ def flags_of(scope: Scope) -> tuple[Field, ...]:
 
 
 def lock_data(request: EnvironmentRequest) -> dict[str, object]:
-    """What a lock says about the request that it was made for: key -> value; a key without a value is left out."""
+    """What a lock records of its request: key -> value, without empty values."""
     found: dict[str, object] = {"environment": request.environment}
     for _, entry in LOCKED:
         found |= entry.write(getattr(request, entry.attribute))
@@ -737,13 +737,13 @@ def lock_data(request: EnvironmentRequest) -> dict[str, object]:
 
 
 def request_of(data: Mapping[str, Any]) -> EnvironmentRequest:
-    """The request that a lock says it was made for.
+    """The request that a lock records.
 
     Args:
-        data: its `[tool.kgen]`.
+        data: its `[tool.kgen]` table.
 
     Raises:
-        ValueError: what it says is not a request.
+        ValueError: the data is not a request.
     """
     try:
         values: dict[str, Any] = {entry.attribute: entry.read(data) for _, entry in LOCKED}
@@ -770,9 +770,9 @@ def _plain_value(text: str) -> object:
 
 
 def differing(one: EnvironmentRequest, other: EnvironmentRequest) -> tuple[str, ...]:
-    """The keys of what two requests ask differently, by their names in the settings.
+    """The settings keys of what two requests ask differently.
 
-    What a lock says the same of is the same: the order of dependencies is none of its own there.
+    Values that a lock stores in the same way count as equal: for example, the order of dependencies does not matter.
     """
     return tuple(
         field.key or field.name
@@ -789,10 +789,10 @@ ACCELERATORS: tuple[Field, ...] = tuple(BY_NAME[kind.name] for kind in accelerat
 
 
 def accelerators_in(values: Mapping[str, object]) -> dict[str, Accelerator]:
-    """What fields of accelerators say, by the field; those that say nothing are left out.
+    """Field name -> accelerator, for the accelerator fields that are set.
 
     Args:
-        values: name of a field -> its value.
+        values: field name -> its value.
     """
     found = {field.name: values.get(field.name) for field in ACCELERATORS}
     return {
@@ -803,7 +803,7 @@ def accelerators_in(values: Mapping[str, object]) -> dict[str, Accelerator]:
 
 
 def accelerator_words(accelerator: Accelerator) -> tuple[str, ...]:
-    """The words of a command line that ask for an accelerator."""
+    """The words of a command line that request an accelerator."""
     field = BY_NAME[accelerator.kind]
     return (
         (str(field.flag),) if field.shape is Shape.YES else (str(field.flag), accelerator.number or accelerators.AUTO)
@@ -811,11 +811,11 @@ def accelerator_words(accelerator: Accelerator) -> tuple[str, ...]:
 
 
 def words_of(*requests: EnvironmentRequest, scope: Scope = Scope.LOCK, **form: object) -> Iterator[str]:
-    """The words that ask for requests, without the command: a lock made with them is of the same request.
+    """The words of a command line that request the same again, without the command.
 
     Args:
-        requests: one; or several that are the same but for their backends, and so for what concerns these alone.
-        scope: of the command: flags that it does not have are left out.
+        requests: one request; or several that differ only in their backends and in what concerns these alone.
+        scope: the scope of the command: flags that it does not have are left out.
         form: values of fields that are not part of a request, such as `portable=True`, or that say more than it does,
             such as the URL of a mirror in `torch_index`; and `installers`, the requested forms of locks.
     """
@@ -843,7 +843,7 @@ def _united(several: Sequence[tuple[object, ...]]) -> tuple[object, ...]:
 
 
 def allow_build_command(names: Iterable[str]) -> str:
-    """The command that has the settings allow packages to be built from source."""
+    """The command that makes the settings allow packages to be built from source."""
     flag = str(BY_NAME["build"].flag)
     return shlex.join(["kgen", "add", *(word for name in names for word in (flag, name))])
 

@@ -1,4 +1,4 @@
-"""What uv is configured with, as it reads it: variables, and the files of the project, the user and the system."""
+"""uv's configuration, read as uv reads it: variables, and the files of the project, the user and the system."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:  # slow to import, and not needed where nothing is read
 _OWN, _PROJECTS = "uv.toml", "pyproject.toml"
 
 _CONFIGURATION = 1 << 20
-"""Bytes that a configuration file has at most."""
+"""Size limit in bytes of a configuration file."""
 
 
 class Treatment(enum.Enum):
-    """What becomes of a setting of uv."""
+    """What kgen does about a setting of uv."""
 
     RECORDED = "honoured by uv, and recorded in the lock"
     DAY = "honoured by kgen's solver too, and recorded as `exclude-newer`"
@@ -41,14 +41,14 @@ class Treatment(enum.Enum):
 
 
 class UvSetting(NamedTuple):
-    """A setting of uv that shapes what it resolves, and so what is locked.
+    """A setting of uv that affects resolution, and therefore locks.
 
     Attributes:
-        key: in `[tool.uv]`, `[tool.uv.pip]` or `uv.toml`.
-        treatment: what becomes of it.
-        why: the reason for a refusal; what it does otherwise.
-        variable: the variable that stands for it, which wins; None if there is none.
-        files: whether the variable names files of requirements.
+        key: its key in `[tool.uv]`, `[tool.uv.pip]` or `uv.toml`.
+        treatment: what kgen does about it.
+        why: for a refusal the reason; otherwise what the setting does.
+        variable: the environment variable that overrides it; None if there is none.
+        files: whether the variable names requirements files.
         usual: the values that change nothing.
     """
 
@@ -94,23 +94,23 @@ SETTINGS: tuple[UvSetting, ...] = (
 """All of them; the documentation has them in a table."""
 
 _ALL = ":all:"
-"""What uv calls every package."""
+"""uv's name for every package."""
 
 _HERE = " (of this machine)"
-"""The end of what is recorded of variables, and of files outside the project."""
+"""The suffix of what kgen records about variables, and about files outside the project."""
 
 
 class Shape(NamedTuple):
-    """What uv is configured with that shapes a lock.
+    """The part of uv's configuration that affects a lock.
 
     Attributes:
-        recorded: `key: value`, sorted; what is not part of the project says so.
-        day: the last whole day that counts; None for no such limit.
-        environments: the markers; a target must fulfil one of them; () for all targets.
-        sources: package -> the name and the URL of the index that it is from.
-        elsewhere: package -> where it is from that no lock of wheels can hold, in words.
-        refused: what a lock of kgen cannot be made with.
-        unbuilt: package, or `:all:` -> why kgen must take its wheels, which the settings of uv exclude.
+        recorded: `key: value`, sorted, with a suffix for what is not part of the project.
+        day: the last whole day that counts; None for no limit.
+        environments: markers, of which a target must satisfy one; () for all targets.
+        sources: package -> the name and URL of the index that it comes from.
+        elsewhere: package -> where it comes from, in words, if no lock of wheels can hold that.
+        refused: settings with which kgen cannot make a lock.
+        unbuilt: package, or `:all:` -> why kgen must take its wheels, which uv's settings exclude.
     """
 
     recorded: tuple[str, ...] = ()
@@ -123,21 +123,21 @@ class Shape(NamedTuple):
 
     @property
     def of_project(self) -> tuple[str, ...]:
-        """What of the record is part of the project, and so the same on every machine."""
+        """The part of the record that belongs to the project, and is therefore the same on every machine."""
         return of_project(self.recorded)
 
 
 def of_project(recorded: Iterable[str]) -> tuple[str, ...]:
-    """What of a record is part of the project."""
+    """The part of a record that belongs to the project."""
     return tuple(one for one in recorded if not one.endswith(_HERE))
 
 
 def shape(root: Path, today: dt.date | None = None) -> Shape:
-    """What uv is configured with that shapes what is locked.
+    """The part of uv's configuration that affects locks.
 
     Args:
-        root: the folder from which on uv looks for its configuration.
-        today: the day that durations are counted from; None for today.
+        root: the folder from which uv looks for its configuration.
+        today: the day from which relative dates count; None for today.
     """
     found = _Shape(root, today or dt.datetime.now(dt.timezone.utc).date())
     found.read()
@@ -153,7 +153,7 @@ def shape(root: Path, today: dt.date | None = None) -> Shape:
 
 
 class _Shape:
-    """Reads the shape of one project."""
+    """Reads the configuration of one project."""
 
     def __init__(self, root: Path, today: dt.date) -> None:
         self._root = root
@@ -167,7 +167,7 @@ class _Shape:
         self.unbuilt: dict[str, SettingsError] = {}
 
     def read(self) -> None:
-        """Looks at every setting, in variables and in files."""
+        """Look at every setting, in variables and in files."""
         tables = list(_configuration_files(self._root))
         for setting in SETTINGS:
             typed = None if setting.variable is None else host.variable(setting.variable)
@@ -247,7 +247,7 @@ _ELSEWHERE = {
 
 
 def recorded_source(package: str, index: str) -> str:
-    """How a lock records that a package is from an index of uv's configuration."""
+    """The record in a lock that a package comes from an index in uv's configuration."""
     return f"sources: {package} from {index}"
 
 

@@ -203,6 +203,37 @@ def test_a_value_that_is_none(cloned: Path, kgen: Callable[..., Said], change: t
     assert kgen("check", "jax-cuda12").status == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-20", "2026-11-20T00:00:00"),
+        ("20261120", "2026-11-20T00:00:00"),
+        ("2026-11-20T10:00", "2026-11-20T10:00:00"),
+        ("2026-11-20T10:00:00Z", "2026-11-20T10:00:00+00:00"),
+        ("2026-11-20 10:00:00.123456789z", "2026-11-20T10:00:00+00:00"),
+        ("20261120T100000,5+0200", "2026-11-20T08:00:00+00:00"),
+        ("2026-11-20T23:30-05:30", "2026-11-21T05:00:00+00:00"),
+        ("2026-11-20T10+02", "2026-11-20T08:00:00+00:00"),
+        ("2026-12-31T23:59:60Z", "2026-12-31T23:59:59+00:00"),
+    ],
+)
+def test_a_moment_is_the_same_on_every_python(text: str, moment: str) -> None:
+    assert grammar.moment(text).isoformat() == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "2026", "2026-W47-5", "2026-1120", "2026-13-01", "2026-11-20Z"),
+        *("2026-11-20T24:00:00Z", "2026-11-20T10:60Z"),
+        *("0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "\N{ARABIC-INDIC DIGIT TWO}026-11-20", "7 days"),
+    ],
+)  # fmt: skip
+def test_what_is_no_moment(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a moment such as"):
+        grammar.moment(text)
+
+
 @pytest.mark.parametrize("text", ["x" * 5000, "\x1b[2J", "-x"])
 @pytest.mark.usefixtures("cloned")
 def test_what_is_no_side_of_a_diff(kgen: Callable[..., Said], text: str) -> None:

@@ -335,6 +335,16 @@ class TestSync:
         assert "hint: check the network and the index that uv is configured for" in done.stderr
         assert not prefix(kgen).exists()
 
+    def test_an_interpreter_that_stays(self, kgen: Kgen) -> None:
+        """Made with the one that runs kgen, it needs nothing of kgen's own environment, which may be gone tomorrow."""
+        words = ("lock", "numpy", "--cpu", "--python", MINOR, "--platform", "linux-64", "--exclude-newer", CUTOFF)
+        assert kgen(*words).status == 0
+        done = kgen("sync", "numpy")
+        assert done.status == 0, done.stderr
+        lines = (prefix(kgen) / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
+        home = dict(line.split(" = ", 1) for line in lines)["home"]
+        assert Path(home).resolve() == Path(sys.base_prefix, "bin").resolve()
+
     def test_an_interpreter_that_is_missing(self, locked: Kgen) -> None:
         path = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"
         path.write_text(path.read_text().replace(f'python = "{PYTHON}"', 'python = "3.99"'))

@@ -497,6 +497,21 @@ class TestOwnInterpreter:
         assert said.stdout.strip() == sys.base_prefix
         assert host.own_interpreter("3.99") is None
 
+    def test_where_python_takes_the_one_of_its_environment_for_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """3.10 does, and an environment that is made with that one breaks when kgen's own goes."""
+        usual = host.own_interpreter(self.OWN)
+        monkeypatch.setattr(sys, "_base_executable", sys.executable)
+        found = host.own_interpreter(self.OWN)
+        assert usual is not None
+        assert found is not None
+        assert not found.is_relative_to(sys.prefix) or sys.prefix == sys.base_prefix
+        assert found.resolve() == usual.resolve()
+
+    def test_an_environment_whose_interpreter_is_gone(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(sys, "_base_executable", sys.executable)
+        monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+        assert host.own_interpreter(self.OWN) is None
+
     @pytest.mark.parametrize(
         ("name", "taken"), [("UV_PYTHON", False), ("UV_PYTHON_PREFERENCE", False), ("UV_PYTHON_DOWNLOADS", True)]
     )

@@ -22,11 +22,7 @@ from kgen import trees
 from kgen.model import direct
 
 BUILD = b"""\
-import base64, os, zipfile
-try:
-    import tomllib
-except ImportError:
-    import tomli as tomllib
+import os, tomllib, zipfile
 
 def _wheel(folder, editable):
     with open("pyproject.toml", "rb") as file:
@@ -536,7 +532,7 @@ class TestGit:
         assert done.status == 4
         assert "branch is from a git repository, and there is no git on this machine" in done.stderr
 
-    def test_what_cannot_be_locked(self, project: Kgen, repository: Path, tmp_path: Path) -> None:
+    def test_what_cannot_be_locked(self, project: Kgen, repository: Path, tmp_path: Path, interpreter: str) -> None:
         settings(project, f'dependencies = ["branch @ git+{repository.as_uri()}@nowhere#subdirectory=python"]\n')
         done = project("lock")
         assert (done.status, "has no branch and no tag `nowhere`" in done.stderr) == (4, True), done.stderr
@@ -547,9 +543,11 @@ class TestGit:
         assert (done.status, "is not pure Python (src/fast.c)" in done.stderr) == (2, True), done.stderr
         # a wheel of it, which is built by hand, is locked as any other
         first, second = (line.removeprefix("hint: ") for line in done.stderr.splitlines() if line.startswith("hint: "))
-        pip, *words = shlex.split(first.replace("[TEMP]", str(tmp_path)))
+        python, *words = shlex.split(first.replace("[TEMP]", str(tmp_path)))
         index = {"PIP_INDEX_URL": project.environment["UV_DEFAULT_INDEX"], "HOME": str(tmp_path)}
-        program = [sys.executable, "-m", pip, *words]
+        assert (python, words[:3]) == (f"python{PYTHON}", ["-m", "pip", "wheel"]), "a wheel for the lock's own Python"
+        # which may have no pip of its own
+        program = [sys.executable, "-m", "pip", "--python", interpreter, *words[2:]]
         subprocess.run(program, cwd=project.folder, env=project.env(**index), check=True, capture_output=True)
         settings(project, 'dependencies = ["branch"]\n')
         name, _, command = second.partition(", then: ")

@@ -564,9 +564,9 @@ def test_the_parts_of_jax_go_together(refresh: Refreshing, served: Served) -> No
     assert cpu["install"] == ["jax==0.21.0", "jaxlib==0.20.0"]
 
 
-def page_of(name: str) -> Page:
+def page_of(name: str, attributes: str = "") -> Page:
     """The page of a project that has one file."""
-    body = f'<a href="{name}">{name}</a>'.encode()
+    body = f'<a href="{name}"{attributes}>{name}</a>'.encode()
     return Page(url="https://index.example/project/", status=200, kind="text/html", body=body)
 
 
@@ -583,6 +583,25 @@ def test_the_label_of_a_wheel_variant_is_no_platform(name: str, tags: tuple[str,
     page = page_of(name)
     (file,) = index.parse(page, "torch")
     assert (file.version, file.tags, file.variant) == ("2.21.0", tags, variant)
+
+
+@pytest.mark.parametrize(
+    ("written", "day"),
+    [
+        ("2026-11-20T00:30:00.123456Z", "2026-11-20"),
+        ("2026-11-20T00:30:00+00:00", "2026-11-20"),
+        ("2026-11-20T00:30:00.1+02:00", "2026-11-19"),
+        ("2026-11-20T00:30:00+0200", "2026-11-19"),
+        ("20261120T003000Z", "2026-11-20"),
+        ("2026-11-20 00:30", "2026-11-20"),
+        ("0001-01-01T00:00:00+02:00", None),
+        ("2026-W47-5T00:00:00Z", None),
+        ("yesterday", None),
+    ],
+)
+def test_the_day_of_a_file_is_the_one_in_utc(written: str, day: str | None) -> None:
+    (file,) = index.parse(page_of("a-1-py3-none-any.whl", f' data-upload-time="{written}"'), "a")
+    assert (None if file.uploaded is None else str(file.uploaded)) == day
 
 
 def test_what_has_too_many_parts_is_no_wheel() -> None:

@@ -176,11 +176,20 @@ def own_interpreter(minor: str) -> Path | None:
     if any(name.startswith("UV_PYTHON") and name != "UV_PYTHON_DOWNLOADS" for name in os.environ):
         return None
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    base = getattr(sys, "_base_executable", None)
     plain = (
         sys.implementation.name == "cpython" and not sys.abiflags and not Path(sys.base_prefix, "conda-meta").exists()
     )
-    return Path(base) if base and plain and own == minor else None
+    return _base_interpreter(own) if plain and own == minor else None
+
+
+def _base_interpreter(minor: str) -> Path | None:
+    """The interpreter of this minor that the virtual environment kgen is in was made with; outside of one, itself."""
+    base = getattr(sys, "_base_executable", None)
+    if not base or sys.prefix == sys.base_prefix or base != sys.executable:
+        return Path(base) if base else None
+    # Python 3.10 takes the environment's own for it; what is made with that breaks when the environment goes
+    named = (Path(sys.base_prefix, "bin", name) for name in (f"python{minor}", "python3", "python"))
+    return next((path for path in named if path.is_file()), None)
 
 
 def conda_program() -> str | None:

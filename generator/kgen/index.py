@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 from kgen.errors import MalformedAnswerError
 from kgen.logins import apart
-from kgen.model import wheelname
+from kgen.model import grammar, wheelname
 from kgen.served.cache import keep, kept
 from kgen.served.file import Page
 from kgen.transport import why_not
@@ -330,13 +330,11 @@ def _with_login(url: str, asked: urllib.parse.SplitResult) -> str:
 
 @functools.lru_cache(4096)
 def _day(text: str) -> dt.date | None:
-    """The UTC day of a timestamp, with or without fractions of a second."""
-    if not text:
-        return None
+    """The UTC day of a timestamp; None if the index states none."""
     try:
-        if text.endswith(("Z", "+00:00")):
-            return dt.date.fromisoformat(text[:10])
-        moment = dt.datetime.fromisoformat(re.sub(r"\.\d+", "", text))
+        # as the standard has it, thousands of times a page; in which second it was is nothing to kgen
+        if text.endswith("Z") and text[10:11] == "T":
+            return grammar.day(text[:10])
+        return grammar.moment(text).date()
     except ValueError:
         return None
-    return (moment if moment.tzinfo is None else moment.astimezone(dt.timezone.utc)).date()

@@ -284,11 +284,10 @@ def _last_whole_day(text: str, today: dt.date) -> dt.date | None:
     None where it is none of these, which uv itself complains about.
     """
     with contextlib.suppress(ValueError):
-        return dt.date.fromisoformat(text)  # all of that day counts for uv too
-    with contextlib.suppress(ValueError):
-        moment = dt.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=dt.timezone.utc)
-        return aware.astimezone(dt.timezone.utc).date() - dt.timedelta(days=1)
+        moment = grammar.moment(text)
+        day = moment.date()
+        # without a zone it is a day for uv, whatever the hour, and all of that day counts
+        return day if moment.tzinfo is None or day == dt.date.min else day - dt.timedelta(days=1)
     days = _duration(text)
     return None if days is None else today - days
 

@@ -7,6 +7,7 @@ finds its environment whole needs two of them.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import re
@@ -53,6 +54,12 @@ DLL = r"[A-Za-z0-9_.+-]{1,80}\.dll"
 SHA256 = r"[0-9a-f]{64}"
 MD5 = r"[0-9a-f]{32}"
 DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+MOMENT = (
+    r"(?P<year>[0-9]{4})(?P<dash>-?)(?P<month>[0-9]{2})(?P=dash)(?P<day>[0-9]{2})"
+    r"(?:[Tt ](?P<hour>[0-9]{2})(?::?(?P<minute>[0-9]{2})(?::?(?P<second>[0-9]{2})(?:[.,][0-9]+)?)?)?"
+    r"(?P<zone>[Zz]|(?P<sign>[+-])(?P<hours>[0-9]{2})(?::?(?P<minutes>[0-9]{2}))?)?)?"
+)
+"""A day, or a moment in it, in the extended and in the basic form of ISO 8601."""
 URL = r"(?:https?|file)://[^\s\"'<>\\#]+"
 WHEEL = r"[A-Za-z0-9_.!+-]+\.whl"
 SOURCE = r"[A-Za-z0-9_.!+-]+\.(?:tar\.gz|zip)"
@@ -227,3 +234,25 @@ def day(text: str) -> dt.date:
         except ValueError:
             pass
     raise ValueError(f"`{shown(text)}` is not a day such as 2026-11-20")
+
+
+def moment(text: str) -> dt.datetime:
+    """A moment to the second, in UTC; without a zone where the text names none, as a day alone does not.
+
+    Every Python reads the same forms: `fromisoformat` knows few of them before 3.11.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match = re.fullmatch(MOMENT, text)
+    if match is not None:
+        numbers = {name: int(value) for name, value in match.groupdict("0").items() if value.isdecimal()}
+        east = dt.timedelta(hours=numbers["hours"], minutes=numbers["minutes"])
+        # datetime knows no leap second, and no year before the first or behind the last
+        with contextlib.suppress(ValueError, OverflowError):
+            at = dt.time(numbers["hour"], numbers["minute"], min(numbers["second"], 59))
+            found = dt.datetime.combine(dt.date(numbers["year"], numbers["month"], numbers["day"]), at)
+            if match["zone"] is None:
+                return found
+            return (found + east if match["sign"] == "-" else found - east).replace(tzinfo=dt.timezone.utc)
+    raise ValueError(f"`{shown(text)}` is not a moment such as 2026-11-20T10:00:00Z")

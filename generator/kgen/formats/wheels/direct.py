@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 from kgen import files, gittool, host, trees
 from kgen.errors import HashMismatchError, OfflineError, SettingsError, UnavailableError
 from kgen.fields import allow_build_command, lock_command
-from kgen.formats.wheels.source import compiled_file, read_source
+from kgen.formats.wheels.source import by_hand, compiled_file, read_source
 from kgen.model import direct
 from kgen.model.direct import DirectReference, Kind
 from kgen.model.grammar import printable
@@ -222,9 +221,8 @@ class DirectSources:
             hints = [f"give {reference.filename} a [project] table that says it, or build a wheel of it and name that"]
             if isinstance(error, _CompiledError):
                 # without the name before it, which an older pip takes for a path where the URL has no host
-                built = shlex.quote(reference._replace(revision=commit).text)
                 hints = [
-                    f"pip wheel --no-deps --wheel-dir wheels {built}",
+                    by_hand(request, reference._replace(revision=commit).text),
                     f"name `{name}` without its place, then: UV_FIND_LINKS=wheels kgen lock",
                 ]
             raise SettingsError(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from tests.bundles import alone, members, pack, without_network
-from tests.command import LOCK, Kgen
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen
 from tests.index import Index
 from tests.loopback import Handler, Server, running
 
@@ -276,7 +276,7 @@ class TestCalls:
         assert "nothing in [TEMP]/project/locks is locked" in kgen("bundle", "-o", "/dev/shm/kgen-b.tar").stderr  # noqa: S108
         assert kgen("bundle", "-o", ".").stderr == "error: . is a folder\n\nhint: kgen bundle -o project.tar\n"
         assert kgen("bundle", "-o", "b.tar", "--platform", "linux-64").stderr == (
-            "error: nothing in [TEMP]/project/locks is locked for linux-64\n\nhint: kgen lock --platform linux-64\n"
+            "error: nothing in [TEMP]/project/locks is locked for linux-64\n\nhint: kgen lock\n"
         )
         assert kgen("unbundle", "absent.tar").stderr == (
             "error: absent.tar cannot be read as a bundle: No such file or directory\n\nhint: ls -l absent.tar\n"
@@ -289,7 +289,9 @@ class TestCalls:
         done = kgen("bundle", "numpy", "-o", "b.tar", "--platform", other)
         assert done.status == 2
         assert done.stderr.startswith("error: numpy-cpu is locked for linux-64, and not for ")
-        assert done.stderr.endswith(f"\n\nhint: kgen lock --platform {other}\n")
+        assert done.stderr.endswith(
+            f"\n\nhint: kgen lock numpy --python {PYTHON} --exclude-newer {CUTOFF} --platform {other}\n"
+        )
 
     def test_a_place_that_cannot_be_written_is_found_before_anything_is_fetched(
         self, kgen_alone: Kgen, index: Index, project: Path

@@ -264,7 +264,7 @@ class TestChoice:
     def test_not_locked_for_conda(self, kgen: Kgen) -> None:
         good(kgen("lock", "jax", "--cpu", "--python", MINOR, "--platform", "linux-64"))
         assert kgen("export", "conda-explicit", "jax") == Result(
-            2, "", "error: jax-cpu is not locked for conda\n\nhint: kgen lock --conda jax\n"
+            2, "", f"error: jax-cpu is not locked for conda\n\nhint: kgen lock jax --cpu --python {MINOR} --conda\n"
         )
 
     def test_several_channels_are_named(self, locked: Kgen, project: Path, served: ChannelServer) -> None:

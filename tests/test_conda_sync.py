@@ -176,7 +176,7 @@ class TestSync:
     def test_not_locked_for_conda(self, kgen: Kgen) -> None:
         good(kgen("lock", "jax", "--cpu", "--python", MINOR, "--platform", "linux-64"))
         assert kgen("sync", "jax", "--conda") == Result(
-            2, "", "error: jax-cpu is not locked for conda\n\nhint: kgen lock --conda jax\n"
+            2, "", f"error: jax-cpu is not locked for conda\n\nhint: kgen lock jax --cpu --python {MINOR} --conda\n"
         )
 
     def test_base(self, conda: Kgen, project: Path, served: ChannelServer) -> None:

@@ -175,10 +175,12 @@ class TestValidate:
 
     def test_not_locked_for_conda(self, conda: Kgen) -> None:
         good(conda("lock", "numpy", "--python", MINOR, "--platform", "linux-64"))
-        hint = "error: numpy-cpu is not locked for conda\n\nhint: kgen lock --conda numpy\n"
+        hint = f"error: numpy-cpu is not locked for conda\n\nhint: kgen lock numpy --python {MINOR} --conda\n"
         for command in ("validate", "doctor", "sync"):
             assert conda(command, NAME) == Result(2, "", hint)
-        assert conda("validate", "--conda").stderr.endswith("\n\nhint: kgen lock --conda\n")
+        assert conda("validate", "--conda").stderr.endswith(
+            f"\n\nhint: kgen lock numpy --cpu --python {MINOR} --platform linux-64 --conda\n"
+        )
 
     @pytest.mark.frameworks
     @pytest.mark.network

@@ -425,7 +425,7 @@ class TestSync:
             2,
             "",
             "error: there is no locked environment `nunpy` in [TEMP]/project/locks\n\n"
-            "hint: did you mean `numpy-cpu`?\nhint: kgen lock\n",
+            "hint: did you mean `numpy-cpu`?\n",
         )
         assert "hint: did you mean `numpy-cpu`?\n" in kgen("sync", "NUMPY").stderr
         every = kgen("sync", "--all")

@@ -90,7 +90,8 @@ class TestExport:
         assert kgen("export", "nix", "jax") == Result(
             2,
             "",
-            "error: nothing is locked in [TEMP]/project: there is no locks/ with an environment\n\nhint: kgen lock\n",
+            "error: nothing is locked in [TEMP]/project: there is no locks/ with an environment\n\n"
+            "hint: kgen lock jax\n",
         )
 
     @pytest.mark.parametrize(
@@ -98,16 +99,14 @@ class TestExport:
         [
             (
                 ("nix", "jux"),
-                (
-                    "there is no locked environment `jux` in [TEMP]/project/locks\n\n"
-                    "hint: did you mean `jax-cpu`?\nhint: kgen lock\n"
-                ),
+                ("there is no locked environment `jux` in [TEMP]/project/locks\n\nhint: did you mean `jax-cpu`?\n"),
             ),
             (
                 ("nix", "openvino"),
                 (
                     "there is no locked environment `openvino` in [TEMP]/project/locks\n\n"
-                    "hint: locked are jax-cpu, torch-cpu, torch-cuda12\nhint: kgen lock\n"
+                    "hint: kgen lock openvino\n"
+                    "hint: locked are jax-cpu, torch-cpu, torch-cuda12\n"
                 ),
             ),
             (

@@ -401,14 +401,19 @@ class TestWorkflow:
         here.with_name("pylock.osx-arm64.toml").write_text(here.read_text().replace("linux-64", "osx-arm64"))
         here.unlink()
         assert kgen("export", "github-actions") == Result(
-            2, "", "error: nothing is locked for linux-64 or linux-aarch64\n\nhint: kgen lock --platform linux-64\n"
+            2,
+            "",
+            (
+                "error: nothing is locked for linux-64 or linux-aarch64\n\n"
+                f"hint: kgen lock numpy --cpu --python {PYTHON} --platform linux-64 --exclude-newer {CUTOFF}\n"
+            ),
         )
         for form in ("dockerfile", "slurm", "devcontainer"):
             assert kgen("export", form) == Result(
                 2,
                 "",
                 "error: numpy-cpu is locked for osx-arm64, and this is for Linux\n\n"
-                "hint: kgen lock numpy --platform linux-64\n",
+                f"hint: kgen lock numpy --python {PYTHON} --exclude-newer {CUTOFF} --platform linux-64\n",
             )
 
 

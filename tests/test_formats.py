@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.command import LOCK, PYTHON, Kgen, Result
+from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
 
 from kgen import resources
 from kgen.formats import conda, interface, wheels
@@ -326,9 +326,17 @@ def test_two_forms_at_once(locked: Kgen) -> None:
 def test_a_form_that_is_not_locked(kgen: Kgen, other: Kgen) -> None:
     assert kgen(*LOCK, "numpy").status == 0
     assert other("sync", NAME) == Result(
-        2, "", "error: numpy-cpu is not locked for elm\n\nhint: kgen lock --elm numpy\n"
+        2,
+        "",
+        (
+            "error: numpy-cpu is not locked for elm\n\n"
+            f"hint: kgen lock numpy --python {PYTHON} --exclude-newer {CUTOFF} --elm\n"
+        ),
     )
-    assert other("sync", "--all", "--elm").stderr.endswith("is locked for elm\n\nhint: kgen lock --elm\n")
+    assert other("sync", "--all", "--elm").stderr.endswith(
+        "is locked for elm\n\n"
+        f"hint: kgen lock numpy --cpu --python {PYTHON} --platform linux-64 --exclude-newer {CUTOFF} --elm\n"
+    )
 
 
 def test_who_locks_wheels_does_not_pay_for_the_others(kgen: Kgen, project: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,6 +45,7 @@ cuda = "12.9"
 driver = "575"
 gpu = ["12.0"]
 """
+SAME = f"--python {PYTHON} --exclude-newer {CUTOFF}"
 SERVER = TargetMachine("server", DriverVersion("550"), ("8.0",))
 DESK = TargetMachine("desk", DriverVersion("575"), ("12.0",))
 
@@ -359,26 +361,79 @@ def test_a_cuda_environment_is_not_downloaded_unasked(kgen: Kgen, words: tuple[s
         2,
         "",
         "error: jax-cuda12 is for CUDA 12, and this machine has no NVIDIA GPU\n\n"
-        "hint: kgen lock jax --cpu\nhint: kgen sync jax-cuda12   # downloads it all the same\n",
+        f"hint: kgen lock jax --cpu --python {PYTHON} --exclude-newer {CUTOFF}\n"
+        "hint: kgen sync jax-cuda12   # downloads it all the same\n",
     )
 
 
 @pytest.mark.parametrize(
     ("name", "call"),
     [
-        ("jax-cuda13", "jax --cuda 13"),
-        ("jax-tpu", "jax --tpu"),
-        ("jax-cuda12-py311", "jax --cuda 12 --python 3.11"),
-        ("torch-cuda12", None),
-        ("jax-cuda", None),
+        ("jax-cuda13", f"jax --cuda 13 {SAME}"),
+        ("jax-tpu", f"jax --tpu {SAME}"),
+        ("jax-cuda12-py312", f"jax --cuda 12 --python 3.12 --exclude-newer {CUTOFF}"),
+        ("torch-cuda12", f"torch --cuda 12 {SAME}"),
+        ("torch", f"torch --cpu {SAME}"),
+        ("torhc", f"torch --cpu {SAME}"),
+        ("torch==2.6.0", f"torch --cpu --require torch==2.6.0 {SAME}"),
+        ("tensorflow-cuda12-conda", f"tensorflow --cuda 12 {SAME} --conda"),
+        ("numpy", f"numpy {SAME}"),
+        ("jax-cuda", f"jax --cuda auto {SAME}"),
         ("jux", None),
+        ("nothing-like-it", None),
     ],
 )
-def test_another_accelerator_of_what_is_locked(kgen: Kgen, name: str, call: str | None) -> None:
+def test_what_is_not_locked(kgen: Kgen, name: str, call: str | None) -> None:
+    """The hint locks it as the others are locked."""
     assert kgen(*LOCK, "jax", "--cpu").status == 0
-    refused = kgen("run", name, "--", "true")
-    assert refused.status == 2
-    assert refused.stderr.splitlines()[-1] == f"hint: kgen lock{'' if call is None else f' {call}'}"
+    for command in ("run", "validate", "check", "export requirements"):
+        refused = kgen(*command.split(), name)
+        assert refused.status == 2
+        calls = [line for line in refused.stderr.splitlines() if line.startswith("hint: kgen lock ")]
+        expected = [] if call is None else [sorted(shlex.split(f"kgen lock {call}"))]
+        assert [sorted(shlex.split(one)[1:]) for one in calls] == expected
+
+
+def test_what_is_not_locked_beside_settings(kgen: Kgen, project: Path) -> None:
+    """A flag repeats what the settings do not say, and nothing else."""
+    (project / "kgen.toml").write_text(
+        f'backends = ["jax", "torch"]\npython = "{PYTHON}"\n[environment.both]\nbackends = ["jax", "torch"]\n'
+    )
+    assert "hint: kgen lock torch\n" in kgen("run", "torch").stderr
+    assert kgen(*LOCK, "jax", "--cuda", "12", "--driver", "550", "--gpu", "8.0", "--portable").status == 0
+    flags = f"--cuda 12 --driver 550 --gpu 8.0 --exclude-newer {CUTOFF} --portable"
+    for name, words in (
+        ("torch", f"torch {flags}"),
+        ("both", f"both {flags}"),
+        ("numpy", f"numpy --exclude-newer {CUTOFF} --portable"),
+        ("jax-cpu", f"jax --cpu --exclude-newer {CUTOFF} --portable"),
+    ):
+        hints = [line for line in kgen("sync", name).stderr.splitlines() if line.startswith("hint: kgen lock ")]
+        assert [sorted(shlex.split(one)[1:]) for one in hints] == [sorted(shlex.split(f"kgen lock {words}"))]
+        assert kgen(*shlex.split(f"lock {words} --dry-run")).status == 0
+
+
+def test_what_is_not_locked_where_locks_differ(kgen: Kgen) -> None:
+    """A call for each accelerator that something is locked for, with what its locks share; not another's framework."""
+    assert kgen(*LOCK, "jax", "--cpu", "--require", "jax<1").status == 0
+    assert kgen(*LOCK, "jax", "torch", "--cuda", "12", "--driver", "550").status == 0
+    assert kgen(*LOCK, "numpy").status == 0
+    assert kgen("run", "tensorflow").stderr.endswith(
+        f"\n\nhint: kgen lock tensorflow --cpu {SAME}\nhint: kgen lock tensorflow --cuda 12 --python {PYTHON}"
+        f" --driver 550 --exclude-newer {CUTOFF}\nhint: locked are jax-cpu, jax-cuda12, numpy-cpu, torch-cuda12\n"
+    )
+
+
+def test_another_platform_than_what_is_locked(kgen: Kgen) -> None:
+    """Its accelerator is one that there is for that platform."""
+    assert kgen(*LOCK, "jax", "--cuda", "12", "--driver", "550").status == 0
+    for name in ("linux-aarch64", "osx-arm64"):
+        wanted = "--cuda 12" if name.startswith("linux") else "--cpu"
+        driver = "--driver 550 " if name.startswith("linux") else ""
+        for words in ((), ("jax",)):
+            said = kgen("bundle", *words, "-o", "b.tar", "--platform", name).stderr.splitlines()[-1]
+            expected = f"kgen lock jax {wanted} --python {PYTHON} --platform {name} {driver}--exclude-newer {CUTOFF}"
+            assert sorted(shlex.split(said)[1:]) == sorted(shlex.split(expected))
 
 
 def test_a_name_that_was_locked_is_a_name_everywhere(kgen: Kgen) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 
 class ExitStatus(enum.IntEnum):
@@ -67,8 +68,35 @@ class KgenError(Exception):
         self.hints = tuple(hints)
 
 
+class Unlocked(NamedTuple):
+    """A lock that a command needs and that is not there.
+
+    Attributes:
+        environment: the name of the environment, as it was typed; None for each that is locked.
+        platform: the platform that the lock is to be for; None for that of the other locks.
+        installer: the name of the form that the lock is to have; None for that of the other locks.
+    """
+
+    environment: str | None = None
+    platform: str | None = None
+    installer: str | None = None
+
+
+LOCK = "kgen lock"
+"""A hint that stands for the calls which make the lock that is missing, with the flags of the locks that are there."""
+
+
 class UsageError(KgenError):
-    """The call is wrong: an unknown name, contradicting flags, a value that does not parse."""
+    """The call is wrong: an unknown name, contradicting flags, a value that does not parse.
+
+    Attributes:
+        unlocked: the lock that is missing, where that is what is wrong; the command line puts the calls that make it
+            in the place of :data:`LOCK` among the hints.
+    """
+
+    def __init__(self, message: str, *, hints: Iterable[str] = (), unlocked: Unlocked | None = None) -> None:
+        super().__init__(message, hints=hints)
+        self.unlocked = unlocked
 
 
 class NotLockedError(UsageError):

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kgen import accelerators, files, host, replay
-from kgen.errors import NotLockedError, OtherPlatformError, SettingsError, UsageError
+from kgen.errors import LOCK, NotLockedError, OtherPlatformError, SettingsError, Unlocked, UsageError
 from kgen.model import format as formats
 from kgen.model import grammar
 from kgen.model.accelerator import CPU
@@ -121,7 +121,9 @@ def called(root: Path, name: str) -> tuple[LockedEnvironment, ...]:
         return (known[name],)
     if not known:
         raise NotLockedError(
-            f"nothing is locked in {root}: there is no {LOCKS}/ with an environment", hints=["kgen lock"]
+            f"nothing is locked in {root}: there is no {LOCKS}/ with an environment",
+            hints=[LOCK],
+            unlocked=Unlocked(name),
         )
     ending = f"-{accelerators.pattern()}"
     short = [one for one in known if re.fullmatch(f"{re.escape(name)}(?:{ending}|-py[0-9]+)", one)]
@@ -135,28 +137,16 @@ def called(root: Path, name: str) -> tuple[LockedEnvironment, ...]:
     from kgen.tables import nearest  # noqa: PLC0415 - only a mistake pays for it
 
     backends = {accelerators.without_ending(one): one for one in known}
-    near = nearest(name.lower(), [*known, *backends])
+    backend = accelerators.without_ending(name)
+    # `torch-cuda12` is like `jax-cuda12`, and torch is not like jax
+    near = nearest(backend.lower(), [*known, *backends] if backend == name else backends)
     raise NotLockedError(
         f"there is no locked environment `{grammar.shown(name)}` in {root / LOCKS}",
-        hints=[
-            f"did you mean `{backends.get(near, near)}`?" if near else f"locked are {', '.join(known)}",
-            _lock_call(name, backends),
-        ],
+        hints=[f"did you mean `{backends.get(near, near)}`?", LOCK]
+        if near
+        else [LOCK, f"locked are {', '.join(known)}"],
+        unlocked=Unlocked(name),
     )
-
-
-def _lock_call(name: str, backends: Iterable[str]) -> str:
-    """The call that locks an environment of this name, where it is another accelerator's of what is locked."""
-    backend = accelerators.without_ending(name)
-    if backend == name or backend not in backends:
-        return "kgen lock"
-    accelerator = accelerators.in_name(name)
-    if accelerators.kind(accelerator.kind).versioned != (accelerator.major is not None):
-        return "kgen lock"
-    major = "" if accelerator.major is None else f" {accelerator.major}"
-    python = re.search(r"-py3([0-9]+)$", name)
-    minor = "" if python is None else f" --python 3.{python[1]}"
-    return f"kgen lock {backend} --{accelerator.kind}{major}{minor}"
 
 
 def _is_of_backend(environment: LockedEnvironment, name: str) -> bool:
@@ -203,13 +193,15 @@ def called_in_form(
     bare, of = form_of(name, form)
     try:
         return bare, called(root, bare), of
-    except NotLockedError:
+    except NotLockedError as error:
         # the name of a joint environment may end so, and goes before this
         for one in formats.others():
             shorter = name.removesuffix(one.suffix)
             if shorter != name and form in (None, one):
                 with contextlib.suppress(NotLockedError):
                     return shorter, called(root, shorter), one
+        if error.unlocked is not None:
+            error.unlocked = error.unlocked._replace(installer=of.name)
         raise
 
 
@@ -233,9 +225,10 @@ def require_form(environment: LockedEnvironment, form: Format) -> None:
         UsageError: it is not.
     """
     if not form.is_default and lock_path(environment, form) is None:
-        short = accelerators.without_ending(environment.name)
         raise OtherPlatformError(
-            f"{environment.name} is not locked for {form.name}", hints=[f"kgen lock {form.flag} {short}"]
+            f"{environment.name} is not locked for {form.name}",
+            hints=[LOCK],
+            unlocked=Unlocked(environment.name, installer=form.name),
         )
 
 
@@ -268,7 +261,8 @@ def lock_of(environment: LockedEnvironment, form: Format, platform: str | None) 
     if path is None:
         raise OtherPlatformError(
             f"{environment.name} is locked for {', '.join(environment.platforms)}, and {instead(platform)}",
-            hints=[f"kgen lock{form.words} --platform {platform}"] if platform else [],
+            hints=[LOCK] if platform else [],
+            unlocked=Unlocked(environment.name, platform, form.name),
         )
     return path
 

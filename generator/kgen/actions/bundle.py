@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kgen import files, host, lockfiles, replay, resources, storage
 from kgen.errors import (
+    LOCK,
     HashMismatchError,
     OtherPlatformError,
     SettingsError,
+    Unlocked,
     UsageError,
 )
 from kgen.formats import archive as archives
@@ -302,9 +304,10 @@ def _chosen(root: Path, names: Sequence[str], platform: str | None) -> list[tupl
         if _is_locked(one, form, platform)
     ]
     if not fitting:
-        words = f" --platform {platform}" if platform else ""
         raise OtherPlatformError(
-            f"nothing in {root / LOCKS} is locked for {platform or 'this machine'}", hints=[f"kgen lock{words}"]
+            f"nothing in {root / LOCKS} is locked for {platform or 'this machine'}",
+            hints=[LOCK],
+            unlocked=Unlocked(None, platform),
         )
     return fitting
 

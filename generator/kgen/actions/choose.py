@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kgen import accelerators, host, lockfiles
-from kgen.errors import UsageError
+from kgen.errors import LOCK, Unlocked, UsageError
 from kgen.lockfiles import LockedEnvironment
 from kgen.model.accelerator import CPU
 from kgen.model.format import Format
@@ -99,10 +99,8 @@ def without_device(choice: Choice) -> UsageError:
     short = accelerators.without_ending(environment)
     return UsageError(
         f"{name} is for {accelerators.title(accelerator)}, and this machine has no {device}",
-        hints=[
-            f"kgen lock {short} --{CPU.kind}{form.words}",
-            f"kgen sync {name}   # downloads it all the same",
-        ],
+        hints=[LOCK, f"kgen sync {name}   # downloads it all the same"],
+        unlocked=Unlocked(f"{short}-{CPU.kind}", installer=form.name),
     )
 
 

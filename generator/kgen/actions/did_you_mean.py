@@ -126,6 +126,29 @@ def call(text: str, matrix: CompatibilityMatrix, *, flags_alone: bool = False) -
     return asked.command_for(meant.names, {**meant.flags, **({"require": meant.require} if meant.require else {})})
 
 
+def locking(name: str, matrix: CompatibilityMatrix, environments: Collection[str]) -> RequestFlags | None:
+    """The request for an environment of this name, which is not locked; None where it names none.
+
+    Args:
+        name: the name, as that of a locked environment is typed.
+        matrix: the facts.
+        environments: the joint environments of the settings.
+    """
+    from kgen.actions.request_flags import RequestFlags  # noqa: PLC0415 - which imports this module
+
+    known = (*matrix.short_names, *environments)
+    form = next((one for one in formats.others() if name.endswith(one.suffix)), None)
+    bare = name if form is None else name.removesuffix(form.suffix)
+    meant = _meant(bare, matrix, known)
+    if meant is None:
+        near = _near(bare, matrix, known)
+        meant = None if near is None else _Meant((near,))
+    if meant is None or meant.dependencies or len(meant.names) != 1:
+        return None
+    flags = {**meant.flags, **({"require": meant.require} if meant.require else {})}
+    return RequestFlags(names=meant.names, flags=flags, installers=() if form is None else (form.name,))
+
+
 def _meant(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
     """What a word asks for; None where it is like the name of a backend, or nothing that can be asked for."""
     if name in known or name in matrix.backends:

@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from kgen import accelerators, findings, host, lockfiles, project, surroundings
 from kgen.actions import sync
-from kgen.errors import OtherPlatformError
+from kgen.errors import LOCK, OtherPlatformError, Unlocked
 from kgen.findings import ExaminedEnvironment, Finding
 from kgen.formats import environment as environments
 from kgen.formats import interface
@@ -75,8 +75,11 @@ def examine(
     """
     chosen = names or locked_here(root, form)
     if not chosen:
-        words = "" if form is None else form.words
-        raise OtherPlatformError(f"nothing in {root} is locked for this machine", hints=[f"kgen lock{words}"])
+        raise OtherPlatformError(
+            f"nothing in {root} is locked for this machine",
+            hints=[LOCK],
+            unlocked=Unlocked(None, host.subdir(), None if form is None else form.name),
+        )
     sources = [sync.find(root, name, envs, form) for name in chosen]
     rows = pins.libraries()
     carried = {stem: Carried(tuple(row["packages"]), row.get("text")) for stem, row in rows.items()}

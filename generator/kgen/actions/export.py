@@ -10,7 +10,7 @@ from types import MappingProxyType
 from kgen import host, lockfiles, project, settings, uvtool
 from kgen.actions import flake
 from kgen.emitters import cyclonedx, kubernetes, recipes, requirements, uvproject
-from kgen.errors import NotLockedError, OtherPlatformError, UsageError
+from kgen.errors import LOCK, NotLockedError, OtherPlatformError, Unlocked, UsageError
 from kgen.fields import lock_command, request_of
 from kgen.formats import interface
 from kgen.formats.wheels import pylock
@@ -84,7 +84,8 @@ def _on_linux(export: Export) -> Mapping[str, Lockfile]:
     if not found:
         raise OtherPlatformError(
             f"{export.environment} is locked for {', '.join(locks)}, and this is for Linux",
-            hints=[f"kgen lock {next(iter(locks.values())).backends[0]} --platform linux-64"],
+            hints=[LOCK],
+            unlocked=Unlocked(str(export.environment), "linux-64"),
         )
     return found
 
@@ -195,7 +196,7 @@ def _workflow(export: Export) -> str:
     if not jobs:
         first, *others = recipes.RUNNERS
         raise OtherPlatformError(
-            f"nothing is locked for {' or '.join([first, *others])}", hints=[f"kgen lock --platform {first}"]
+            f"nothing is locked for {' or '.join([first, *others])}", hints=[LOCK], unlocked=Unlocked(None, first)
         )
     return recipes.render_workflow(jobs, left_out)
 

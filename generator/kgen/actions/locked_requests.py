@@ -11,7 +11,7 @@ from typing import NamedTuple
 from kgen import files, lockfiles
 from kgen.actions.requirements import with_project
 from kgen.errors import KgenError
-from kgen.fields import LOCKED, Scope, Shape, accelerator_words, flags_of, lock_command, lock_data, request_of
+from kgen.fields import LOCKED, Field, Scope, Shape, accelerator_words, flags_of, lock_command, lock_data, request_of
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.request import EnvironmentRequest
@@ -44,6 +44,20 @@ def requests(root: Path) -> tuple[EnvironmentRequest, ...]:
                 _, data = lockfiles.parse(path, files.read(path))
                 found.append(request_of(data["tool"]["kgen"]))
     return tuple(found)
+
+
+def is_portable(root: Path) -> bool:
+    """Whether something is locked, and all of it in the portable form; as far as it can be read.
+
+    Args:
+        root: the project's folder.
+    """
+    hosts = []
+    for environment in lockfiles.environments(root):
+        for path in environment.platforms.values():
+            with contextlib.suppress(KgenError):
+                hosts.append(lockfiles.read(path).names_hosts)
+    return bool(hosts) and not any(hosts)
 
 
 def commands(asked: Sequence[EnvironmentRequest], *words: str) -> tuple[str, ...]:
@@ -99,18 +113,31 @@ def _of_accelerator(accelerator: Accelerator) -> Setting:
 
 def _others(root: Path, request: EnvironmentRequest) -> Iterator[Setting]:
     """The settings of everything else that a lock holds of its request."""
+    for field, values in flags(root, request):
+        if field.key is not None and not values:
+            yield Setting(field.key, "true")
+        elif field.key is not None:
+            yield Setting(field.key, _array(values) if field.shape is Shape.MANY else json.dumps(values[0]))
+
+
+def flags(root: Path, request: EnvironmentRequest) -> Iterator[tuple[Field, list[str]]]:
+    """The flags that ask for everything else that a lock holds of its request, but for its backends and accelerator.
+
+    Args:
+        root: the project's folder: what its files require is asked for without a flag.
+        request: the request.
+
+    Yields:
+        A field, and the values of its flag; none where it takes none.
+    """
     own = with_project(Settings(root=root)).required.dependencies
     asked = request._replace(dependencies=tuple(one for one in request.dependencies if one not in own))
-    flags = {field.name for field in flags_of(Scope.LOCK)}
+    known = {field.name for field in flags_of(Scope.LOCK)} - _UNVOUCHED
     for field, entry in LOCKED:
-        if field.key is None or field.name not in flags - _UNVOUCHED or entry.attribute in {"accelerator", "platform"}:
-            continue
-        typed = list(field.typed(getattr(asked, entry.attribute)))
-        values = [word for word in typed if word != field.flag]
-        if typed and not values:
-            yield Setting(field.key, "true")
-        elif typed:
-            yield Setting(field.key, _array(values) if field.shape is Shape.MANY else json.dumps(values[0]))
+        if field.name in known and field.key is not None and entry.attribute not in {"accelerator", "platform"}:
+            words = list(field.typed(getattr(asked, entry.attribute)))
+            if words:
+                yield field, [word for word in words if word != field.flag]
 
 
 def _array(values: Iterable[str]) -> str:

@@ -19,11 +19,13 @@ from kgen import editable, files, host, leftovers, lockfiles, project
 from kgen.actions.choose import Choice, choose, choose_unnamed, lacks_device, locked_here, without_device
 from kgen.editable import ProjectBuild
 from kgen.errors import (
+    LOCK,
     ContradictionError,
     MissingProgramError,
     NotLockedError,
     OtherPlatformError,
     SettingsError,
+    Unlocked,
     UsageError,
 )
 from kgen.formats import environment as environments
@@ -135,7 +137,9 @@ def chosen(root: Path, names: Sequence[str], *, every: bool = False, form: Forma
     if not fitting:
         where = host.subdir() or "" if wanted.is_default else wanted.name
         raise OtherPlatformError(
-            f"nothing in {root / project.LOCKS} is locked for {where}", hints=[f"kgen lock{wanted.words}"]
+            f"nothing in {root / project.LOCKS} is locked for {where}",
+            hints=[LOCK],
+            unlocked=Unlocked(None, host.subdir(), wanted.name),
         )
     if every:
         return [Choice(one, wanted, named=False) for one in fitting]

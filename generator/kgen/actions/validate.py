@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from kgen import accelerators, files, host, lockfiles, project, storage, surroundings
 from kgen.actions import sync
 from kgen.actions.choose import choose
-from kgen.errors import ExitStatus, KgenError, OtherPlatformError, UnknownNameError, UsageError
+from kgen.errors import LOCK, ExitStatus, KgenError, OtherPlatformError, UnknownNameError, Unlocked, UsageError
 from kgen.formats import environment as environments
 from kgen.formats import interface
 from kgen.host import Host
@@ -330,10 +330,11 @@ def _locks(names: Sequence[str], root: Path, machine: Host, form: Format | None)
         if lock.platform == here
     ]
     if not found:
-        which, words = ("lock", "") if form is None else (f"{form.name} lock", form.words)
+        which = "lock" if form is None else f"{form.name} lock"
         raise OtherPlatformError(
             f"there is no {which} for {machine.platform or 'this machine'} in {root / project.LOCKS}",
-            hints=[f"kgen lock{words}"],
+            hints=[LOCK],
+            unlocked=Unlocked(None, machine.platform, None if form is None else form.name),
         )
     return sorted(found, key=lambda one: one.environment)
 

@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -15,7 +16,8 @@ from kgen import INTERRUPTED, __version__, host
 from kgen.cli import command, console, foreign
 from kgen.cli.options import option
 from kgen.cli.registry import Declaration
-from kgen.errors import ExitStatus, KgenError
+from kgen.errors import ExitStatus, KgenError, UsageError
+from kgen.project import find_root
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -72,6 +74,19 @@ def _calls(argv: Sequence[str], fault: KgenError) -> tuple[str, ...]:
     return tuple(shlex.join(["kgen", *argv[:at], one, *argv[at + 1 :]]) for one in meant[:_CALLS])
 
 
+def _locking(fault: KgenError) -> tuple[str, ...]:
+    """The hints of an error about a lock that is missing, with the calls that make it; nothing where none is."""
+    if not isinstance(fault, UsageError) or fault.unlocked is None:
+        return ()
+    from kgen.actions import lock_hints  # noqa: PLC0415 - only a mistake pays for it
+    from kgen.matrix import origin  # noqa: PLC0415
+
+    try:
+        return lock_hints.hints(find_root(Path.cwd()), fault, origin.current())
+    except KgenError:  # about something else; the next call reports it
+        return ()
+
+
 def _run(argv: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -82,7 +97,7 @@ def _run(argv: Sequence[str]) -> int:
         with group.make_context("kgen", list(argv)) as context:
             status: int = group.invoke(context)
     except KgenError as error:
-        error.hints = _calls(argv, error) or error.hints
+        error.hints = _calls(argv, error) or _locking(error) or error.hints
         console.error(error)
         return error.status
     except KeyboardInterrupt as interrupt:

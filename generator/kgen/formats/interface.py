@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from kgen import lockfiles
-from kgen.errors import OtherPlatformError, UsageError
+from kgen.errors import LOCK, OtherPlatformError, Unlocked, UsageError
 from kgen.model.format import Format
 from kgen.model.lockfile import LockedFile, Lockfile
 
@@ -384,5 +384,6 @@ def other_platform(of: Format, environment: str, platforms: Iterable[str], platf
     for_whom = "" if of.is_default else f" for {of.name}"
     return OtherPlatformError(
         f"{environment} is locked{for_whom} on {', '.join(platforms)}, and {lockfiles.instead(platform)}",
-        hints=[f"kgen lock{of.words} --platform {platform}"] if platform else [],
+        hints=[LOCK] if platform else [],
+        unlocked=Unlocked(environment, platform, of.name),
     )

@@ -228,12 +228,34 @@ class TestFiles:
         assert [one.name for one in found.dependencies] == ["h5py", "optree", "rich"]
         assert found.notes[-1] == "3 requirements of r.txt"
 
-    @pytest.mark.parametrize("text", ["a b\n", "lib @ https://x.example/lib\n", "./lib\n"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("a b\n", "lib @ https://x.example/lib\n", "./lib\n", "-e ./lib\n", "-e lib\n", "--editable=./lib\n"),
+            *(
+                "-e file:lib\n",
+                "-e './lib'\n",
+                "-e \\\n./lib # x\n",
+                "-e ${PWD}/lib\n",
+                "-r inner/base.txt\n",
+                "../lib\n",
+            ),
+        ],
+    )
     def test_what_cannot_be_locked(self, tmp_path: Path, text: str) -> None:
-        (tmp_path / "lib").mkdir()
-        (tmp_path / "lib/setup.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+        """The last of them are folders whose name only their code tells, which uv would run."""
+        tmp_path = tmp_path / "root"
+        (tmp_path / "lib").mkdir(parents=True)
+        (tmp_path.parent / "lib").symlink_to(tmp_path / "lib")
+        (tmp_path / "inner").mkdir()
+        (tmp_path / "inner/base.txt").write_text("rich\n-e ./lib[x]\n")
+        # it is what builds itself: uv needs nothing from an index to run it
+        (tmp_path / "lib/pyproject.toml").write_text(
+            '[build-system]\nrequires = []\nbuild-backend = "builds"\nbackend-path = ["."]\n'
+        )
+        (tmp_path / "lib/builds.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
         (tmp_path / "r.txt").write_text(text)
-        with pytest.raises((SettingsError, OutsideError), match=r"r\.txt"):
+        with pytest.raises((SettingsError, OutsideError), match=r"(r|base)\.txt"):
             with_project(Settings(root=tmp_path, requirement_files=("r.txt",)))
         assert not (tmp_path / "ran").exists()
 
@@ -269,6 +291,25 @@ class TestFiles:
         (tmp_path / "r.txt").write_text("-e .\n")
         with pytest.raises(SettingsError, match="is the project itself"):
             with_project(asked._replace(project=False))
+
+    @pytest.mark.parametrize("line", ["-e .", ".", "-e .[plot]", "--editable=file:.", "-r inner/base.txt"])
+    def test_the_project_itself_whose_name_only_its_code_tells(self, tmp_path: Path, line: str) -> None:
+        (tmp_path / "setup.py").write_text(
+            f"open({str(tmp_path / 'ran')!r}, 'w')\nfrom setuptools import setup\nsetup(name='mine')\n"
+        )
+        (tmp_path / "inner").mkdir()
+        (tmp_path / "inner/base.txt").write_text("-e .\n-r ../more.txt\n")
+        (tmp_path / "more.txt").write_text("optree\n")
+        (tmp_path / "r.txt").write_text(f"{line}\nrich<14; python_version > '3'  # why\n-r more.txt\n")
+        asked = Settings(root=tmp_path, requirement_files=("r.txt",))
+        if "[" in line:
+            with pytest.raises(UsageError, match="--extra plot"):
+                with_project(asked)
+        else:
+            assert [one.name for one in with_project(asked).required.dependencies] == ["optree", "rich"]
+        with pytest.raises(SettingsError, match="`this-project` is the project itself"):
+            with_project(asked._replace(project=False))
+        assert not (tmp_path / "ran").exists()
 
     def test_what_is_not_heeded_is_said(self, tmp_path: Path) -> None:
         (tmp_path / "r.txt").write_text(

@@ -208,7 +208,17 @@ def own_index(program: str, root: Path, package: str, label: str) -> str:
     return found[1]
 
 
-def requirements_in(program: str, path: Path, *, root: Path, reads: Iterable[Path] | None = None) -> tuple[str, ...]:
+_NO_CODE: Mapping[str, str] = MappingProxyType({"PYTHONHOME": "/nonexistent"})
+"""What keeps uv from running code of a package: it asks an interpreter with `-I`, which does not heed this, and starts
+what builds a package without it. `--no-build` is not heeded for what is editable."""
+
+_RAN_NO_CODE = "The build backend returned an error"
+"""What uv says then."""
+
+
+def requirements_in(
+    program: str, path: Path, *, root: Path, reads: Iterable[Path] | None = None, named: Path | None = None
+) -> tuple[str, ...]:
     """The requirements in a file of requirements or constraints, as uv understands it: standard text, sorted.
 
     uv writes them into a project that goes with the call. It asks no index and builds nothing; files that the file
@@ -219,6 +229,7 @@ def requirements_in(program: str, path: Path, *, root: Path, reads: Iterable[Pat
         path: the file.
         root: the folder that paths in it are relative to.
         reads: the file and all that it names; None where that is not known.
+        named: the file as errors name it, where `path` is a copy of it.
 
     Raises:
         OutsideError: it is not there, or uv cannot read it.
@@ -239,18 +250,22 @@ def requirements_in(program: str, path: Path, *, root: Path, reads: Iterable[Pat
                 *(program, "add", "--frozen", "--raw", "--no-workspace", "--no-config", "--offline", "--no-build"),
                 *("--project", str(folder), "--requirements", str(path), *_INTERPRETER, *PLAIN),
             ],
+            env=_NO_CODE,
             cwd=root,
             timeout=_SECONDS,
             reads=None if reads is None else (program, *reads),
         )
         if done.status != 0:
             said = words(done.stderr)
-            hints = [f"edit {files.typed(path)}"]
+            named = named or path
+            hints = [f"edit {files.typed(named)}"]
+            if _RAN_NO_CODE in said:
+                said = "the name of a folder in it is known only to its code, which kgen does not run while it locks"
             if _CUT_OFF in said.lower():
                 hints.append(
                     "write a repository as PACKAGE @ git+URL: its package's name is known without fetching it then"
                 )
-            raise FailedProgramError(f"{path} cannot be read as requirements: {said}", hints=hints)
+            raise FailedProgramError(f"{named} cannot be read as requirements: {said}", hints=hints)
         return tuple(tomli.loads(project.read_text(encoding="utf-8"))["project"].get("dependencies", ()))
 
 

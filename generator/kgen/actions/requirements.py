@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import tomli
 
 from kgen import files, parsers, replay, trees
-from kgen.actions import scripts, setuptools_files
+from kgen.actions import requirement_files, scripts, setuptools_files
 from kgen.actions.pythons import poetry_range
+from kgen.actions.requirement_files import RequirementFile
 from kgen.actions.setuptools_files import SetuptoolsRequirements
 from kgen.editable import SETUP_CFG, SETUPTOOLS_MODULE, ProjectBuild, finds_packages, project_build, setup_cfg
 from kgen.errors import KgenError, SettingsError, UsageError
@@ -601,7 +602,7 @@ class _Reader:
             return path is not None and path.resolve() == root and project_build(_pyproject(root), root) is not None
         return False
 
-    def _note_unread(self, read: Iterable[_RequirementFile]) -> None:
+    def _note_unread(self, read: Iterable[RequirementFile]) -> None:
         """Name what files say besides requirements; keep the constraints that they name."""
         for one in read:
             found = sorted({match[1] for match in _UNREAD.finditer(one.text)})
@@ -616,10 +617,6 @@ class _Reader:
 
     def _of_files(self, paths: Sequence[str], what: str, parse: Callable[[str], Requirement]) -> Iterator[Requirement]:
         root = self.settings.root
-        if not paths:
-            return
-        from kgen import uvtool  # noqa: PLC0415 - few name such files
-
         for path in paths:
             try:
                 script = scripts.read(root / path) if path.endswith(scripts.SUFFIX) else None
@@ -628,12 +625,10 @@ class _Reader:
             except ValueError as error:
                 self.faults.append(f"{path}: {error}")
                 continue
-            inner = tuple(_with_inner(path, root)) if script is None else ()
-            # where a variable is part of a path, only uv knows which file it has read
-            reads = None if any("${" in one.text for one in inner) else [root / one.path for one in inner]
+            inner = tuple(requirement_files.with_inner(path, root)) if script is None else ()
             texts = () if script is None else script.dependencies
             if script is None:
-                texts = uvtool.requirements_in(uvtool.find(), root / path, root=root, reads=reads)
+                texts = requirement_files.requirements_in(path, root, inner)
             for text in texts:
                 try:
                     one = parse(text)
@@ -665,52 +660,6 @@ _UNREAD = re.compile(
     r"|config-settings?|global-option|use-feature)|-i|-f)(?=[\s=]|$)"
 )
 """Options of a file of requirements that say how pip gets it: uv is configured with indexes, and a lock has hashes."""
-
-
-_INNER = re.compile(r"(?m)^\s*(?:(?P<constraint>-c|--constraints?)|-r|--requirements?)\s*=?\s*(?P<file>\S.*?)\s*$")
-"""A line of a file of requirements that names another one."""
-
-
-class _RequirementFile(NamedTuple):
-    """A file of requirements, besides its requirements.
-
-    Attributes:
-        path: the file, as it was named from the project's folder.
-        text: what is in it, without comments and with its lines joined.
-        constraints: the files of constraints that it names, from the project's folder.
-    """
-
-    path: str
-    text: str
-    constraints: tuple[str, ...]
-
-
-def _with_inner(path: str, root: Path) -> Iterator[_RequirementFile]:
-    """A file of requirements and those that it names with `-r`; one that cannot be read is left out.
-
-    uv reads requirements through `-r` by itself, and says nothing of a `-c`.
-
-    Args:
-        path: the file, from the project's folder.
-        root: the project's folder.
-    """
-    queue, seen = [path], set[Path]()
-    for one in queue:
-        place = (root / one).resolve()
-        if place in seen:
-            continue
-        seen.add(place)
-        try:
-            lines = files.read_text(root / one, files.LARGE, encoding="utf-8-sig").splitlines()
-        except (OSError, ValueError):
-            continue
-        text = re.sub(r"\\\n", " ", "\n".join(re.sub(r"(^|\s)#.*", "", line) for line in lines))
-        constraints: list[str] = []
-        for match in _INNER.finditer(text):
-            named = match["file"].strip("\"'")
-            inner = os.path.normpath(Path(one).parent / named)  # uv has refused those at a URL
-            (queue if match["constraint"] is None else constraints).append(inner)
-        yield _RequirementFile(one, text, tuple(constraints))
 
 
 def _pyproject(root: Path) -> Mapping[str, Any]:

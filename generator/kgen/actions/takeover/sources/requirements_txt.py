@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from kgen import uvtool
+from kgen.actions import requirement_files
 from kgen.actions.takeover.builder import TakeoverBuilder, text_of
 from kgen.actions.takeover.source import Source
 from kgen.errors import UsageError
@@ -43,7 +43,8 @@ def read(builder: TakeoverBuilder, path: Path) -> None:
             f"--from: {path} lists what is installed, and not what the project asks for",
             hints=[f"kgen lock --from {shlex.quote(str(path))}   # takes the versions", "kgen init"],
         )
-    builder.add_file(path, uvtool.requirements_in(uvtool.find(), path.absolute(), root=builder.root))
+    inner = tuple(requirement_files.with_inner(str(path.absolute()), builder.root))
+    builder.add_file(path, requirement_files.requirements_in(str(path.absolute()), builder.root, inner))
     for line in content.splitlines():
         if re.match(r"\s*(-i|--index-url|--extra-index-url|-f|--find-links)\b", line):
             builder.left.append(f"{line.split()[0]} in {path.name}: uv asks its own indexes; name them in uv.toml")

@@ -1,4 +1,4 @@
-"""The compatibility matrix as a whole, its files read when they are first asked for."""
+"""The compatibility matrix as a whole; each file is read when it is first needed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ T = TypeVar("T")
 KERAS = "keras"
 _LIBRARIES = "libraries/"
 _ALIKE = 0.8
-"""How alike a name must be to that of a project to be one that was written wrongly."""
+"""Similarity from which a name counts as a misspelling of a project's name."""
 
 _TOOLKITS = "toolkits.toml"
 _CONDA = "conda.toml"
@@ -63,30 +63,30 @@ _ACCELERATORS = "accelerators.toml"
 
 
 class CompatibilityMatrix:
-    """Facts about frameworks, accelerators and their libraries; nothing in it depends on a request.
+    """Facts about frameworks, accelerators and their libraries, independent of any request.
 
-    A file is read and judged when it is first needed, so that a question about one framework pays for its file and
-    those of the libraries that it needs. When one is found damaged, all are read, and every fault of every file is
-    reported together.
+    A file is read and checked when it is first needed, so a question about one framework costs only its file and those
+    of the libraries that it needs. If a file is damaged, all files are read, and every fault is reported together.
     """
 
     def __init__(self, files: Mapping[str, str], compiled: CompiledFiles | None = None) -> None:
-        """A matrix of file name -> TOML text, and where its records are kept; :func:`load` gives that of a folder."""
+        """Create a matrix from file name -> TOML text, with a cache of its records; :func:`load` reads a folder."""
         self._files = files
         self._compiled = compiled
         self._plugins: dict[str, Mapping[str, frozenset[Accelerator]]] = {}
 
     @functools.cached_property
     def revision(self) -> str:
-        """A digest of the facts, the same on every machine: of all files' bytes by name.
+        """A digest of the facts, the same on every machine: of the bytes of all files, by name.
 
-        Without conda's names of projects: no wheel depends on them, and a conda lock holds the names that it took; and
-        without the images, whose versions a lock holds as requirements, and without what people write for projects.
+        Three files do not count: the conda names, because no wheel depends on them and a conda lock stores those that
+        it uses; the images, because a lock stores their versions as requirements; and the names that people type for
+        projects.
         """
         import hashlib  # noqa: PLC0415 - slow to import, and a question to the solver needs none of it
 
         digest = hashlib.sha256()
-        # iterated over, and not asked for their number first, which lists a folder twice
+        # a generator: `sorted` would ask a mapping for its length first, which lists the folder twice
         for name in sorted(name for name in self._files if name not in {_CONDA_NAMES, _IMAGES, _NAMES}):
             text = self._text(name).encode()
             digest.update(f"{name}\0{len(text)}\0".encode() + text)
@@ -99,41 +99,41 @@ class CompatibilityMatrix:
 
     @functools.cached_property
     def platforms(self) -> Mapping[str, Platform]:
-        """The target platforms by conda's name."""
+        """The target platforms, by conda subdir."""
         return self._read("platforms.toml", reader.read_platforms)
 
     @functools.cached_property
     def backends(self) -> Mapping[str, Backend]:
-        """The backends by name."""
+        """The backends, by name."""
         return self._read("backends.toml", reader.read_backends)
 
     @functools.cached_property
     def generations(self) -> Mapping[str, Generation]:
-        """The generations of Keras by name, the default one first; a matrix without their file has no other."""
+        """The generations of Keras by name, the default one first; only that one if the matrix has no such file."""
         if _GENERATIONS in self._files:
             return self._read(_GENERATIONS, reader.read_generations)
         return {reader.DEFAULT_GENERATION: reader.ONLY_GENERATION}
 
     def generation_of(self, backends: Sequence[str]) -> Generation:
-        """The generation of an environment with these backends, which are all of one."""
+        """The generation of an environment with these backends, which all belong to one."""
         return self.generations[self.backends[backends[0]].generation]
 
     @functools.cached_property
     def short_names(self) -> tuple[str, ...]:
-        """What people call the backends, those of the default generation first."""
+        """The names that people use for backends, those of the default generation first."""
         return tuple(dict.fromkeys(backend.short for backend in self.backends.values()))
 
     def default_backends(self, generation: str | None) -> tuple[str, ...]:
-        """What is locked of a generation where no backend is named; None stands for the default one."""
+        """The backends of a generation that are locked if the user names none; None for the default generation."""
         wanted = generation or next(iter(self.generations))
         return tuple(row.name for row in self.backends.values() if row.default and row.generation == wanted)
 
     def backend_named(self, name: str, generation: str | None) -> Backend | None:
-        """The backend that people call so: by its full name, or by that which Keras gives it.
+        """The backend with this name, either its full name or the name that Keras gives it.
 
         Args:
-            name: as `keras-core-jax`, `jax`.
-            generation: the one in which a short name is looked for; None for the first that knows it.
+            name: a name such as `keras-core-jax` or `jax`.
+            generation: the generation in which to look for a short name; None for the first that has it.
         """
         found = self.backends.get(name)
         if found is not None and (generation is None or found.generation == generation):
@@ -146,17 +146,17 @@ class CompatibilityMatrix:
         return None
 
     def in_place_of(self, backend: str, named: Collection[str]) -> str:
-        """The backend that comes in the place of one where these projects are required; itself where none does."""
+        """The backend that replaces this one if these projects are required; this one if none does."""
         rows = self.backends.values()
         return next((row.name for row in rows if row.instead_of == backend and row.framework in named), backend)
 
     def is_imported(self, framework: str, generation: Generation, libraries: Collection[str] = ()) -> bool:
-        """Whether a generation's Keras asks for a framework whatever its backend.
+        """Whether a generation's Keras imports a framework whatever its backend.
 
         Args:
             framework: the framework.
             generation: the generation.
-            libraries: those of its libraries of models that are in the environment, which count as well.
+            libraries: the generation's libraries of models in the environment, whose imports count as well.
         """
         texts = {text for one in generation.libraries if one.name in libraries for text in one.needs}
         for release in self.framework(generation.package).releases:
@@ -165,54 +165,54 @@ class CompatibilityMatrix:
 
     @functools.cached_property
     def accelerators(self) -> Mapping[str, AcceleratorKind]:
-        """The kinds of accelerator by name."""
+        """The kinds of accelerator, by name."""
         return self._read(_ACCELERATORS, reader.read_accelerators)
 
     def majors(self, kind: str) -> Mapping[int, AcceleratorMajor]:
-        """The majors of a kind, oldest first; none of a kind without versions, or without a row."""
+        """The majors of a kind, oldest first; none for a kind without versions, or without a row."""
         row = self.accelerators.get(kind)
         return {} if row is None else row.majors
 
     def major_of(self, accelerator: Accelerator) -> AcceleratorMajor | None:
-        """The row of an accelerator's major; None of the CPU, and of what the matrix does not know.
+        """The row of an accelerator's major; None for the CPU, and for an accelerator that the matrix does not know.
 
-        That of a kind without versions is the one row that it has.
+        A kind without versions has one row, which is returned for it.
         """
         return self.majors(accelerator.kind).get(accelerator.major or 0)
 
     @functools.cached_property
     def toolkits(self) -> tuple[Toolkit, ...]:
-        """The releases of the toolkit, oldest first, whose extras stand for libraries."""
+        """The toolkit releases whose extras stand for libraries, oldest first."""
         return self._read(_TOOLKITS, reader.read_toolkits)
 
     @functools.cached_property
     def _toolkit_packages(self) -> Mapping[str, str]:
-        """The meta packages of toolkits -> the kind of accelerator."""
+        """Meta package of a toolkit -> the kind of accelerator."""
         return {row.toolkit: row.name for row in self.accelerators.values() if row.toolkit is not None}
 
     @functools.cached_property
     def cudnn(self) -> tuple[CudnnSupport, ...]:
-        """Which cuDNN serves which GPUs."""
+        """The ranges of cuDNN, with the GPUs that they support."""
         return self._read("cudnn.toml", reader.read_cudnn)
 
     @functools.cached_property
     def companions(self) -> tuple[Companion, ...]:
-        """What belongs to a release of a framework and does not say so; () of a matrix that knows of none."""
+        """The projects that belong to releases of a framework without declaring it; () if the matrix has none."""
         return self._read(_COMPANIONS, reader.read_companions) if _COMPANIONS in self._files else ()
 
     @functools.cached_property
     def images(self) -> Mapping[str, Image]:
-        """What images that many people use have installed together, by name; {} of a matrix that knows none."""
+        """The widely used images with their packages, by name; {} if the matrix has none."""
         return self._read(_IMAGES, reader.read_images) if _IMAGES in self._files else {}
 
     @functools.cached_property
     def soname_providers(self) -> tuple[SonameProvider, ...]:
-        """Which project gives which shared libraries; () of a matrix that follows none."""
+        """The projects that provide shared libraries; () if the matrix has none."""
         return self._read(_SONAMES, reader.read_sonames) if _SONAMES in self._files else ()
 
     @functools.cached_property
     def sonames(self) -> Mapping[str, Mapping[Accelerator, str]]:
-        """The soname of a shared library -> the majors that it is for, and the project that gives it for each."""
+        """Soname of a shared library -> the majors that it is for -> the project that provides it for each."""
         found: dict[str, dict[Accelerator, str]] = {}
         for row in self.soname_providers:
             for soname in row.sonames:
@@ -221,12 +221,12 @@ class CompatibilityMatrix:
 
     @functools.cached_property
     def conda(self) -> Conda:
-        """What conda's main channel builds; only who locks for conda asks."""
+        """What conda's main channel builds; only locking for conda needs it."""
         return self._read(_CONDA, reader.read_conda)
 
     @property
     def channel_projects(self) -> Mapping[str, str]:
-        """What conda's main channel calls a project -> the project; of several, the first by name."""
+        """Package of conda's main channel -> its project; of several, the first by name."""
         found: dict[str, str] = {}
         for project, package in sorted(self.conda_names.items()):
             found.setdefault(package, project)
@@ -237,21 +237,21 @@ class CompatibilityMatrix:
 
     @property
     def channel_runtimes(self) -> frozenset[str]:
-        """The channel's packages that say which accelerator's runtime, and which cuDNN, is in an environment."""
+        """The channel's packages that determine the accelerator's runtime and the cuDNN of an environment."""
         return frozenset({self.conda.version, *self.conda.cudnn})
 
     @functools.cached_property
     def conda_names(self) -> Mapping[str, str]:
-        """Project -> its name in conda's main channel, for projects without a row in the matrix; {} where unknown."""
+        """Project -> its name on conda's main channel, for projects without a row in the matrix; {} if unknown."""
         if _CONDA_NAMES not in self._files:
             return {}
         return self._read(_CONDA_NAMES, reader.read_conda_names).packages
 
     def meant_by(self, name: str) -> str | None:
-        """The project that is most likely meant by a name that the index does not have; None if none comes close.
+        """The project that a name most likely stands for if the index does not have that name; None if none is close.
 
         Args:
-            name: what was written, normalised.
+            name: the name, normalised.
         """
         names = self._project_names
         if names is None:
@@ -260,12 +260,12 @@ class CompatibilityMatrix:
         return names.projects.get(name) or names.projects.get(near or "", near)
 
     def other_name_of(self, name: str) -> str | None:
-        """The project that people mean who write this name, which the index has for something else or not at all."""
+        """The project that people mean by this name, which the index uses for something else, or not at all."""
         return None if self._project_names is None else self._project_names.projects.get(name)
 
     @functools.cached_property
     def known_projects(self) -> frozenset[str]:
-        """Projects that stand beside Keras in many places, or belong to releases of a framework."""
+        """Projects that are often installed together with Keras, or belong to releases of a framework."""
         usual = () if self._project_names is None else self._project_names.usual
         return frozenset((*usual, *(row.project for row in self.companions)))
 
@@ -275,7 +275,7 @@ class CompatibilityMatrix:
 
     @property
     def conda_names_revision(self) -> str:
-        """A digest of what :attr:`conda_names` are read from, which :attr:`revision` is not of."""
+        """A digest of the file behind :attr:`conda_names`, which :attr:`revision` does not include."""
         import hashlib  # noqa: PLC0415 - as there
 
         text = self._text(_CONDA_NAMES) if _CONDA_NAMES in self._files else ""
@@ -283,13 +283,13 @@ class CompatibilityMatrix:
 
     @functools.cached_property
     def library_names(self) -> tuple[str, ...]:
-        """The libraries that the matrix follows."""
+        """The libraries in the matrix."""
         files = sorted(file for file in self._files if file.startswith(_LIBRARIES))
         return tuple(file.removeprefix(_LIBRARIES).removesuffix(".toml") for file in files)
 
     @functools.cached_property
     def framework_names(self) -> tuple[str, ...]:
-        """The projects that have a file of their own: the backends' frameworks, then Keras in its generations."""
+        """The projects with a file of their own: the backends' frameworks, then Keras in its generations."""
         return (
             *dict.fromkeys(backend.framework for backend in self.backends.values()),
             *self.keras_names,
@@ -297,7 +297,7 @@ class CompatibilityMatrix:
 
     @functools.cached_property
     def accelerated_frameworks(self) -> frozenset[str]:
-        """The frameworks that can use an accelerator: their builds for the CPU never answer a question about one."""
+        """The frameworks that can use an accelerator; their CPU builds never answer a request for one."""
         return frozenset(backend.framework for backend in self.backends.values() if backend.accelerated)
 
     @functools.cached_property
@@ -311,7 +311,7 @@ class CompatibilityMatrix:
         return self._read(f"{name}.toml", lambda table: reader.read_framework(table, name))
 
     def release(self, name: str, version: Version) -> Release | None:
-        """One release of a framework, or None."""
+        """A release of a framework, or None."""
         return self._by_version(name).get(version)
 
     @functools.cache  # noqa: B019 - a matrix lives as long as the process
@@ -319,29 +319,29 @@ class CompatibilityMatrix:
         return {release.version: release for release in self.framework(name).releases}
 
     def yanked(self, library: str) -> Mapping[str, str]:
-        """Version -> why it was yanked, of a library."""
+        """Yanked version of a library -> the reason."""
         found = self.library(library)
         return {} if found is None else found.yanked
 
     @functools.cache  # noqa: B019 - a matrix lives as long as the process
     def library(self, name: str) -> Library | None:
-        """The library of this name; None if the matrix does not follow it."""
+        """The library of this name; None if the matrix does not have it."""
         file = f"{_LIBRARIES}{name}.toml"
         return self._read(file, lambda table: reader.read_library(table, name)) if file in self._files else None
 
     def follows(self, name: str) -> bool:
-        """Whether the versions of a project are known here: of a framework or a library."""
+        """Whether the matrix knows the versions of a project: a framework or a library."""
         return name in self.framework_names or self.library(name) is not None
 
     def toolkits_of(self, kind: str) -> tuple[Toolkit, ...]:
-        """The releases of the toolkit of a kind, oldest first; () of a kind without any."""
+        """The toolkit releases of a kind, oldest first; () for a kind without any."""
         return self.toolkits if kind in self._toolkit_packages.values() else ()
 
     def toolkit(self, accelerator: Accelerator) -> Toolkit | None:
-        """The first toolkit of a minor, of the newest where only a major is named: CUDA 12.8 finds 12.8.0.
+        """The first toolkit of a minor, or of the newest minor of a major: CUDA 12.8 finds 12.8.0.
 
-        Updates of a minor run on its drivers, and what they compile is read by them. None if there is no toolkit, as of
-        a kind without any.
+        Updates of a minor need no newer driver than it does, and drivers for it can read what they compile. None if
+        there is no toolkit, as for a kind without any.
         """
         width = len(accelerator.version)
         toolkits = self.toolkits_of(accelerator.kind)
@@ -350,7 +350,7 @@ class CompatibilityMatrix:
         return next((toolkit for toolkit in found if toolkit.version.release[:2] == minor), None)
 
     def expand(self, requirement_text: str) -> tuple[str, ...]:
-        """The requirements behind a requirement on a toolkit's meta package; () for any other."""
+        """The requirements that a requirement on a toolkit's meta package stands for; () for any other."""
         if not requirement_text.startswith(tuple(self._toolkit_packages)):
             return ()
         requirement = parse_requirement(requirement_text)
@@ -362,12 +362,12 @@ class CompatibilityMatrix:
 
     @functools.cache  # noqa: B019 - a matrix lives as long as the process
     def _toolkit_floors(self, package: str) -> Mapping[tuple[int, int], Version]:
-        """(major, minor) of the toolkits that ship a library -> its first version in that minor."""
+        """(major, minor) of the toolkits that contain a library -> its first version in that minor."""
         floors: dict[tuple[int, int], Version] = {}
         for toolkit in self.toolkits:
             minor = (toolkit.version.major, toolkit.version.minor)
             for text in chain.from_iterable(toolkit.extras.values()):
-                if not text.startswith(package):  # spares parsing what another package is pinned to
+                if not text.startswith(package):  # avoids parsing the requirements on other packages
                     continue
                 requirement = parse_requirement(text)
                 for specifier in requirement.specifier if requirement.name == package else ():
@@ -376,10 +376,10 @@ class CompatibilityMatrix:
         return floors
 
     def accelerator_of(self, package: str, version: Version) -> Accelerator | None:
-        """The kind and the major that a version of a library belongs to; None if it belongs to none.
+        """The kind and major that a version of a library belongs to; None if it belongs to none.
 
-        Read from the suffix of its name, or else from the toolkits that ship it: NVIDIA's packages for CUDA 13 have no
-        suffix, and cuFFT of CUDA 13 is version 12.
+        Derived from the suffix of its name, or else from the toolkits that contain it: NVIDIA's packages for CUDA 13
+        have no suffix, and cuFFT of CUDA 13 is version 12.
         """
         library = self.library(package)
         if library is None:
@@ -394,7 +394,7 @@ class CompatibilityMatrix:
         return next((Accelerator(kind, (version.major,)) for kind in kinds), None)
 
     def named_after(self, package: str) -> Accelerator | None:
-        """The kind and the major that the name of a package tells, whether or not the matrix follows it."""
+        """The kind and major in the name of a package, whether or not the matrix has the package."""
         for row in self.accelerators.values():
             match = None if row.packages is None else re.fullmatch(row.packages, package)
             if match is not None:
@@ -409,7 +409,7 @@ class CompatibilityMatrix:
         return tuple(one for one in request.dependencies if one.marker is None or one.marker.evaluate(markers))
 
     def named_for_another(self, request: EnvironmentRequest) -> dict[Requirement, Accelerator]:
-        """The dependencies whose names say that they are for another major than the request, and for which one."""
+        """The dependencies whose names say that they are for another major than the request -> that major."""
         wanted = request.accelerator.whole
         if request.accelerator == CPU:
             return {}
@@ -418,9 +418,10 @@ class CompatibilityMatrix:
         return {wish: own for wish, own in named if own is not None and own != wanted}
 
     def extras_for_accelerators(self, wish: Requirement) -> dict[str, Accelerator]:
-        """The extras of a framework that bring an accelerator's libraries, as `and-cuda` of TensorFlow -> its major.
+        """Extra of a framework that installs an accelerator's libraries, such as `and-cuda` of TensorFlow -> the major.
 
-        That of the newest release that the requirement takes: the same extra was for another major before.
+        Taken from the newest release that the requirement allows: in older releases the same extra was for another
+        major.
         """
         found: dict[str, Accelerator] = {}
         if not wish.extras or wish.name not in self.framework_names:
@@ -434,7 +435,7 @@ class CompatibilityMatrix:
         return found
 
     def named_for(self, package: str, accelerator: Accelerator) -> str:
-        """What a package would be called for another major: `cupy-cuda13x` for `cupy-cuda12x`."""
+        """The name of a package for another major: `cupy-cuda13x` for `cupy-cuda12x`."""
         row = self.accelerators[accelerator.kind]
         match = None if row.packages is None else re.fullmatch(row.packages, package)
         if match is None or accelerator.major is None:
@@ -443,19 +444,19 @@ class CompatibilityMatrix:
         return f"{package[:start]}{accelerator.major}{package[end:]}"
 
     def distributions_of(self, framework: str) -> frozenset[str]:
-        """What a framework is installed as on some platform, or in part: tensorflow-cpu, tensorflow-macos, and so on.
+        """The distributions that contain a framework on some platform, or a part of it, such as tensorflow-cpu.
 
-        What else is installed along with a build, as setuptools, is none of the framework.
+        Does not include what is only installed along with a build, such as setuptools.
         """
         builds = (build for release in self.framework(framework).releases for build in release.builds)
         names = {required_name(text) for build in builds for text in build.install}
         return frozenset(one for one in names if one.startswith(framework))
 
     def plugins_of(self, framework: str) -> Mapping[str, frozenset[Accelerator]]:
-        """Projects that a framework loads by itself where they are installed -> the majors that they are for.
+        """Projects that a framework loads by itself if they are installed -> the majors that they are for.
 
-        They are what its builds for accelerators install, and none of those for the CPU does; without the libraries of
-        an accelerator, which do nothing by themselves.
+        These are the packages that its accelerator builds install and its CPU builds do not, without the accelerator's
+        libraries, which do nothing by themselves.
         """
         known = self._plugins.get(framework)
         if known is None:
@@ -474,7 +475,7 @@ class CompatibilityMatrix:
         return {name: frozenset(majors) for name, majors in found.items()}
 
     def minor_bound(self, package: str, accelerator: Accelerator) -> Version | None:
-        """The first version of a library that is too new for an accelerator with a minor; None if none is known."""
+        """The first version of a library that is too new for an accelerator's minor; None if none is known."""
         major, minor = accelerator.major, accelerator.minor
         if minor is None or accelerator.kind not in self._toolkit_packages.values():
             return None
@@ -486,7 +487,7 @@ class CompatibilityMatrix:
         return min(later, default=None)
 
     def check(self) -> None:
-        """Read everything.
+        """Read every file.
 
         Raises:
             MatrixError: with every fault of every file.
@@ -503,7 +504,7 @@ class CompatibilityMatrix:
         }
         optional: dict[str, Callable[[Table], object]] = {
             _CONDA_NAMES: reader.read_conda_names,
-            _CONDA: reader.read_conda,  # a matrix without conda is one for wheels alone
+            _CONDA: reader.read_conda,  # a matrix without this file is for wheels only
             _COMPANIONS: reader.read_companions,
             _GENERATIONS: reader.read_generations,
             _IMAGES: reader.read_images,
@@ -636,7 +637,7 @@ class CompatibilityMatrix:
             except ValueError as error:
                 faults.append(f"requires: {error}")
                 continue
-            # what a wheel should state and does not can be a package without rows
+            # an undeclared requirement may be on a package without rows
             if requirement.name not in known and text not in {*build.install, *build.adds}:
                 faults.append(f"requires: `{requirement.name}` is in no matrix file")
         return faults
@@ -674,12 +675,12 @@ class CompatibilityMatrix:
 
 
 def _path(file: str) -> str:
-    """The beginning of the dotted paths of a file's keys."""
+    """The prefix of the dotted paths of a file's keys."""
     return file.removesuffix(".toml").replace("/", ".")
 
 
 class Folder(Mapping[str, str]):
-    """The TOML files below a folder, each read when it is asked for."""
+    """The TOML files below a folder, each read when it is requested."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -694,12 +695,12 @@ class Folder(Mapping[str, str]):
         replay.looked(self._folder / str(name))
         try:
             return (self._folder / str(name)).is_file()
-        except OSError:  # no file can have such a name
+        except OSError:  # such as a name that is too long for a file
             return False
 
     def __iter__(self) -> Iterator[str]:
         found = []
-        for folder, _, names in os.walk(self._folder):  # a fraction of what `rglob` takes, and every lock pays for it
+        for folder, _, names in os.walk(self._folder):  # much faster than `rglob`, and every lock takes this path
             replay.looked(folder)
             below = Path(folder).relative_to(self._folder).as_posix()
             prefix = "" if below == "." else f"{below}/"

@@ -1,4 +1,4 @@
-"""What one environment is asked to be."""
+"""A request for one environment."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CPU_BUILDS = "cpu"
 """Frameworks that dependencies bring in are CPU builds."""
 
 OTHER_FRAMEWORKS = (JOINT, CPU_BUILDS)
-"""What may become of frameworks that dependencies bring in."""
+"""The ways to treat frameworks that dependencies bring in."""
 
 
 def other_frameworks(text: str) -> str:
-    """What becomes of frameworks that dependencies bring in.
+    """Parses how to treat frameworks that dependencies bring in.
 
     Raises:
         ValueError: it is not one of :data:`OTHER_FRAMEWORKS`.
@@ -35,14 +35,14 @@ def other_frameworks(text: str) -> str:
 
 
 CUTOFF_FLAG = "--exclude-newer"
-"""The flag of the day as the settings have it, and locks."""
+"""The flag of the cut-off day, named like its key in settings and locks."""
 
 
 class TargetMachine(NamedTuple):
-    """A machine that an environment must run on: its driver belongs to its own GPUs, and to no others.
+    """A machine that an environment must run on, with its driver and the GPUs that the driver is for.
 
     Attributes:
-        name: what the settings call it; empty for the one that flags or the top of the settings describe.
+        name: its name in the settings; empty for the machine that flags or the top level of the settings describe.
         driver: the accelerator's driver; None if unknown.
         gpus: architectures of its GPUs, such as `8.0` or `gfx942`.
     """
@@ -52,26 +52,26 @@ class TargetMachine(NamedTuple):
     gpus: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """As it is asked for."""
+        """The machine in the words of a message."""
         return self.name
 
     @property
     def text(self) -> str:
-        """As a lock has it: `server driver=550 gpu=8.0 gpu=9.0`."""
+        """The machine as a lock stores it: `server driver=550 gpu=8.0 gpu=9.0`."""
         driver = () if self.driver is None else (f"driver={self.driver}",)
         return " ".join((self.name, *driver, *(f"gpu={gpu}" for gpu in self.gpus)))
 
     @property
     def known(self) -> bool:
-        """Whether anything is known of it."""
+        """Whether its driver or its GPUs are known."""
         return self.driver is not None or bool(self.gpus)
 
     @classmethod
     def parse(cls, text: str) -> TargetMachine:
-        """The machine that a lock names.
+        """The machine that a lock stores.
 
         Raises:
-            ValueError: this is none.
+            ValueError: the text is not a machine.
         """
         name, *facts = text.split(" ")
         drivers = [fact.removeprefix("driver=") for fact in facts if fact.startswith("driver=")]
@@ -82,14 +82,14 @@ class TargetMachine(NamedTuple):
 
 
 class ProvenVersion(NamedTuple):
-    """A version that receipts saw train on the kind of device that is asked for, which is why it is preferred.
+    """A version that kgen prefers because receipts saw it train on the requested kind of device.
 
     Attributes:
         package: the project's normalised name.
         version: its version.
-        receipts: how many independent receipts saw it.
-        devices: where they saw it, such as `NVIDIA H200 (driver 570.1)`.
-        sources: where the receipts are, seen from the project's folder.
+        receipts: the number of independent receipts.
+        devices: the devices, such as `NVIDIA H200 (driver 570.1)`.
+        sources: the paths of the receipts, relative to the project's folder.
     """
 
     package: str
@@ -100,13 +100,13 @@ class ProvenVersion(NamedTuple):
 
 
 class BoundedVersion(NamedTuple):
-    """A version that was taken as the resolver could not close a newer one with what is asked for.
+    """A version that was taken because the resolver found no solution with a newer one.
 
     Attributes:
         package: the project's normalised name.
         version: its version.
         newer: the newest release that was tried.
-        why: who requires what of it, or the resolver's other facts.
+        why: the conflicting requirements, or the resolver's other facts.
     """
 
     package: str
@@ -116,40 +116,41 @@ class BoundedVersion(NamedTuple):
 
 
 class EnvironmentRequest(NamedTuple):
-    """One environment: which backends, on what, and within which bounds.
+    """A request for one environment: its backends, its target, and its bounds.
 
     Attributes:
-        name: what the environment is called before its accelerator: a backend, or the name of a joint one.
+        name: the environment's name without its accelerator: a backend, or the name of a joint environment.
         backends: the backends that must work in it, the most important first.
-        accelerator: its kind and major, perhaps with the newest minor allowed; or the CPU.
+        accelerator: the kind and major, optionally with the newest minor allowed; or the CPU.
         python: the CPython minor, such as `3.12`.
-        python_named: whether it is one of several Pythons, and so called after its own.
-        python_open: whether the Python was chosen for the user, so that it may change with what they change.
+        python_named: whether the Python is part of the environment's name, because there are several.
+        python_open: whether kgen chose the Python, so that it may change when the request does.
         platform: the platform, as a conda subdir, such as `linux-64`.
-        glibc: the oldest glibc that the environment must run on; None where the platform has none.
-        macos: the oldest macOS, the same.
-        driver: the accelerator's driver on the one machine that is meant; None if unknown.
-        gpus: architectures of the GPUs of that machine that must be served, such as `8.0` or `gfx942`.
-        targets: the machines of the settings that must all be served, in the place of that one.
+        glibc: the oldest glibc that the environment must run on; None on a platform without one.
+        macos: the oldest macOS that the environment must run on; None on other platforms.
+        driver: the accelerator's driver on the target machine, if there is only one; None if unknown.
+        gpus: architectures of that machine's GPUs to support, such as `8.0` or `gfx942`.
+        targets: the machines from the settings to support, all of them, instead of that one.
         keras: the range of Keras.
-        requirements: what `--require` says, about anything the matrix knows.
-        dependencies: further requirements of the environment, closed by the installer's resolver.
-        constraints: ranges of packages that are kept to where they come in, without bringing them in.
-        uv: what the installer's resolver is configured with that shapes a lock, see :mod:`kgen.uvsettings`.
-        project_build: what builds the project itself, which is installed editable.
-        held: versions of an older lock that are to stay where they can, and what is preferred to those.
-        recorded: why versions that are held were taken, where the matrix alone does not say it: who saw them train, or
-            what a newer one does not fit; known, and no part of the question.
-        cutoff: nothing published after this day is used; None for no such limit.
-        as_of: whether the day was named together with the Keras of then; of interest to people, and in no lock.
-        isolated: whether Keras's settings are to be in the environment's own folder.
-        other_frameworks: what becomes of frameworks that dependencies bring in, one of :data:`OTHER_FRAMEWORKS`.
+        requirements: the requirements of `--require`, on anything that the matrix knows.
+        dependencies: additional requirements, which the installer's resolver resolves.
+        constraints: version ranges for packages if they are installed; they install nothing.
+        uv: the part of uv's configuration that affects a lock, see :mod:`kgen.uvsettings`.
+        project_build: the build requirements of the project itself, which is installed editable.
+        held: versions of an older lock to keep where possible, and versions that are preferred to those.
+        recorded: the reasons of held versions that the matrix does not know: receipts, or what a newer version
+            conflicts with. Information only.
+        cutoff: the last day whose publications may be used; None for no limit.
+        as_of: whether the user named the day together with the Keras of that day. For messages only; locks do not store
+            it.
+        isolated: whether Keras's settings belong in the environment's own folder.
+        other_frameworks: how to treat frameworks that dependencies bring in, one of :data:`OTHER_FRAMEWORKS`.
         allow_overlap: pairs of packages, as `first+second`, that may own the same files.
         build: projects that may be built from source if they have no wheel; informative only if it comes from a lock.
-        members: backends whose frameworks dependencies bring along, so that they are solved together with the others;
-            what kgen finds out on the way, and no part of the question.
-        cpu_members: those whose frameworks dependencies bring along as builds for the CPU; found out likewise.
-        own_index: whether builds for an accelerator may be used that only a framework's own index has.
+        members: backends whose frameworks dependencies bring in, so that they are solved together. kgen adds them while
+            it locks; the user does not request them.
+        cpu_members: backends whose frameworks dependencies bring in as CPU builds; added likewise.
+        own_index: whether accelerator builds that only a framework's own index has may be used.
     """
 
     name: str
@@ -189,12 +190,12 @@ class EnvironmentRequest(NamedTuple):
 
     @property
     def machines(self) -> tuple[TargetMachine, ...]:
-        """The machines that it must run on; where none is named, one that may be unknown in every respect."""
+        """The machines that it must run on; without any, one machine of which nothing is known."""
         return self.targets or (TargetMachine(driver=self.driver, gpus=self.gpus),)
 
     @property
     def as_asked(self) -> EnvironmentRequest:
-        """It without what a lock holds and what dependencies bring along."""
+        """The request without what a lock holds and what dependencies bring in."""
         return self._replace(held=(), members=(), cpu_members=())
 
     @property
@@ -209,10 +210,10 @@ class EnvironmentRequest(NamedTuple):
 
     @property
     def cutoff_flag(self) -> str:
-        """What the user called the day."""
+        """The flag with which the user named the day."""
         return "--as-of" if self.as_of else CUTOFF_FLAG
 
     @property
     def joint(self) -> bool:
-        """Whether it holds several backends."""
+        """Whether it has several backends."""
         return len(self.backends) > 1

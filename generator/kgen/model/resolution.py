@@ -1,4 +1,4 @@
-"""What the solver answers: a resolution, or a conflict."""
+"""The solver's answer: a resolution, or a conflict."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from kgen.model.lockfile import LockedFile, LockedTree
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 
-if TYPE_CHECKING:  # slow to make, and who only looks at locks needs none
+if TYPE_CHECKING:  # slow to import, and not needed to look at locks
     from kgen.model.causes import Cause, Change, Reason, Refusal, Warning  # noqa: A004 - as it is declared
 
 
 class SourceRelease(NamedTuple):
-    """A release that may be built from source, as it has no wheel.
+    """A release without wheels that may be built from source.
 
     Attributes:
         name: the project's normalised name.
         version: its version.
         requires: its run-time requirements.
-        build: what it is built with, exact.
+        build: its exact build requirements.
     """
 
     name: str
@@ -36,16 +36,16 @@ class SourceRelease(NamedTuple):
 
 
 class DirectRelease(NamedTuple):
-    """A package from a place that the request names, or that such a package names: built, or a source distribution.
+    """A package from a place that the request, or another such package, names: a source tree or a source distribution.
 
     Attributes:
         name: its normalised name.
-        version: its version; :data:`kgen.model.direct.DYNAMIC` where only building it tells.
+        version: its version; :data:`kgen.model.direct.DYNAMIC` if only building it tells.
         requires: its run-time requirements, without the places in them.
-        build: what it is built with.
-        file: the source distribution; None of a tree.
-        tree: the source tree; None of a file.
-        asked: whether the request names it; else another one of these does.
+        build: its build requirements.
+        file: the source distribution; None for a tree.
+        tree: the source tree; None for a file.
+        asked: whether the request names it; otherwise another direct package does.
     """
 
     name: str
@@ -107,12 +107,12 @@ class Resolution(NamedTuple):
 
 
 class Suggestion(NamedTuple):
-    """A change to the request that was solved and works.
+    """A change of the request that was solved and works.
 
     Attributes:
-        changes: what to change; the first is the one that it is about, the others go along.
+        changes: the changes; the first is the main one, the others follow from it.
         gives: framework -> version of the solution.
-        requests: what was solved: the request with the changes; several where each backend gets its own environment.
+        requests: the changed requests that were solved; several if each backend gets its own environment.
     """
 
     changes: tuple[Change, ...]

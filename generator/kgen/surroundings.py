@@ -1,6 +1,6 @@
-"""What surrounds an environment on this machine and may get in its way; gathered, not judged.
+"""Gathers what surrounds an environment on this machine and may interfere with it, without judging it.
 
-Every fact names its source, so that the reader of a message can go there.
+Every fact states its source, so that the reader of a message can look there.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ _RECORDS, _RECORD = 65536, 8192
 """So many records of the kernel's log are read at most, each of so many bytes: the kernel's own limit."""
 
 _DISPLAY = "0x03"
-"""The class of PCI devices that show something, GPUs without a display among them."""
+"""The PCI class of display controllers, which includes GPUs without a display."""
 
 _OWN_GROUPS, _GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-"""The control groups that this process is in, and where they are mounted."""
+"""The control groups of this process, and where they are mounted."""
 
 _FOR_ALL = ("/etc/environment", "~/.config/environment.d/*.conf", "~/.pam_environment")
-"""Files that give variables to every shell of a user."""
+"""Files that set variables for every shell of a user."""
 
 
 class Library(NamedTuple):
-    """A shared library that this machine offers to any process.
+    """A shared library that this machine offers to every process.
 
     Attributes:
         stem: its name, such as `libcudnn`.
-        version: that of what it was installed with, or what stands in it; None if nothing tells.
+        version: the version of the package that installed it, or the version inside it; None if unknown.
         path: the file.
-        via: what makes the loader look there: `LD_LIBRARY_PATH`, `LD_PRELOAD`, `/etc/ld.so.preload` or `ldconfig`.
+        via: why the loader looks there: `LD_LIBRARY_PATH`, `LD_PRELOAD`, `/etc/ld.so.preload` or `ldconfig`.
     """
 
     stem: str
@@ -69,9 +69,9 @@ class DriverLibrary(NamedTuple):
         stem: its name, such as `libcuda`.
         path: the file that the loader opens.
         via: the rule that finds it.
-        answers: whether there is a driver behind it; None if it could not be asked.
-        fault: why the loader fails on the file; None if it does not.
-        version: the driver's version that the file is called by; None where its name has none.
+        answers: whether there is a driver behind it; None if kgen could not ask it.
+        fault: why the loader fails to load the file; None if it does not fail.
+        version: the driver version in the file's name; None if the name has none.
     """
 
     stem: str
@@ -83,12 +83,12 @@ class DriverLibrary(NamedTuple):
 
 
 class Assembler(NamedTuple):
-    """A program that makes machine code for a device, where a variable leads compilers to it.
+    """A program that makes machine code for a device, and that a variable points compilers to.
 
     Attributes:
         variable: the variable, such as `PATH` or `CUDA_HOME`.
         path: the program.
-        version: the release of its toolkit, such as `11.8`; None if it did not tell.
+        version: the release of its toolkit, such as `11.8`; None if it did not say.
     """
 
     variable: str
@@ -97,12 +97,12 @@ class Assembler(NamedTuple):
 
 
 class DeviceFault(NamedTuple):
-    """A fault of a device that the kernel has logged.
+    """A fault of a device in the kernel's log.
 
     Attributes:
-        device: its place on the bus.
-        code: the driver's number for such faults.
-        times: how often.
+        device: its bus address.
+        code: the driver's number for this kind of fault.
+        times: how often it was logged.
     """
 
     device: str
@@ -115,8 +115,8 @@ class Scratch(NamedTuple):
 
     Attributes:
         folder: the folder.
-        free: the bytes that may be written there; None if unknown.
-        executable: whether what lies there may be loaded as a library.
+        free: the bytes that can be written there; None if unknown.
+        executable: whether files there can be loaded as libraries.
     """
 
     folder: str
@@ -125,13 +125,13 @@ class Scratch(NamedTuple):
 
 
 class Server(NamedTuple):
-    """What processes of this user go through to share a device.
+    """The server through which processes of this user share a device.
 
     Attributes:
         folder: its folder.
-        runs: whether its process is there; None if unknown.
-        owner: the number of the user whose it is, where that is neither root nor this one; None else.
-        serves: whether its folder is there; what a variable alone names is passed over.
+        runs: whether its process is running; None if unknown.
+        owner: the ID of its user, if that is neither root nor this user; else None.
+        serves: whether its folder exists; without one it does not serve, whatever variables name.
     """
 
     folder: str
@@ -141,11 +141,11 @@ class Server(NamedTuple):
 
 
 class KerasSettings(NamedTuple):
-    """Keras's own file of settings.
+    """Keras's own settings file.
 
     Attributes:
         path: the file.
-        values: what is in it; None if it is not JSON, so that Keras ignores it without a word.
+        values: its content; None if it is not JSON, in which case Keras silently ignores it.
     """
 
     path: Path
@@ -157,30 +157,30 @@ class Surroundings(NamedTuple):
 
     Attributes:
         variables: the environment variables of this process.
-        libraries: what LD_PRELOAD, LD_LIBRARY_PATH and ldconfig offer of an accelerator's libraries, in that order.
+        libraries: an accelerator's libraries that LD_PRELOAD, LD_LIBRARY_PATH and ldconfig offer, in that order.
         keras: Keras's own settings; None if there are none.
-        container: the kind of container that this process is in, such as `docker`; None if in none.
-        gpu_vendors: the makers of the GPUs on the PCI bus, by their numbers there; None if unknown.
-        distribution: the ID of the Linux distribution, such as `debian`, and those it resembles.
-        set_in: variable -> the places, as `file:line`, where a start-up file of a shell mentions it.
-        driver_library: the driver's own library; None where there is none, or it was not looked for.
-        driver_elsewhere: the driver's own library in a folder where the loader does not look; None if there is none.
-        assemblers: the programs of an accelerator's toolkit that variables lead to.
-        modules: the modules of the kernel.
-        nodes: what is in `/dev`; None if unknown.
-        wsl: whether Windows runs this Linux.
-        faults: faults of devices that the kernel has logged, as far as its log may be read.
-        server: the server through which processes share a device; None where there is none.
-        memory: the bytes that processes may still take; None if unknown.
+        container: the kind of container that this process runs in, such as `docker`; None outside of containers.
+        gpu_vendors: the PCI vendor IDs of the GPUs; None if unknown.
+        distribution: the ID of the Linux distribution, such as `debian`, and those that it resembles.
+        set_in: variable -> the places, as `file:line`, where a shell's start-up file mentions it.
+        driver_library: the driver's own library; None if there is none, or kgen did not look for it.
+        driver_elsewhere: the driver's own library in a folder that the loader does not search; None if there is none.
+        assemblers: programs of an accelerator's toolkit that variables point to.
+        modules: the loaded kernel modules.
+        nodes: the entries of `/dev`; None if unknown.
+        wsl: whether this Linux runs under Windows.
+        faults: device faults in the kernel's log, as far as this user may read it.
+        server: the server through which processes share a device; None if there is none.
+        memory: the bytes of memory that processes may still use; None if unknown.
         shared_memory: the size of `/dev/shm` in bytes; None if unknown.
         scratch: the folder for temporary files; None if unknown.
-        writable_home: whether this user may write into the home folder; None if unknown.
-        processor: what Linux calls the additions of this processor to x86-64; None of another, or without telling.
-        addresses: the bytes that a process may have addresses for (`ulimit -v`); None where there is no limit.
+        writable_home: whether this user may write to the home folder; None if unknown.
+        processor: Linux's names for this processor's extensions of x86-64; None for other processors, or if unknown.
+        addresses: the limit of a process's address space in bytes (`ulimit -v`); None for no limit.
         interfaces: the network interfaces; None if unknown.
-        processors: those that processes may use; None if unknown.
-        threads_left: so many more threads may be started; None where there is no limit.
-        threads_refused: whether a filter of system calls (seccomp) refuses every thread.
+        processors: the processors that processes may use; None if unknown.
+        threads_left: how many more threads may be started; None for no limit.
+        threads_refused: whether a system call filter (seccomp) refuses every new thread.
     """
 
     variables: Mapping[str, str]
@@ -228,13 +228,13 @@ def gather(
     kinds: Sequence[Kind] = (),
     rules: System | None = None,
 ) -> Surroundings:
-    """Look around.
+    """Examine this machine.
 
     Args:
-        interesting: patterns of variables' names; where start-up files set them is looked up.
-        known: the accelerator's libraries: stem, as `cudnn` -> who carries it.
-        kinds: the kinds of accelerator whose driver's library is asked.
-        rules: what the loader goes by here, where that is known already.
+        interesting: patterns of variable names whose places in start-up files to look up.
+        known: the accelerator's libraries: stem, such as `cudnn` -> the packages that contain it.
+        kinds: the kinds of accelerator whose driver library to query.
+        rules: the loader's rules on this machine, if they are known already.
     """
     variables = host.variables()
     rules = rules or search.system(variables)
@@ -273,7 +273,7 @@ def gather(
 
 
 def free_bytes(folder: Path) -> int | None:
-    """The bytes that may be written where this folder is, or will be; None if unknown."""
+    """The bytes that can be written where this folder is, or will be; None if unknown."""
     for existing in (folder, *folder.parents):
         if existing.is_dir():
             try:
@@ -287,7 +287,7 @@ def free_bytes(folder: Path) -> int | None:
 
 
 def _driver_library(kind: Kind, rules: System) -> DriverLibrary | None:
-    """A driver's own library as a process finds it, asked for its version in a process of its own."""
+    """A driver's own library as a process finds it, asked for its version in a separate process."""
     says = kind.driver_help
     if not says.library_file:
         return None
@@ -310,11 +310,11 @@ def _driver_library(kind: Kind, rules: System) -> DriverLibrary | None:
 
 
 def driver_elsewhere(kind: Kind, root: Path = Path("/")) -> str | None:
-    """A driver's own library in a folder that only a variable leads to; None if there is none.
+    """A driver's own library in a folder that the loader searches only if a variable names it; None if there is none.
 
     Args:
         kind: the kind of accelerator.
-        root: what the folders are below.
+        root: the root of the file system to look in.
     """
     says = kind.driver_help
     places = [f"{folder}/{says.library_file}" for folder in says.places]
@@ -322,7 +322,7 @@ def driver_elsewhere(kind: Kind, root: Path = Path("/")) -> str | None:
 
 
 def assemblers(kind: Kind, variables: Mapping[str, str]) -> Iterator[Assembler]:
-    """The programs that variables lead compilers to, each asked for its release as the compilers do."""
+    """The programs that variables point compilers to, each asked for its release as compilers do."""
     name, home = kind.driver_help.assembler, variables.get("CUDA_HOME")
     if not name:
         return
@@ -339,7 +339,7 @@ def assemblers(kind: Kind, variables: Mapping[str, str]) -> Iterator[Assembler]:
 
 
 def version_of(library: Path) -> DriverVersion | None:
-    """The version that a driver's library is called by: the makers name the file `libcuda.so.615.71.09`."""
+    """The version in the name of a driver's library, such as `libcuda.so.615.71.09`."""
     name = library.resolve().name
     try:
         return DriverVersion(name.partition(".so.")[2])
@@ -367,10 +367,10 @@ def _keras(variables: Mapping[str, str]) -> KerasSettings | None:
 
 
 def _container(variables: Mapping[str, str], root: Path = Path("/")) -> str | None:
-    """The kind of container around this process.
+    """The kind of container that this process runs in.
 
-    Source of what is not of one tool: systemd, "The Container Interface": what starts a container names itself to the
-    first process in it, in a variable that systemd writes down for the others.
+    Source of what is not specific to one tool: systemd, "The Container Interface". The container manager gives its name
+    to the container's first process in a variable, which systemd stores for the others.
     """
     signs = {
         "docker": (root / ".dockerenv").exists(),
@@ -414,7 +414,7 @@ def _distribution(release: Path) -> tuple[str, ...]:
 
 
 def _modules(listing: Path) -> frozenset[str]:
-    """The modules of the kernel; none where there is no telling."""
+    """The loaded kernel modules; none if unknown."""
     try:
         lines = listing.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
@@ -430,7 +430,7 @@ def _nodes(folder: Path) -> frozenset[str] | None:
 
 
 def _kernel_log(device: Path = Path("/dev/kmsg")) -> tuple[str, ...]:
-    """The lines of the kernel's log; none where it is not for this user."""
+    """The lines of the kernel's log; none if this user may not read it."""
     try:
         handle = os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -453,14 +453,14 @@ def _kernel_log(device: Path = Path("/dev/kmsg")) -> tuple[str, ...]:
 
 
 def faults(kind: Kind, lines: Sequence[str]) -> tuple[DeviceFault, ...]:
-    """The faults of a kind's devices that lines of the kernel's log tell of, each once."""
+    """The device faults of a kind that lines of the kernel's log report, each once."""
     pattern = re.compile(kind.driver_help.logged)
     found = [(match["device"], match["code"]) for match in map(pattern.search, lines) if match is not None]
     return tuple(DeviceFault(*one, found.count(one)) for one in dict.fromkeys(found))
 
 
 def server_of(kind: Kind, variables: Mapping[str, str], processes: Path = Path("/proc")) -> Server | None:
-    """The server of a kind that processes of this environment would go through; None if they go through none."""
+    """The server of a kind that processes in this environment would use; None if they use none."""
     says = kind.driver_help.server
     if says is None:
         return None
@@ -484,7 +484,7 @@ def _size(folder: Path) -> int | None:
 
 
 def scratch(folder: Path) -> Scratch:
-    """What can be told of a folder for temporary files."""
+    """The facts about a folder for temporary files."""
     try:
         executable = not os.statvfs(folder).f_flag & os.ST_NOEXEC
     except OSError:
@@ -493,7 +493,7 @@ def scratch(folder: Path) -> Scratch:
 
 
 def _may_write(folder: Path | None) -> bool | None:
-    """Whether this user may write there; a folder that is not there is made nowhere else."""
+    """Whether this user may write to the folder, False if it does not exist; None without a folder."""
     return None if folder is None else os.access(folder, os.W_OK)
 
 

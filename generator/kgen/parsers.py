@@ -1,6 +1,6 @@
-"""The parsers of single values that can be asked for: text -> value, or what is wrong with it.
+"""Parsers of single values in requests: text -> value, or the error.
 
-Settings, flags and locks are read with the same ones, so that a value means the same wherever it stands.
+Settings, flags and locks share them, so that a value means the same everywhere.
 """
 
 from __future__ import annotations
@@ -26,43 +26,43 @@ from kgen.model.requirement import Requirement, canonical_name, parse_requiremen
 from kgen.tables import nearest
 
 CONDA = ("full", "base")
-"""How an environment of conda is filled."""
+"""The ways to fill a conda environment."""
 _GLIBC = r"2\.(?:0|[1-9][0-9]{0,2})"
 _MACOS = r"1[0-9](?:\.[0-9]{1,2})?|[2-9][0-9](?:\.[0-9]{1,2})?"
 _MOMENT = r"(?s)(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ][0-9].*"
 _LABEL = r"(?:(?:cu|cuda|rocm)-?)?(1[0-9]|[0-9])\.?([0-9]{0,2})(?:\.[0-9]+)*"
-"""An accelerator's version as labels of builds and downloads have it: `cu118`, `cuda12`, `rocm6.4`, `12.6.1`."""
+"""An accelerator's version as labels of builds and downloads spell it: `cu118`, `cuda12`, `rocm6.4`, `12.6.1`."""
 _PATCH = r"(?P<minor>[0-9]+\.[0-9]+)\.[0-9]+\S*"
 _SECRET = r"://[^/@\s]*:[^/@\s]*@|https?://[^/@\s]*@"  # noqa: S105 - a pattern of one
 """A user alone, as in `ssh://git@host`, is not a secret."""
 """Where a project finds kgen's own flake if it does not say: by its name in Nix's registry, which has no host in it."""
 OWN_INDEX = grammar.YES
-"""The value of `torch-index` that stands for PyTorch's own index, wherever uv finds that."""
+"""The value of `torch-index` for PyTorch's own index, wherever uv finds it."""
 _CHANNEL = r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*|" + grammar.URL
 _SUBDIR = r"noarch|(?:emscripten|freebsd|linux|osx|wasi|win|zos)-[a-z0-9]+"
 _FLAKE = r"[a-zA-Z][a-zA-Z0-9+._-]*:[!-~]+"
 
 
 def parse_backend(text: str, matrix: CompatibilityMatrix) -> str:
-    """The name of a backend that the matrix knows.
+    """The name of a backend in the matrix.
 
     Raises:
-        ValueError: it knows none of this name.
+        ValueError: the matrix has none of this name.
     """
     return text if text in matrix.backends else known(text, matrix.short_names, "backend")
 
 
 def parse_generation(text: str, matrix: CompatibilityMatrix) -> str:
-    """The name of a generation of Keras that the matrix knows.
+    """The name of a generation of Keras in the matrix.
 
     Raises:
-        ValueError: it knows none of this name.
+        ValueError: the matrix has none of this name.
     """
     return known(text, tuple(matrix.generations), "generation")
 
 
 def parse_hub(text: str, matrix: CompatibilityMatrix) -> str:
-    """What a library of models is for: `cv`, `nlp`.
+    """The field of a library of models: `cv`, `nlp`.
 
     Raises:
         ValueError: no generation has such a library.
@@ -96,10 +96,10 @@ _PLATFORMS_OF_OTHERS = {
 
 
 def parse_platform(text: str, matrix: CompatibilityMatrix) -> str:
-    """Conda's name of a platform that the matrix knows.
+    """A platform in the matrix, as a conda subdir.
 
     Raises:
-        ValueError: it knows none of this name.
+        ValueError: the matrix has none of this name.
     """
     names = tuple(matrix.platforms)
     if text in names:
@@ -116,11 +116,11 @@ def parse_platform(text: str, matrix: CompatibilityMatrix) -> str:
 
 
 def several(text: str, parse: Callable[[str], object]) -> tuple[str, ...]:
-    """The values that a text names where it should name one: of `a,b` and `a b`; none where these are none either.
+    """The values in a text that should be one value, such as `a,b` or `a b`; () if these are not values either.
 
     Args:
-        text: what was typed, which is no value itself.
-        parse: reads one; raises ValueError.
+        text: what the user typed, which is not a value.
+        parse: parses a value; raises ValueError.
     """
     parts = tuple(filter(None, re.split(r"[\s,;]+", text)))
     try:
@@ -130,10 +130,10 @@ def several(text: str, parse: Callable[[str], object]) -> tuple[str, ...]:
 
 
 def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
-    """A CPython minor that the matrix knows, such as `3.12`.
+    """A CPython minor in the matrix, such as `3.12`.
 
     Raises:
-        ValueError: it knows no such minor, or this is none.
+        ValueError: it is not a minor, or the matrix does not have it.
     """
     known = [row.version for row in matrix.pythons]
     if text in known:
@@ -159,13 +159,13 @@ def parse_python(text: str, matrix: CompatibilityMatrix) -> str:
 
 
 def _minors_in(text: str) -> tuple[str, ...]:
-    """The minors that a text names in another form: those of `python3.11`, `cp311`, `==3.11.*` or `3.11,3.12`."""
+    """The minors that a text names in another form: `python3.11`, `cp311`, `==3.11.*` or `3.11,3.12`."""
     found = re.finditer(r"(?<![0-9.])3\.?(?P<minor>[0-9]{1,2})(?![0-9])", text[: grammar.SHOWN])
     return tuple(dict.fromkeys(f"3.{one['minor']}" for one in found))
 
 
 def _is_served(python: str, matrix: CompatibilityMatrix) -> bool:
-    """Whether a Python has a framework that computes on accelerators, and all that Keras needs."""
+    """Whether a Python has a framework that computes on accelerators, and everything that Keras needs."""
     rows = (build for name in matrix.accelerated_frameworks for build in matrix.framework(name).releases[-1].builds)
     needed = (required_name(text) for build in matrix.framework(KERAS).releases[-1].builds for text in build.requires)
     libraries = (library for name in needed if (library := matrix.library(name)) is not None)
@@ -175,10 +175,10 @@ def _is_served(python: str, matrix: CompatibilityMatrix) -> bool:
 
 
 def parse_accelerator(text: str, matrix: CompatibilityMatrix, kind: Kind) -> Accelerator:
-    """What the flag of a kind asks for: `12`, `12.6` or `auto`, which is the kind without a version.
+    """The value of an accelerator kind's flag: `12`, `12.6`, or `auto` for the kind without a version.
 
     Raises:
-        ValueError: it is not one of these, or the matrix knows no such major.
+        ValueError: it is not one of these, or the matrix has no such major.
     """
     if not kind.versioned or text == AUTO:
         return Accelerator(kind.name)
@@ -202,7 +202,7 @@ def parse_installer(text: str) -> str:
     """The name of a form of locks, such as `uv` or `conda`.
 
     Raises:
-        ValueError: kgen knows none of this name.
+        ValueError: kgen has none of this name.
     """
     return known(text, [form.name for form in formats.known()], "installer")
 
@@ -222,11 +222,11 @@ _FOLDER = r"[/~\\]|\.\.?/|[A-Za-z]:[/\\](?!/)"
 
 
 def parse_channel(text: str) -> str:
-    """A channel of conda, by its name or its URL.
+    """A conda channel, by name or URL.
 
     Raises:
-        ValueError: it is neither, or holds credentials: a lock names its channels, and is committed; or it is a name
-            that conda replaces by what each machine is configured with.
+        ValueError: it is neither; or it contains credentials, which must not be committed with a lock; or conda
+            replaces the name by what each machine is configured with.
     """
     grammar.line(text)
     if text in _PLACEHOLDERS:
@@ -236,7 +236,7 @@ def parse_channel(text: str) -> str:
         )
     if re.match(_FOLDER, text):
         raise ValueError(f"`{shown(text)}` is a folder; a lock names a channel by URL, such as file:///srv/channel")
-    # what has no scheme is below an address, which conda puts before it
+    # a name without a scheme is relative to an address that conda prepends
     below = "" if "://" in text else _ABOVE
     if grammar.has_credentials(below + text):
         hidden = shown(below + text).removeprefix(below)
@@ -244,7 +244,7 @@ def parse_channel(text: str) -> str:
             f"`{hidden}` holds credentials, which a lock would carry on; name it without them,"
             " and log in with `rattler auth login`, a netrc file or conda's own settings"
         )
-    # with and without a slash behind it, it is the same channel; `///` alone is the root of this machine
+    # a trailing slash does not matter to conda; `///` alone is the root of this machine
     named = re.sub(r"(?<=[^/:])/+$", "", text)
     if re.fullmatch(_CHANNEL, named) is None:
         raise ValueError(f"`{shown(text)}` is not a channel such as conda-forge or https://conda.example/main")
@@ -255,11 +255,11 @@ def parse_channel(text: str) -> str:
 
 
 class CondaName(NamedTuple):
-    """What conda calls a project of the Python index.
+    """The conda name of a project of the Python index.
 
     Attributes:
         project: the normalised name of the project.
-        package: the package of conda.
+        package: the name of the conda package.
     """
 
     project: str
@@ -270,7 +270,7 @@ class CondaName(NamedTuple):
 
 
 def parse_conda_name(text: str) -> CondaName:
-    """A project and the package of conda that has it, such as `lmdb=python-lmdb`.
+    """A project and its conda package, such as `lmdb=python-lmdb`.
 
     Raises:
         ValueError: it is not such a pair.
@@ -282,10 +282,10 @@ def parse_conda_name(text: str) -> CondaName:
 
 
 def parse_flake(text: str) -> str:
-    """Where a flake is, as Nix writes it: `flake:kgen`, `github:owner/repository`, `path:../kgen`.
+    """A flake reference in Nix's syntax: `flake:kgen`, `github:owner/repository`, `path:../kgen`.
 
     Raises:
-        ValueError: it is not one, or holds credentials: `flake.nix` is committed.
+        ValueError: it is not one, or contains credentials, which must not be committed with `flake.nix`.
     """
     grammar.line(text)
     if re.search(_SECRET, text):
@@ -296,10 +296,10 @@ def parse_flake(text: str) -> str:
 
 
 def parse_requirement_flag(text: str) -> Requirement:
-    """A requirement on a package of the index; its name is normalised.
+    """A requirement on a package of the index, with its name normalised.
 
     Raises:
-        ValueError: it is not one, or names the place that the package is from.
+        ValueError: it is not one, or names the place that the package comes from.
     """
     requirement = _requirement(text)
     if requirement.url is not None:
@@ -319,7 +319,7 @@ _OF_CONDA = (
 
 
 def parse_dependency(text: str) -> Requirement:
-    """A requirement on a package, of the index or from the place that it names; its name is normalised.
+    """A requirement on a package, from the index or from the place that it names, with its name normalised.
 
     Raises:
         ValueError: it is not one, or names a place that cannot be locked.
@@ -356,7 +356,7 @@ def _requirement(text: str) -> Requirement:
 
 
 def as_requirement(text: str) -> str | None:
-    """What conda's users write as a requirement, where it names a version: `scipy==1.16.*` for `scipy=1.16`."""
+    """A conda spec with a version as a requirement: `scipy==1.16.*` for `scipy=1.16`; None if it is not one."""
     match = re.fullmatch(_OF_CONDA, text)
     if match is None or not match["version"]:
         return None
@@ -395,7 +395,7 @@ def parse_group(text: str) -> str:
 
 
 def parse_other_frameworks(text: str) -> str:
-    """What becomes of frameworks that dependencies bring in: `joint` or `cpu`.
+    """How to treat frameworks that dependencies bring in: `joint` or `cpu`.
 
     Raises:
         ValueError: it is neither.
@@ -432,10 +432,10 @@ def _named(text: str, what: str) -> str:
 
 
 def parse_requirement_file(text: str) -> str:
-    """A file of requirements, relative to the project or absolute.
+    """A requirements file, relative to the project or absolute.
 
     Raises:
-        ValueError: it is not one; a file is read from disk only.
+        ValueError: it is not a path; kgen reads such files from disk only.
     """
     if "://" in grammar.line(text) or not text.strip():
         raise ValueError(f"`{shown(text)}` is not a file such as requirements.txt")
@@ -482,7 +482,7 @@ def parse_macos(text: str) -> Version:
 
 
 def parse_target(text: str) -> str:
-    """The name of a target of the settings.
+    """The name of a target in the settings.
 
     Raises:
         ValueError: it is not one.
@@ -491,7 +491,7 @@ def parse_target(text: str) -> str:
 
 
 def parse_driver(text: str) -> DriverVersion:
-    """A version of the driver of some kind of accelerator, such as `535.183`, `580`, `6.16.6` or the branch `R550`.
+    """A driver version for some kind of accelerator, such as `535.183`, `580`, `6.16.6` or the branch `R550`.
 
     Raises:
         ValueError: it is not one.
@@ -503,7 +503,7 @@ def parse_driver(text: str) -> DriverVersion:
 def parse_gpu(text: str, matrix: CompatibilityMatrix) -> str:
     """An architecture of some kind of accelerator, such as `8.0`, `sm_80` or `gfx942`; or a GPU that the matrix knows.
 
-    A GPU may be spelled as its driver does: `NVIDIA H100 80GB HBM3`, `NVIDIA GeForce RTX 4070 Ti SUPER`.
+    A GPU may be spelled as its driver spells it: `NVIDIA H100 80GB HBM3`, `NVIDIA GeForce RTX 4070 Ti SUPER`.
 
     Raises:
         ValueError: it is not one.
@@ -537,7 +537,7 @@ def parse_gpu(text: str, matrix: CompatibilityMatrix) -> str:
 
 
 _ALIKE = 0.9
-"""How alike a name must be to that of a GPU to be taken for a misspelling of it."""
+"""Similarity from which a name counts as a misspelling of a GPU's name."""
 
 
 _SOLD_AS = (
@@ -551,10 +551,10 @@ T4-16Q`, `A100-SXM4-40GB MIG 1g.5gb`.
 """
 
 _SERIES = "rtx|gtx"
-"""What people leave out who name a GPU by its number alone: `3090`, `A6000`."""
+"""The series, which people omit if the number alone identifies the GPU: `3090`, `A6000`."""
 
 _AMBIGUOUS = "[0-9]000"
-"""Numbers that several series have: `4000` may be a Quadro of Fermi, RTX of Turing or of Ada."""
+"""Numbers that several series use: `4000` may be a Quadro of the Fermi generation, or an RTX of Turing or Ada."""
 
 _VARIANT = "ti|super|laptop|mobile|max|q|d"
 """The same of a variant, which has the architecture of its model."""
@@ -570,7 +570,7 @@ def _model_of(name: str, left_out: str) -> str:
 
 
 def _of_some_kind(parse: Callable[[Kind], str]) -> str:
-    """What the first kind makes of a text that takes it; which kind is asked for, another field says."""
+    """The result of the first kind that accepts a text; another field says which kind is requested."""
     said: list[ValueError] = []
     for kind in accelerators.probed():
         try:
@@ -581,10 +581,10 @@ def _of_some_kind(parse: Callable[[Kind], str]) -> str:
 
 
 def parse_torch_index(text: str) -> str:
-    """`true`, or the URL of a mirror of PyTorch's own index: of the folder that holds `cpu`, `cu126` and so on.
+    """`true`, or the URL of a mirror of PyTorch's own index: of the folder that contains `cpu`, `cu126` and so on.
 
     Raises:
-        ValueError: it is neither, or holds credentials: settings are committed.
+        ValueError: it is neither, or contains credentials, which must not be committed with settings.
     """
     if text == OWN_INDEX:
         return text
@@ -600,7 +600,7 @@ def parse_date(text: str) -> dt.date:
     """A day, such as `2026-11-20`.
 
     Raises:
-        ValueError: it is not one. A moment is refused: the matrix knows the day of a release and no more.
+        ValueError: it is not one. A time of day is refused, because the matrix knows releases only to the day.
     """
     moment = re.fullmatch(_MOMENT, text)
     if moment is not None:
@@ -625,5 +625,5 @@ def known(text: str, names: Sequence[str], what: str) -> str:
 
 
 def shown(text: str) -> str:
-    """A wrong value for a message: printable, not endless, and without what is secret in a URL."""
+    """A wrong value in the form that messages show it: printable, shortened, and without secrets in a URL."""
     return grammar.shown(grammar.without_credentials(text))

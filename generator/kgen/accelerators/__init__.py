@@ -1,8 +1,8 @@
-"""The kinds of accelerator that kgen knows: one module each, which calls its :class:`Kind` `KIND`.
+"""The kinds of accelerator that kgen supports: one module each, with its :class:`Kind` as `KIND`.
 
-A module in this package, a row in `matrix/accelerators.toml` and builds that name the kind are all that kgen has to
-know of an accelerator. The row says which versions there are and what they need; the module how people write its
-architectures, when code runs on one, and how a machine is asked what it has.
+To support an accelerator, kgen needs a module in this package, a row in `matrix/accelerators.toml`, and builds that
+name the kind. The row states its versions and what they need. The module knows how people spell its architectures, when
+code runs on an architecture, and how to find the devices of a machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kgen.model.driver import DriverVersion
 
 AUTO = "auto"
-"""The value of a kind's flag that leaves its version to kgen."""
+"""The value of a kind's flag with which kgen chooses the version."""
 
 
 class Fit(enum.Enum):
@@ -43,11 +43,11 @@ class Gpu(NamedTuple):
     """A device of this machine.
 
     Attributes:
-        name: what its driver calls it.
-        architecture: as its kind spells it: `9.0`, `gfx942`.
-        memory_bytes: the size of its memory; 0 where the driver does not say, as where it shares the
-            machine's.
-        selector: the name by which a process is given it, which no order of numbers changes; empty without one.
+        name: its name, as the driver reports it.
+        architecture: its architecture, in the kind's spelling: `9.0`, `gfx942`.
+        memory_bytes: the size of its memory; 0 if the driver does not report it, for example because the device shares
+            the machine's memory.
+        selector: a name that selects the device for a process independently of any numbering; empty if it has none.
     """
 
     name: str
@@ -57,13 +57,13 @@ class Gpu(NamedTuple):
 
 
 class Devices(NamedTuple):
-    """What a machine has of one kind.
+    """The devices of one kind in a machine.
 
     Attributes:
-        driver: the version of its driver; None without one, and where that does not tell.
-        gpus: the devices, in the order of the driver.
-        note: in words, what is there and does not work; None if all of it does, or none is there.
-        two_versions: whether what does not work is that the kernel's module and the libraries are of two versions.
+        driver: the version of the driver; None without a driver, or if it does not report one.
+        gpus: the devices, in the driver's order.
+        note: what is present but does not work, in words; None if everything works, or nothing is present.
+        two_versions: whether the reason is that the kernel module and the libraries have different versions.
     """
 
     driver: DriverVersion | None = None
@@ -73,35 +73,35 @@ class Devices(NamedTuple):
 
     @property
     def found(self) -> bool:
-        """Whether there is a driver that answers."""
+        """Whether a driver answers."""
         return self.driver is not None or bool(self.gpus)
 
     @property
     def architectures(self) -> tuple[str, ...]:
-        """The architectures of its devices, each once."""
+        """The architectures of the devices, each once."""
         return tuple(dict.fromkeys(gpu.architecture for gpu in self.gpus))
 
     @property
     def models(self) -> tuple[Gpu, ...]:
-        """Its devices, of those of one name and architecture the first."""
+        """The devices, only the first for each name and architecture."""
         seen = {(gpu.name, gpu.architecture): gpu for gpu in reversed(self.gpus)}
         return tuple(gpu for gpu in self.gpus if seen[gpu.name, gpu.architecture] is gpu)
 
 
 class Condition(NamedTuple):
-    """The state that a device is in.
+    """The state of a device.
 
     Attributes:
-        number: its number, by which its maker's tool is asked for it.
-        name: what its driver calls it.
+        number: its number, which the vendor's tool takes.
+        name: its name, as the driver reports it.
         selector: as in :class:`Gpu`.
         sharing: who may compute on it: `shared` by all, `exclusive` for one process, or `prohibited`.
         processes: the numbers of the processes that compute on it.
-        uncorrected: errors of its memory since the last restart that it could not correct; None if it counts none.
+        uncorrected: uncorrected memory errors since the last restart; None if the device does not count them.
         partitions: the devices that it is divided into; None if it is undivided.
-        remapping: whether a faulty row of its memory waits for a reset to be replaced.
-        worn: whether a faulty row of its memory could not be replaced.
-        joining: whether it has still to join the fabric that it is a part of.
+        remapping: whether a faulty memory row waits for a reset to be remapped.
+        worn: whether a faulty memory row could not be remapped.
+        joining: whether it has not joined its fabric yet.
     """
 
     number: int
@@ -116,25 +116,25 @@ class Condition(NamedTuple):
     joining: bool = False
 
     def refuses(self, *, served: bool) -> bool:
-        """Whether a process that begins now is refused.
+        """Whether the device refuses a new process.
 
         Args:
-            served: whether it goes through a server by which processes share devices.
+            served: whether the process goes through a server by which processes share devices.
         """
         return self.sharing == "prohibited" or (self.sharing == "exclusive" and bool(self.processes) and not served)
 
 
 class SharingServer(NamedTuple):
-    """A server of a driver's through which several processes share a device.
+    """A driver's server through which several processes share a device.
 
     Attributes:
-        title: what people call it.
+        title: the name that people use.
         variable: the variable that names its folder.
-        folder: the folder where that is not set.
-        control: what is in the folder where it serves; processes then go through it.
+        folder: the default folder.
+        control: a file that the folder contains while it serves, so that processes go through it.
         process: the file in the folder with the number of its process.
         start: the command that starts it.
-        stop: the command that ends it.
+        stop: the command that stops it.
     """
 
     title: str
@@ -147,16 +147,16 @@ class SharingServer(NamedTuple):
 
 
 class ContainerHelp(NamedTuple):
-    """What a toolkit gives containers of a driver.
+    """What a container toolkit gives containers of a driver.
 
     Attributes:
-        variable: the variable of a container that says which of the driver's libraries it is given.
-        compute: the word in it for those that compute.
-        every: the word for all.
-        nodes: what a process opens in `/dev`.
-        ask: the word for those through which the driver is asked.
-        chooses: the variable of a container that says which devices it is given.
-        none: its values for none.
+        variable: the container's variable that selects the driver's libraries.
+        compute: its value for libraries to compute.
+        every: its value for all libraries.
+        nodes: the devices in `/dev` that a process opens.
+        ask: its value for libraries that query the driver.
+        chooses: the container's variable that selects devices.
+        none: its values for no device.
     """
 
     variable: str
@@ -173,7 +173,7 @@ class WslHelp(NamedTuple):
 
     Attributes:
         folder: the folder of its libraries.
-        node: what a process opens in `/dev`.
+        node: the device in `/dev` that a process opens.
     """
 
     folder: str
@@ -181,39 +181,39 @@ class WslHelp(NamedTuple):
 
 
 class DriverHelp(NamedTuple):
-    """What a person types, and reads, about the driver of a kind.
+    """What people type, and read, about the driver of a kind.
 
     Attributes:
-        interface: what kgen asks the driver through.
-        status: the command that says whether the driver works.
+        interface: the interface through which kgen queries the driver.
+        status: the command that shows whether the driver works.
         listing: the command that lists its devices.
-        too_old: what happens with a driver that is too old.
-        consumer: a device for consumers, which the maker's packages for an older driver do not serve; empty if there
-            is no such package.
-        no_code: what happens on a device that code was not compiled for.
-        library: the driver's own library; toolkits bring a stub of it for linking. Empty if there is none.
-        library_file: the name that processes open it by.
-        library_asked: a function in it that fills in the driver's version and starts no device.
-        stub: what happens with such a stub.
+        too_old: the consequence of a driver that is too old.
+        consumer: an example of a consumer device, which forward-compatibility packages do not support; empty if there
+            are no such packages.
+        no_code: the consequence of a device that code was not compiled for.
+        library: the driver's own library, of which toolkits contain a stub for linking; empty if there is none.
+        library_file: the name under which processes open it.
+        library_asked: a function in it that returns the driver's version without starting a device.
+        stub: the consequence of such a stub.
         assembler: the program of its toolkit that makes machine code, which compilers start; empty if there is none.
-        assembler_packages: the packages whose version is the toolkit's, without the major that a name may end with;
-            the one with the program first.
-        places: folders that its library is put into where no program looks by itself: a variable leads there.
-        other_module: a module of the kernel that serves the devices in the place of the maker's driver.
-        vendor: the PCI vendor of its devices, in lower-case hexadecimal; empty if they are on no such bus.
+        assembler_packages: the packages whose version is the toolkit's, without a major at the end of their names; the
+            one with the program first.
+        places: folders for its library that no program searches by default, but only if a variable names them.
+        other_module: a kernel module that may drive the devices instead of the vendor's driver.
+        vendor: the PCI vendor ID of its devices, in lower-case hexadecimal; empty if they are not on a PCI bus.
         install: distribution -> the command that installs a newer driver.
-        docker: the options that give Docker's containers the devices.
-        containers: container runtime -> how it is given the devices.
-        kubernetes: the resource of Kubernetes that is one of the devices; empty where no plugin offers them.
-        server: what lets processes share a device; None if there is no such.
-        contained: what a container is given of it; None where nothing is known.
-        wsl: what Windows gives Linux of it; None if it does not.
-        logged: pattern of a line of the kernel's log that tells of a fault, with the groups `device` and `code`; empty
-            if there is none.
-        codes: such a code -> what it means, of those after which a device computes wrong or not at all.
-        reset: the command that brings a device back; `{number}` in it is its number.
-        names_begin: what the names of devices begin with, in the variables that choose devices; nothing where those
-            take numbers alone, or are written otherwise.
+        docker: the options with which Docker passes the devices to a container.
+        containers: container runtime -> how it passes the devices to a container.
+        kubernetes: the Kubernetes resource for one device; empty if no device plugin offers them.
+        server: the server through which processes share a device; None if there is none.
+        contained: what a container toolkit gives containers of it; None if unknown.
+        wsl: what Windows gives Linux of it; None if nothing.
+        logged: the pattern of a line in the kernel's log that reports a fault, with the groups `device` and `code`;
+            empty if there is none.
+        codes: code of a fault -> what it means, for faults after which a device computes wrongly or not at all.
+        reset: the command that resets a device; `{number}` in it is the device's number.
+        names_begin: the prefix of device names in the variables that select devices; empty if those take numbers only,
+            or another form of names.
     """
 
     interface: str = ""
@@ -245,23 +245,23 @@ class DriverHelp(NamedTuple):
 
 
 class Kind(Protocol):
-    """What kgen knows of a kind of accelerator.
+    """A kind of accelerator.
 
     Attributes:
-        name: as in `matrix/accelerators.toml`, and after `--`.
-        title: how people call it.
-        maker: who makes its devices.
-        device: one of them, with its article.
-        help: of its flag.
-        example: a version that can be typed; empty for a kind that has none.
-        primitives: its library of the operations of neural networks.
-        architecture: how people call what code is compiled for.
-        architecture_example: one that can be typed.
-        driver_example: a version of its driver to type; empty where the driver reports none.
-        in_wheels: whether its libraries are in an environment's packages; else they are the machine's own.
-        rank: the order in which kinds are offered; the CPU is last.
+        name: its name in `matrix/accelerators.toml`, and of its flag.
+        title: the name that people use.
+        maker: the vendor of its devices.
+        device: one of its devices, with an article.
+        help: the help text of its flag.
+        example: a version that a user can type; empty for a kind without versions.
+        primitives: its library of neural network operations.
+        architecture: what people call the targets that code is compiled for.
+        architecture_example: an architecture that a user can type.
+        driver_example: a driver version that a user can type; empty if the driver reports none.
+        in_wheels: whether its libraries come as packages of an environment; otherwise they belong to the machine.
+        rank: its position in the order in which kgen offers kinds; the CPU is last.
         driver_help: what help says about its driver.
-        spelled: other words for it, in names of packages and of people.
+        spelled: other words for it, in package names and in what people type.
     """
 
     name: str
@@ -281,7 +281,7 @@ class Kind(Protocol):
 
     @property
     def device_noun(self) -> str:
-        """One of its devices without the article: `NVIDIA GPU`."""
+        """One of its devices, without an article: `NVIDIA GPU`."""
         return self.device.partition(" ")[2]
 
     @property
@@ -290,51 +290,51 @@ class Kind(Protocol):
         return bool(self.example)
 
     def describe(self, accelerator: Accelerator) -> str:
-        """An accelerator of this kind for people: `CUDA 12.6`."""
+        """An accelerator of this kind in words: `CUDA 12.6`."""
         return f"{self.title} {accelerator.number}".strip()
 
     @abstractmethod
     def parse_architecture(self, text: str) -> str:
-        """An architecture as this kind spells it, from what people write.
+        """An architecture in this kind's spelling, parsed from what people write.
 
         Raises:
-            ValueError: it is not one; says how one looks.
+            ValueError: it is not one; the text shows an example.
         """
 
     @abstractmethod
     def parse_driver(self, text: str) -> str:
-        """A version of its driver.
+        """A driver version.
 
         Raises:
-            ValueError: it is not one; says how one looks.
+            ValueError: it is not one; the text shows an example.
         """
 
     @abstractmethod
     def fit(self, code: DeviceCode, architecture: str) -> Fit:
-        """How code of a build runs on an architecture; nothing is known of a build without code."""
+        """How the code of a build runs on an architecture."""
 
     @abstractmethod
     def probe(self) -> Devices:
-        """What this machine has; a machine without such a device, or with a broken driver, is an answer."""
+        """The devices of this machine. A missing device or a broken driver is a result and not an error."""
 
     def variant_facts(self, runs: str, architectures: Sequence[str]) -> Mapping[str, str]:
-        """Variables that give a resolver which picks wheel variants the facts of a target; none where none is known.
+        """Variables that tell a resolver for wheel variants the facts of a target; none if none are known.
 
         Args:
-            runs: the newest version that the target's driver runs; empty where the driver is not known.
-            architectures: those of the target's devices.
+            runs: the newest version that the target's driver supports; empty if the driver is unknown.
+            architectures: the architectures of the target's devices.
         """
         del runs, architectures
         return {}
 
     def conditions(self) -> tuple[Condition, ...]:
-        """The state that each device is in; nothing where the driver does not report it, or was not asked yet."""
+        """The state of each device; () if the driver does not report it, or was not queried yet."""
         return ()
 
 
 @functools.cache
 def names() -> tuple[str, ...]:
-    """Every kind, sorted, by the names of modules; loads none of them."""
+    """Every kind by the name of its module, sorted; loads none of them."""
     return tuple(sorted(one.name for one in pkgutil.iter_modules(__path__)))
 
 
@@ -347,22 +347,22 @@ def kind(name: str) -> Kind:
 
 @functools.cache
 def known() -> tuple[Kind, ...]:
-    """Every kind, in the order in which they are offered; the CPU is last."""
+    """Every kind, in the order in which kgen offers them; the CPU is last."""
     return tuple(sorted(map(kind, names()), key=lambda one: (one.rank, one.name)))
 
 
 def probed() -> tuple[Kind, ...]:
-    """The kinds whose devices a machine can be asked for."""
+    """The kinds whose devices kgen can find in a machine."""
     return tuple(one for one in known() if one.name != CPU.kind)
 
 
 def pattern() -> str:
-    """The end of an environment's name that says what it computes on, and on which Python: `cpu`, `cuda12-py311`."""
+    """The pattern for the end of an environment's name: accelerator and Python, as in `cpu` or `cuda12-py311`."""
     return rf"(?:{'|'.join(names())})[0-9]*(?:-py[0-9]+)?"
 
 
 def without_ending(environment: str) -> str:
-    """What an environment is called before its accelerator: `jax` for `jax-cuda12` and `jax-cuda12-py311`."""
+    """The name of an environment without its accelerator: `jax` for `jax-cuda12` and `jax-cuda12-py311`."""
     return re.sub(f"-{pattern()}$", "", environment)
 
 
@@ -372,7 +372,7 @@ def in_name(environment: str) -> Accelerator:
 
 
 def named(text: str) -> Accelerator:
-    """The accelerator of an environment's name: `cuda12`, `cpu`.
+    """The accelerator that an environment's name contains as `cuda12` or `cpu`.
 
     Raises:
         ValueError: there is no such kind.
@@ -384,5 +384,5 @@ def named(text: str) -> Accelerator:
 
 
 def title(accelerator: Accelerator) -> str:
-    """An accelerator for people: `CUDA 12.6`, `the CPU`."""
+    """An accelerator in words: `CUDA 12.6`, `the CPU`."""
     return kind(accelerator.kind).describe(accelerator)

@@ -1,10 +1,10 @@
-"""What a form of locks can do: the modules that its package may have, and what each of them holds.
+"""The interface of a form of locks: the modules that its package may have, and what each of them provides.
 
-A package is found by :mod:`kgen.model.format`. Its modules are loaded when they are asked for, so that who runs a
-command in an environment of wheels does not pay for conda. Each is called like its protocol here: `locker.py`,
-`reader.py` and `installer.py`; `checker.py` of the forms whose locks stand beside those of the default one, which
-:mod:`kgen.freshness` compares with the settings; and `exporter.py`, `importer.py`, `merger.py` and `uptodate.py` of
-those that have them; `fetcher.py` of those whose packages no Python index has.
+:mod:`kgen.model.format` finds the packages. Their modules are loaded on demand, so that a command in an environment of
+wheels does not load anything for conda. Each module is named like its protocol here. Every form has `locker.py`,
+`reader.py` and `installer.py`. A form whose locks are beside those of the default one has `checker.py`
+(:mod:`kgen.freshness` compares the default ones with the settings). Optional are `exporter.py`, `importer.py`,
+`merger.py`, `uptodate.py`, and `fetcher.py` for packages that no Python index has.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kgen.errors import LOCK, OtherPlatformError, Unlocked, UsageError
 from kgen.model.format import Format
 from kgen.model.lockfile import LockedFile, Lockfile
 
-if TYPE_CHECKING:  # who locks nothing, or installs nothing, does not pay for it
+if TYPE_CHECKING:  # slow to import, and not needed by commands that neither lock nor install
     from kgen.formats.environment import Source
     from kgen.formats.outcome import Finish, LockJob
     from kgen.formats.verify import Difference
@@ -42,52 +42,49 @@ class Locker(Protocol):
         """
 
     def takes_wheels(self, settings: Settings) -> bool:
-        """Whether wheels that were locked become part of locks of this form, so that they have to be solved first."""
+        """Whether locks of this form contain locked wheels, which then have to be locked first."""
 
     def held(self, job: LockJob, request: EnvironmentRequest) -> Collection[str]:
-        """The names of the packages that an old lock holds, and that may so be upgraded by these names.
+        """The names of the packages that an old lock holds, and that can be upgraded by these names.
 
         Raises:
-            SettingsError: the lock is in conflict after a merge, and may not be.
+            SettingsError: the lock has merge conflicts, and may not have any.
         """
 
     def begin(self, job: LockJob) -> AbstractContextManager[Finish]:
-        """Begin to lock; what goes wrong with one request is in its outcome.
+        """Begin to lock. An outcome contains the error of its request.
 
         Raises:
-            KgenError: nothing could be begun.
+            KgenError: locking cannot begin at all.
         """
 
 
 class Reader(Protocol):
-    """`reader.py`: reads locks back."""
+    """`reader.py`: reads locks."""
 
     def parse(self, path: Path, content: bytes) -> Sequence[Lockfile]:
-        """The locks that a file is, one for each platform.
+        """The locks in a file, one for each platform.
 
         Args:
-            path: where it is, which says what environment and platform it should be for.
-            content: what is in it.
+            path: the path of the file, which says for which environment and platform it should be.
+            content: the content of the file.
 
         Raises:
-            SettingsError: it does not have the form that kgen writes; with every fault.
+            SettingsError: the file does not have the form that kgen writes; with every fault.
         """
 
     def as_matrix(self, lock: Lockfile, matrix: CompatibilityMatrix) -> Lockfile:
-        """The lock with what kgen's own solver would have decided.
-
-        That is the frameworks by the names of their projects, and the oldest driver.
-        """
+        """The lock in the solver's terms: frameworks by the names of their projects, and the oldest driver."""
 
 
 class Beside(NamedTuple):
-    """What an environment has beside its packages.
+    """What an environment contains besides its packages.
 
     Attributes:
-        files: gives them: path in the environment -> text.
-        links: path in the environment -> the folder outside that it stands for, which is made if it is not there.
-        own: a wheel of the project itself that was built before. An installer that can takes it in with the packages,
-            and leaves the record of that (:data:`kgen.editable.RECORD`); it is installed by itself else.
+        files: path in the environment -> text.
+        links: path in the environment -> the folder outside that it links to, which is created if it is missing.
+        own: a wheel of the project itself that was built before. An installer may install it with the packages and
+            write the record of that (:data:`kgen.editable.RECORD`); otherwise it is installed separately.
     """
 
     files: Callable[[], Mapping[str, str]]
@@ -96,11 +93,11 @@ class Beside(NamedTuple):
 
 
 class Installation(NamedTuple):
-    """An environment that is ready to be made: all that it needs was found and checked.
+    """An environment that is ready to be made: everything that it needs was found and checked.
 
     Attributes:
-        make: makes it anew and puts it in its place, and is given what reports each stage. The one that was there
-            stands until the new one is whole, and stays if that fails. To be called under
+        make: makes the environment and moves it to its place, and is called with a function that reports each stage.
+            The previous environment stays until the new one is complete, or if that fails. Call it under
             :func:`kgen.storage.exclusive`.
         notes: what the user should know.
     """
@@ -113,46 +110,46 @@ class Installer(Protocol):
     """`installer.py`: makes environments on disk, and compares them with their locks."""
 
     def prepare(self, of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool) -> Installation:
-        """Read the lock and find what installs it; nothing is touched.
+        """Read the lock and find what installs it, without touching anything.
 
         Args:
-            of: what the environment is made from.
-            beside: gives what is beside the packages, for the lock that was read.
-            thorough: whether every file is compared with its hash afterwards.
+            of: the lock, and where the environment is.
+            beside: returns what the environment contains besides its packages, given the lock.
+            thorough: whether to compare every file with its hash afterwards.
 
         Raises:
             KgenError: the lock is damaged or not for this machine, or what installs it is missing.
         """
 
     def differences(self, of: Source) -> tuple[Difference, ...]:
-        """Everything in an environment that is not as locked, sorted by path.
+        """Every difference between an environment and its lock, sorted by path.
 
         Raises:
             KgenError: the lock is damaged, or not for this machine.
         """
 
     def lost(self, prefix: Path) -> Sequence[str]:
-        """What a user has set in an environment by the means of the form, and what making it anew takes away."""
+        """What a user has configured in an environment with the form's own tools, and what remaking it would lose."""
 
 
 class Fetcher(Protocol):
-    """`fetcher.py`: fetches packages that no Python index has, to be brought along in a bundle."""
+    """`fetcher.py`: fetches packages that no Python index has, for a bundle."""
 
     def opened(self) -> Callable[[LockedFile, Path], None]:
-        """What fetches a package into a file, from the place that its lock names; safe to use from many threads.
+        """A function that fetches a package into a file from the place in its lock; safe to use from many threads.
 
-        It raises :class:`kgen.errors.OutsideError` where that is impossible. The digest is for the caller to compare.
+        The function raises :class:`kgen.errors.OutsideError` on failure. The caller compares the digest.
 
         Raises:
-            KgenError: what fetches them is missing, or wrongly configured.
+            KgenError: the program that fetches packages is missing, or misconfigured.
         """
 
 
 class Flaw(NamedTuple):
-    """Something about a lock that is not as it should be.
+    """Something that is wrong with a lock.
 
     Attributes:
-        kind: `fault` if the lock cannot be relied on, `note` if it is worth knowing.
+        kind: `fault` if the lock cannot be relied on, `note` if it is only worth knowing.
         path: the file.
         what: what is wrong with it.
     """
@@ -163,12 +160,12 @@ class Flaw(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What is asked of the locks of an environment.
+    """The requests that the locks of an environment are compared with.
 
     Attributes:
         settings: the settings.
-        requests: platform -> the request that the settings make of it, or that its lock was made for without any: of
-            the platforms that are locked in the default form.
+        requests: platform -> the request from the settings, or without settings the one that its lock was made for.
+            Only platforms that are locked in the default form.
     """
 
     settings: Settings
@@ -181,38 +178,38 @@ class Checker(Protocol):
     def flaws(
         self, folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix, asked: Asked
     ) -> Iterable[Flaw]:
-        """What is wrong with the locks in the folder of an environment.
+        """The flaws of the locks in the folder of an environment.
 
         Args:
             folder: the folder.
             locks: the locks of the default form in it that could be read.
             matrix: the facts.
-            asked: what is asked of them.
+            asked: the requests that they should satisfy.
         """
 
 
 class Judge(Protocol):
-    """What `checker.py` has of a form that another tool reads: that tool's own word."""
+    """In `checker.py`, for a form that another tool reads: that tool's own verdict."""
 
     def judged(self, folder: Path) -> Iterable[Flaw]:
-        """What the tool itself finds wrong with the locks in the folder of an environment.
+        """The flaws that the tool finds in the locks in the folder of an environment.
 
         Raises:
-            UsageError: it is not installed.
-            OutsideError: it failed.
+            UsageError: the tool is not installed.
+            OutsideError: the tool failed.
         """
 
 
 class UpToDate(Protocol):
-    """`uptodate.py`: says whether locks would be made again as they are, of the forms that can tell without locking."""
+    """`uptodate.py`: whether locking again would change nothing, for the forms that can tell without locking."""
 
     def surroundings(self, matrix: CompatibilityMatrix, settings: Settings, platforms: Collection[str]) -> str:
-        """A digest of what shapes locks besides their requests, the matrix and kgen itself.
+        """A digest of what affects locks besides their requests, the matrix and kgen itself.
 
         Args:
-            matrix: the facts; more of them may count than their revision.
-            settings: the settings, with the flags over them.
-            platforms: those that are locked for.
+            matrix: the facts; facts beyond those in its revision may count.
+            settings: the settings, overridden by flags.
+            platforms: the platforms to lock for.
         """
 
     def made_for(
@@ -224,121 +221,122 @@ class UpToDate(Protocol):
         *,
         every: bool,
     ) -> Lockfile | None:
-        """The lock of a request in the folder of its environment, as this kgen makes it with this matrix.
+        """The lock of a request in the folder of its environment, if this kgen would make the same with this matrix.
 
         Args:
             folder: the folder.
-            request: what is asked.
+            request: the request.
             matrix: the facts.
-            settings: the settings, with the flags over them.
-            every: whether the file is to hold nothing for other platforms than the settings'.
+            settings: the settings, overridden by flags.
+            every: whether the file may contain nothing for platforms outside the settings.
 
         Returns:
             The lock; None if it was made for something else, or differently.
 
         Raises:
-            KgenError: there is none that can be read.
-            ValueError: the same.
+            KgenError: there is no readable lock.
+            ValueError: likewise.
         """
 
 
 class Exporter(Protocol):
-    """`exporter.py`: locks in the formats of other tools, each of one environment on one platform."""
+    """`exporter.py`: writes locks in the formats of other tools, each for one environment on one platform."""
 
     EXPORTS: Mapping[str, Callable[[Path, str], str]]
-    """Name on the command line -> what makes its text, of the lock in a file and of a platform that it is for."""
+    """Name on the command line -> a function that writes the text, given the file of a lock and a platform."""
 
 
 Import = Callable[[str, str, "CompatibilityMatrix"], Iterable[tuple[str, str]]]
-"""Text, platform and matrix -> projects with their versions; raises what reading by keys does for what is none."""
+"""A function of text, platform and matrix that returns projects with their versions. For text in another form it
+raises what reading it by keys raises."""
 
 
 class Importer(Protocol):
-    """`importer.py`: reads locks of other tools that hold packages of this form."""
+    """`importer.py`: reads locks of other tools that contain packages of this form."""
 
     IMPORTS: Mapping[str, Import]
-    """Name of a file, in which `*` stands for anything -> what reads it."""
+    """Pattern of a file name, in which `*` stands for anything -> the function that reads it."""
     SIGNS: Mapping[str, re.Pattern[str]]
-    """Some of these names -> what tells the text of such a lock, as people give it any name."""
+    """Some of these patterns -> a pattern that recognises the text of such a lock in a file of any name."""
 
 
 class Merger(Protocol):
     """`merger.py`: merges the two sides of a lock."""
 
     def merged(self, ours: bytes, theirs: bytes, name: Path) -> str:
-        """The text of a file of a lock that the request of both sides gives now.
+        """The text of a lock's file after a merge: what the request of both sides gives now.
 
         Args:
-            ours: what our side has in the file.
-            theirs: what their side has in it.
-            name: where it is, relative to the project's folder.
+            ours: the content of the file on our side.
+            theirs: the content of the file on their side.
+            name: the path of the file, relative to the project's folder.
 
         Raises:
-            ValueError: the sides are no locks, or were made for different requests.
+            ValueError: the sides are not locks, or were made for different requests.
             KgenError: there is no such lock.
         """
 
 
 def locker(of: Format) -> Locker:
-    """What locks in a form."""
+    """The locker of a form."""
     found: Locker = _module(of, "locker")
     return found
 
 
 def reader(of: Format) -> Reader:
-    """What reads its locks."""
+    """The reader of a form."""
     found: Reader = _module(of, "reader")
     return found
 
 
 def installer(of: Format) -> Installer:
-    """What installs them."""
+    """The installer of a form."""
     found: Installer = _module(of, "installer")
     return found
 
 
 def fetcher(of: Format) -> Fetcher | None:
-    """What fetches its packages; None where all of them are on an index."""
+    """The fetcher of a form; None if all of its packages are on an index."""
     found: Fetcher | None = _module(of, "fetcher") if _has(of, "fetcher") else None
     return found
 
 
 def checker(of: Format) -> Checker:
-    """What checks them."""
+    """The checker of a form."""
     found: Checker = _module(of, "checker")
     return found
 
 
 def judge(of: Format) -> Judge | None:
-    """What has another tool judge its locks; None where there is no such tool."""
+    """The tool that judges locks of a form; None if there is none."""
     found = _module(of, "checker") if _has(of, "checker") else None
     return found if hasattr(found, "judged") else None
 
 
 def up_to_date(of: Format) -> UpToDate | None:
-    """What says whether its locks would be made again as they are; None where nothing does."""
+    """The module that tells whether locking again would change nothing; None if the form has none."""
     found: UpToDate | None = _module(of, "uptodate") if _has(of, "uptodate") else None
     return found
 
 
 def exports(of: Format) -> Mapping[str, Callable[[Path, str], str]]:
-    """What its locks can be exported to."""
+    """The formats that locks of a form can be exported to."""
     return _module(of, "exporter").EXPORTS if _has(of, "exporter") else {}
 
 
 def imports(of: Format) -> Mapping[str, Import]:
-    """The locks of other tools that it reads, by the names of their files."""
+    """The locks of other tools that a form can read, by the pattern of their file names."""
     return _module(of, "importer").IMPORTS if _has(of, "importer") else {}
 
 
 def signs(of: Format) -> Mapping[str, re.Pattern[str]]:
-    """What tells the texts of some of :func:`imports`, by the same names, as people give such files any."""
+    """Patterns that recognise the texts of some of :func:`imports`, by the same file names."""
     found: Mapping[str, re.Pattern[str]] = _module(of, "importer").SIGNS if _has(of, "importer") else {}
     return found
 
 
 def merger(of: Format) -> Merger | None:
-    """What merges its locks; None where nothing does."""
+    """The merger of a form; None if it has none."""
     found: Merger | None = _module(of, "merger") if _has(of, "merger") else None
     return found
 
@@ -358,7 +356,7 @@ def read_every(of: Format, path: Path) -> Sequence[Lockfile]:
     """The locks in a file, one for each platform.
 
     Raises:
-        OutsideError: it cannot be read.
+        OutsideError: the file cannot be read.
         SettingsError: it does not have the form that kgen writes; with every fault.
     """
     return reader(of).parse(path, lockfiles.content_of(path))
@@ -368,7 +366,7 @@ def read(of: Format, path: Path, platform: str | None) -> Lockfile:
     """The lock in a file for a platform.
 
     Raises:
-        OutsideError: it cannot be read.
+        OutsideError: the file cannot be read.
         SettingsError: it does not have the form that kgen writes; with every fault.
         UsageError: it is not for this platform.
     """
@@ -380,7 +378,7 @@ def read(of: Format, path: Path, platform: str | None) -> Lockfile:
 
 
 def other_platform(of: Format, environment: str, platforms: Iterable[str], platform: str | None) -> UsageError:
-    """That an environment is not locked for this machine's platform, but for others."""
+    """The error that an environment is locked for other platforms, but not for this machine's."""
     for_whom = "" if of.is_default else f" for {of.name}"
     return OtherPlatformError(
         f"{environment} is locked{for_whom} on {', '.join(platforms)}, and {lockfiles.instead(platform)}",

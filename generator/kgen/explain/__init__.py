@@ -1,1 +1,1 @@
-"""What the solver and the lockers answer, as text for people and as data for programs."""
+"""Turns answers of the solver and the lockers into text for people and data for programs."""

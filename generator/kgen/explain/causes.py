@@ -1,4 +1,4 @@
-"""Facts, wishes and causes in words, for wheels and for conda alike."""
+"""Facts, wishes and causes in words, for wheels and for conda."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requestfield import RequestField
 
 _MOST = 4
-"""So many values of a fact are listed."""
+"""The number of values of a fact that are listed."""
 
 _KINDS: Mapping[type, str] = {
     BuiltFor: "built-for",
@@ -70,7 +70,7 @@ _KINDS: Mapping[type, str] = {
 
 
 def fact_kind(fact: Fact) -> str:
-    """What a fact is about, for programs; these words stay."""
+    """The kind of a fact, for programs; these words never change."""
     if isinstance(fact, Doubt):
         return str(fact.kind.value)
     if isinstance(fact, (Wish, NewestFitting)):
@@ -79,7 +79,7 @@ def fact_kind(fact: Fact) -> str:
 
 
 def fact_text(fact: Fact) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for each
-    """What a fact says, to be read after who says it."""
+    """A fact in words, to follow its subject."""
     match fact:
         case Wish():
             return wish_text(fact)
@@ -132,7 +132,7 @@ def fact_text(fact: Fact) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for
 
 
 def _labels_text(fact: LabelledBuilds) -> str:
-    """What the builds of a release are for, beside the label that is asked for."""
+    """What the builds of a release are for, next to the requested label."""
     if fact.built_for is not None:
         own = "" if fact.built_for == CPU else ", in its own index"
         return f"{fact.version}+{fact.label} for {title(fact.built_for)}{own}"
@@ -142,17 +142,17 @@ def _labels_text(fact: LabelledBuilds) -> str:
 
 
 def architecture_noun(accelerator: Accelerator) -> str:
-    """What people call an architecture of this kind: `compute capability`."""
+    """The word for an architecture of this kind: `compute capability`."""
     return kind(accelerator.kind).architecture
 
 
 def pythons_text(pythons: Pythons) -> str:
-    """The Pythons that there are builds for: `3.9-3.13`."""
+    """The Pythons that have builds: `3.9-3.13`."""
     return "-".join(dict.fromkeys(pythons))
 
 
 def wish_text(wish: Wish) -> str:
-    """What the user asked for."""
+    """A wish of the user in words."""
     if wish.kind is TermKind.CUTOFF:
         return f"nothing published after {wish.value}"
     of = f" of {wish.machine}" if wish.machine else ""
@@ -173,7 +173,7 @@ def _platform_text(fact: OtherPlatform) -> str:
 
 
 def purposes_text(fact: BuiltFor) -> str:
-    """What builds are for: `CUDA 12.8 and the CPU only`; of a channel `CUDA 12, CUDA 11 or the CPU on linux-64`."""
+    """What builds are for: `CUDA 12.8 and the CPU only`; on a channel `CUDA 12, CUDA 11 or the CPU on linux-64`."""
     if not fact.platform:
         return " and ".join(map(purpose_text, fact.purposes))
     names = [title(one.accelerator) for one in fact.purposes]
@@ -189,7 +189,7 @@ def purpose_text(purpose: BuildPurpose) -> str:
 
 
 def gpus_text(fact: GpusOfBuild) -> str:
-    """The compute capabilities that a build serves: `7.0, 7.5, 8.0, 9.0+PTX`, or `PTX 9.0` without machine code."""
+    """The compute capabilities that a build supports: `7.0, 7.5, 8.0, 9.0+PTX`, or `PTX 9.0` without machine code."""
     machine, portable = fact.code
     names = [f"{one}+PTX" if one in portable else one for one in machine]
     names += [f"PTX {one}" for one in portable if one not in machine]
@@ -198,19 +198,19 @@ def gpus_text(fact: GpusOfBuild) -> str:
 
 
 def dependency_text(fact: DependsOn) -> str:
-    """What is depended on: `cudnn ==9.10.2.21`."""
+    """A dependency in words: `cudnn ==9.10.2.21`."""
     bounds = ",".join(filter(None, map(bound_text, fact.bounds)))
     absent = "" if fact.absent is None else ", of which none fits Python {} on {}".format(*fact.absent)
     return f"{fact.role} {bounds}".strip() + absent
 
 
 def bound_text(bound: Bound) -> str:
-    """A range, and which library of models asks for it."""
+    """A range, and the library of models that requires it."""
     return f"{bound.range} for {bound.library}" if bound.library else bound.range
 
 
 def span(runs: Runs) -> str:
-    """Releases as runs of neighbours: `2.1.0-2.4.1, 2.6.0`."""
+    """Releases as runs: `2.1.0-2.4.1, 2.6.0`."""
     return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
 
 
@@ -218,7 +218,7 @@ def span(runs: Runs) -> str:
 
 
 def subject_text(cause: Cause) -> str:
-    """Whose fact or wish a cause is: `torch 2.6.0-2.8.0`; `request` for the user's."""
+    """The subject of a cause: `torch 2.6.0-2.8.0`; `request` for the user's."""
     fact = cause.facts[0].fact
     if isinstance(fact, NotFound):
         return " with ".join(f"{name} {version}" for name, version in fact.packages)
@@ -226,7 +226,7 @@ def subject_text(cause: Cause) -> str:
 
 
 def requires_text(cause: Cause) -> str:
-    """What a cause says: `the CPU only (2.1.0-2.10.0), CUDA 13.0 (2.11.0-2.14.1)`, the newest first."""
+    """The facts of a cause, newest first: `CUDA 13.0 (2.11.0-2.14.1), the CPU only (2.1.0-2.10.0)`."""
     return _stated(cause.facts)
 
 
@@ -245,7 +245,7 @@ def _listed(parts: Sequence[str]) -> str:
 
 
 def source_text(source: Source, request: EnvironmentRequest) -> str:
-    """Where something is from: a row of the matrix, the flag or setting that asked for it, or what else it is."""
+    """The source of a fact: a row of the matrix, the flag or setting of a wish, or another origin."""
     if isinstance(source, RequestField):
         return flag_of(source, request)
     if isinstance(source, Origin):
@@ -260,7 +260,7 @@ def source_text(source: Source, request: EnvironmentRequest) -> str:
 
 
 def cause_text(cause: Cause, request: EnvironmentRequest) -> str:
-    """A cause, for people: who wants what."""
+    """A cause in words: the subject and its requirement."""
     if cause.subject == REQUEST:
         return f"you asked for {requires_text(cause)} ({source_text(cause.source, request)})"
     built = [one.fact for one in cause.facts if isinstance(one.fact, BuiltFor)]
@@ -270,7 +270,7 @@ def cause_text(cause: Cause, request: EnvironmentRequest) -> str:
 
 
 def built_verb(*facts: BuiltFor) -> str:
-    """How to say what releases are built for; of those that only builds for the CPU are known of, no more than that.
+    """The verb for what releases are built for; weaker if only CPU builds of them are known.
 
     Another index may have other builds of them.
     """

@@ -1,6 +1,6 @@
-"""What each code of an error stands for, and the page about it: `kgen help K201`, and `docs/errors`.
+"""The error codes and their pages: `kgen help K201`, and `docs/errors`.
 
-`python -m kgen.explain.codes docs/errors` makes the pages.
+`python -m kgen.explain.codes docs/errors` generates the pages.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _WIDTH = 100
 
 
 class ErrorPage(NamedTuple):
-    """The page of a code.
+    """The page of an error code.
 
     Attributes:
         title: what is wrong, in a few words.
-        about: when kgen says so, and what it has left as it was.
+        about: when kgen reports it, and what it left unchanged.
         fixing: what to do.
     """
 
@@ -248,7 +248,7 @@ def text_of(code: str, room: int = 0) -> str:
 
     Args:
         code: the code.
-        room: so many characters a line may have at most; 0 for what the pages have.
+        room: the largest number of characters in a line; 0 for the pages' own width.
     """
     page = PAGES[code]
     width = min(room, _WIDTH) if room else _WIDTH
@@ -256,7 +256,7 @@ def text_of(code: str, room: int = 0) -> str:
 
 
 def pages() -> Mapping[str, str]:
-    """Name of a file in `docs/errors` -> its text; `README.md` lists the others."""
+    """File name in `docs/errors` -> its text; `README.md` lists the others."""
     rows = [f"- [`{code}`]({code}.md): {page.title}." for code, page in PAGES.items()]
     head = _filled(
         "On a terminal kgen ends an error with the code of its kind. `kgen help CODE` prints its page, which is also"

@@ -1,4 +1,4 @@
-"""A change of a request as it is typed, and the whole command that asks for the changed one."""
+"""Changes of a request as command-line flags, and the complete command for the changed request."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from kgen.model.resolution import Suggestion
 
 _QUOTED = frozenset({RequestField.KERAS, RequestField.REQUIREMENT})
-"""What holds characters that a shell reads."""
+"""Fields whose values contain characters that a shell interprets."""
 
 
 class CommandForm(NamedTuple):
-    """How hints ask for a changed request.
+    """How hints request a changed request.
 
     Attributes:
-        command: requests and values of fields -> the command that asks for them.
-        values: of fields that are no part of a request, as :func:`kgen.fields.words_of` takes them.
-        written: the settings that the command will meet; None where there are none.
+        command: a function of requests and field values that returns the command for them.
+        values: values of fields that are not part of a request, as :func:`kgen.fields.words_of` takes them.
+        written: the settings that apply when the command runs; None if there are none.
     """
 
     command: Callable[..., str] = solve_command
@@ -38,7 +38,7 @@ SOLVE = CommandForm()
 
 
 def flag_of(about: RequestField, request: EnvironmentRequest) -> str:
-    """The flag that something is asked for by; for dependencies, which are mostly settings, the setting."""
+    """The flag that requests something; for dependencies, which are usually settings, the setting."""
     if about is RequestField.CUTOFF:
         return request.cutoff_flag
     if about is RequestField.JOINT:
@@ -50,11 +50,11 @@ def flag_of(about: RequestField, request: EnvironmentRequest) -> str:
 
 
 def flags_of(changes: Sequence[Change], request: EnvironmentRequest) -> str:
-    """Changes that go together, as they are typed: what to add, then what to drop.
+    """Changes that belong together as flags: first what to add, then what to drop.
 
     Args:
         changes: the changes.
-        request: what they change.
+        request: the request that they change.
     """
     added = [_added(change, request) for change in changes if change.value is not None]
     dropped = [f"`{_dropped(change, request)}`" for change in changes if change.value is None]
@@ -65,12 +65,12 @@ def flags_of(changes: Sequence[Change], request: EnvironmentRequest) -> str:
 
 
 def command_of(suggestion: Suggestion, form: CommandForm = SOLVE) -> str:
-    """The command that asks for the whole changed request, which was solved."""
+    """The command that requests the complete changed request, which was solved."""
     return form.command(*suggestion.requests, **{**form.values, **_pairs(suggestion, form)})
 
 
 def _pairs(suggestion: Suggestion, form: CommandForm) -> dict[str, tuple[object, ...]]:
-    """The values of fields of pairs that a suggestion adds to those which the command repeats anyway."""
+    """The pairs that a suggestion adds to those which the command repeats anyway, by field."""
     found: dict[str, tuple[object, ...]] = {}
     for change in suggestion.changes:
         field = BY_ABOUT.get(change.field)
@@ -81,9 +81,9 @@ def _pairs(suggestion: Suggestion, form: CommandForm) -> dict[str, tuple[object,
 
 
 def hint_of(suggestion: Suggestion, form: CommandForm = SOLVE) -> str:
-    """The same with what it gives, as a comment that a shell skips; and what the settings have that stands against it.
+    """The command with its result as a shell comment, and with the settings that contradict it.
 
-    A flag is laid over a setting, and none takes a setting away.
+    A flag overrides a setting, but cannot remove one.
     """
     file = None if form.written is None else form.written.file
     against = [] if file is None else [f"`{key}` is out of {file.name}" for key in _put_back(suggestion, form)]
@@ -92,7 +92,7 @@ def hint_of(suggestion: Suggestion, form: CommandForm = SOLVE) -> str:
 
 
 def _put_back(suggestion: Suggestion, form: CommandForm) -> Iterator[str]:
-    """The keys of the settings that would put back what a suggestion drops."""
+    """The keys of the settings that would restore what a suggestion drops."""
     for change in suggestion.changes:
         field = BY_ABOUT.get(change.field)
         if change.value is None and field is not None and field.key is not None:
@@ -102,12 +102,12 @@ def _put_back(suggestion: Suggestion, form: CommandForm) -> Iterator[str]:
 
 
 def _asks(request: EnvironmentRequest, field: Field) -> bool:
-    """Whether a request names a value of a field, which then replaces that of the settings."""
+    """Whether a request has a value of a field, which then replaces the setting."""
     return field.lock is not None and any(field.typed(getattr(request, field.lock.attribute)))
 
 
 def gives_text(suggestion: Suggestion) -> str:
-    """What a change gives: `torch 2.9, tensorflow 2.21`."""
+    """The result of a change: `torch 2.9, tensorflow 2.21`."""
     return ", ".join(f"{name} {version}" for name, version in suggestion.gives.items())
 
 

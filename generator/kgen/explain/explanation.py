@@ -1,4 +1,4 @@
-"""Why these versions and what would give the newest, as text for people and as data for programs."""
+"""Explanations of versions as text for people and data for programs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def text(
     gain: Suggestion | None = None,
     form: CommandForm = SOLVE,
 ) -> str:
-    """An explanation for people; with what would give newer frameworks, if not the newest."""
+    """An explanation for people, with what would give newer frameworks."""
     lines = [report.head(resolution)]
     for one in explanations:
         lines += ["", *_paragraph(one, resolution.request, form)]

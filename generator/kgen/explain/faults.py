@@ -1,4 +1,4 @@
-"""What makes a closed lock unfit to be written, in words."""
+"""The faults that make a closed lock unfit to be written, in words."""
 
 from __future__ import annotations
 

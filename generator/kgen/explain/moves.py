@@ -1,4 +1,4 @@
-"""The plan of a move to another version of an accelerator, in words that fit 80 columns."""
+"""The plan of a move to another version of an accelerator, in words that fit into 80 columns."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from kgen.explain.names import few
 _WIDTH = 80
 _INDENT = " " * 10
 _NAMED = 2
-"""So many GPUs of one architecture are named, before the rest are counted."""
+"""The number of GPUs of one architecture that are named, before the rest are counted."""
 
 
 class Waiting(NamedTuple):
-    """A framework that has no build for the accelerator, so that its environments wait.
+    """A framework without a build for the accelerator, for which its environments have to wait.
 
     Attributes:
         framework: its normalised name.
-        title: how people call it.
+        title: the name that people use.
         newest: its newest stable release on the platform.
         built_for: what that release is built for there, in words.
-        early: its newest pre-release, if it is newer than that, and what that is built for; None if there is none.
+        early: its newest pre-release, if it is newer than that, and what it is built for; None if there is none.
         elsewhere: where to get a build for the accelerator; empty if that is unknown.
     """
 
@@ -35,12 +35,12 @@ class Waiting(NamedTuple):
 
 
 def row(label: str, text: str, room: int = 0) -> str:
-    """One line of a plan behind its label, folded: `  waits   for TensorFlow …`.
+    """One line of a plan after its label, wrapped: `  waits   for TensorFlow …`.
 
     Args:
-        label: what the line is about.
-        text: what it says.
-        room: the width of the terminal, which may be narrower than a plan; 0 where there is none.
+        label: the label.
+        text: the text.
+        room: the width of the terminal, which may be narrower than a plan; 0 without a terminal.
     """
     return textwrap.fill(
         text,
@@ -53,7 +53,7 @@ def row(label: str, text: str, room: int = 0) -> str:
 
 
 def gpus_text(gpus: Sequence[tuple[str, str]]) -> str:
-    """GPUs by name, those of one architecture together: `P100 (6.0); V100, TITAN V and 1 more (7.0)`."""
+    """GPUs by name, grouped by architecture: `P100 (6.0); V100, TITAN V and 1 more (7.0)`."""
     by_architecture: dict[str, list[str]] = {}
     for name, architecture in gpus:
         by_architecture.setdefault(architecture, []).append(name)
@@ -70,7 +70,7 @@ def moves_text(moves: Sequence[tuple[str, str | None, str]]) -> str:
 
 
 def driver_text(driver: tuple[str | None, str | None]) -> str:
-    """The drivers before and after; empty where nothing is known of the one after."""
+    """The drivers before and after; empty if nothing is known about the one after."""
     old, new = driver
     if new is None:
         return ""
@@ -78,12 +78,12 @@ def driver_text(driver: tuple[str | None, str | None]) -> str:
 
 
 def waiting_rows(waiting: Sequence[Waiting], others: Sequence[str], accelerator: str) -> Iterator[tuple[str, str]]:
-    """Who waits for whom, and what ends it: labels and texts of rows.
+    """What environments wait for, and what ends that: labels and texts of rows.
 
     Args:
         waiting: the frameworks without a build.
         others: titles of the frameworks that wait with them.
-        accelerator: what there is no build for, in words.
+        accelerator: the missing accelerator, in words.
     """
     for one in waiting:
         text = f"for {one.title}: the matrix has no build of it for {accelerator}; {one.newest} is for {one.built_for}"

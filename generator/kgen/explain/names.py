@@ -1,4 +1,4 @@
-"""Several names, in words."""
+"""Lists of names in words."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
-    """The first of several names: `a, b and 3 more`; one more than `most` stands in the place of how many.
+    """The first of several names: `a, b and 3 more`; if only one more than `most` is left, its name replaces the count.
 
     Args:
-        names: in the order in which they are told; at least one.
-        most: so many are named where there are many.
+        names: the names, in their order; at least one.
+        most: the number of names to print if there are many.
     """
     left = len(names) - most
     return ", ".join(names) if left <= 1 else f"{', '.join(names[:most])} and {left} more"

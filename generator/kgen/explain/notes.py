@@ -1,4 +1,4 @@
-"""What is said of several environments, or for several platforms, said once."""
+"""Combines equal notes about several environments or platforms."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 from kgen.model.request import EnvironmentRequest
 
 _COMMAND = "kgen lock "
-"""With this begins what a note says to type, which is its end."""
+"""The beginning of the command to type, which is the end of a note."""
 
 
 def folded(said: Iterable[tuple[EnvironmentRequest, str]]) -> Iterator[str]:
-    """What is said of environments, each once: what is said of several, or for several platforms, names them all.
+    """Notes about environments, each once with the names of all environments and platforms that it is about.
 
     Args:
-        said: a request, and what is said of it; it begins with the name of the environment where it is about that one.
+        said: requests and notes; a note begins with the name of its environment if it is about that one.
     """
     groups: dict[tuple[bool, str], _Folded] = {}
     for request, text in said:
@@ -34,14 +34,14 @@ def folded(said: Iterable[tuple[EnvironmentRequest, str]]) -> Iterator[str]:
 
 
 class _Folded(NamedTuple):
-    """Of whom the same is said; and the commands in it, but for platforms -> the first of these, and its platforms."""
+    """The environments of a note; and its commands, without platforms -> the first of them, and its platforms."""
 
     environments: dict[str, None]
     commands: dict[str, tuple[str, list[str]]]
 
 
 _PLATFORMS = "\0"
-"""Stands for the platforms in a command."""
+"""The placeholder for platforms in a command."""
 
 
 def _on(platform: str) -> str:

@@ -1,4 +1,4 @@
-"""Why a package is there, and what to mention about it, in words."""
+"""Reasons for packages, and warnings about them, in words."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _KINDS: Mapping[type, str] = {
 
 
 def reason_kind(reason: Reason) -> str:
-    """What kind of reason it is, for programs; these words stay."""
+    """The kind of a reason, for programs; these words never change."""
     if isinstance(reason.ground, Newer):
         hindrance = reason.ground.hindrance
         return "company" if hindrance is None else f"newer-{hindrance.kind.value}"
@@ -67,7 +67,7 @@ def reason_kind(reason: Reason) -> str:
 
 
 def reason_data(reason: Reason, cutoff_flag: str = CUTOFF_FLAG) -> dict[str, object]:
-    """A reason as plain data; one that the matrix alone does not give says all of it, so that it can be read back."""
+    """A reason as plain data; complete, so that it can be read back, if the matrix alone does not give it."""
     found: dict[str, object] = {
         "kind": reason_kind(reason),
         "subject": reason_subject(reason),
@@ -82,10 +82,10 @@ def reason_data(reason: Reason, cutoff_flag: str = CUTOFF_FLAG) -> dict[str, obj
 
 
 def recorded_in(decided: Mapping[str, Any]) -> tuple[ProvenVersion | BoundedVersion, ...]:
-    """The reasons of a lock that the matrix alone does not give, so that a lock that keeps a version keeps its reason.
+    """The reasons in a lock that the matrix alone does not give; a lock that keeps a version keeps its reason.
 
     Args:
-        decided: its `[tool.kgen]`, as :func:`kgen.lockfiles.parse` has judged it.
+        decided: its `[tool.kgen]` table, as :func:`kgen.lockfiles.parse` has checked it.
     """
     found: list[ProvenVersion | BoundedVersion] = []
     for row in decided.get("why", ()):
@@ -99,16 +99,16 @@ def recorded_in(decided: Mapping[str, Any]) -> tuple[ProvenVersion | BoundedVers
 
 
 def reason_subject(reason: Reason) -> str:
-    """What a reason is about: `torch 2.6.0`."""
+    """The subject of a reason: `torch 2.6.0`."""
     return reason.package if reason.version is None else f"{reason.package} {reason.version}"
 
 
 def reason_rule(reason: Reason, cutoff_flag: str = CUTOFF_FLAG) -> str:
-    """Why, in words.
+    """A reason in words.
 
     Args:
         reason: the reason.
-        cutoff_flag: what the day is called; a lock has the name of the setting, whichever flag it was made with.
+        cutoff_flag: the name of the cut-off day; a lock uses that of the setting, whichever flag was given.
     """
     replaced = f"; whole, as a dependency requires it, and not {reason.replaces}" if reason.replaces else ""
     return _ground_text(reason.ground, cutoff_flag) + replaced
@@ -215,7 +215,7 @@ def _computing_text(computing: Computing) -> str:
 
 
 def warning_text(warning: Warning) -> str:
-    """What to mention, in words."""
+    """A warning in words."""
     about = warning.name if warning.version is None else f"{warning.name} {warning.version}"
     return {
         WarningKind.END_OF_SUPPORT: f"{about} was last supported on {warning.day}: {warning.text}",

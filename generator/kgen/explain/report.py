@@ -1,4 +1,4 @@
-"""A resolution or a conflict as data for `--json`, and as text that reads like a colleague."""
+"""Resolutions and conflicts as data for `--json`, and as text that reads as if a colleague had written it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from kgen.model.requestfield import RequestField
 from kgen.model.resolution import Conflict, Resolution, Suggestion
 
 _FEW = 4
-"""So many devices stand for all."""
+"""The number of devices that are listed as examples."""
 
 
 def target_data(request: EnvironmentRequest) -> dict[str, Any]:
-    """What an answer is about, which every answer begins with."""
+    """The target of an answer, with which every answer begins."""
     return {
         "environment": request.environment,
         "python": request.python,
@@ -30,9 +30,9 @@ def target_data(request: EnvironmentRequest) -> dict[str, Any]:
 
 
 def runtime_data(runtime: Accelerator | None) -> dict[str, str | bool | None]:
-    """The version of a runtime by the name of its kind, or true of a kind without versions.
+    """The version of a runtime by the name of its kind, or true for a kind without versions.
 
-    `cuda` is always there, as programs expect it.
+    `cuda` is always present, because programs expect it.
     """
     return {"cuda": None, **({} if runtime is None else {runtime.kind: runtime.number or True})}
 
@@ -52,7 +52,7 @@ def solution_data(resolution: Resolution) -> dict[str, Any]:
 
 
 def conflict_data(conflict: Conflict, form: CommandForm = SOLVE) -> dict[str, Any]:
-    """A conflict as plain data; its commands in a form."""
+    """A conflict as plain data, with commands in the given form."""
     return {
         **target_data(conflict.request),
         "kind": conflict.refusals[0].kind.value,
@@ -63,7 +63,7 @@ def conflict_data(conflict: Conflict, form: CommandForm = SOLVE) -> dict[str, An
 
 
 def head(resolution: Resolution) -> str:
-    """A resolution in one line: what, on what."""
+    """A resolution in one line: its environment and its target."""
     request = resolution.request
     text = f"{request.environment}: Python {request.python}, {request.platform}"
     if resolution.runtime is not None:
@@ -74,7 +74,7 @@ def head(resolution: Resolution) -> str:
 
 
 def suggestion_data(suggestion: Suggestion, request: EnvironmentRequest, form: CommandForm = SOLVE) -> dict[str, Any]:
-    """A change that works, as plain data, with the whole command."""
+    """A change that works, as plain data, with the complete command."""
     return {
         "kind": suggestion.changes[0].field.value,
         "change": flags_of(suggestion.changes, request),
@@ -89,13 +89,13 @@ def gain_data(resolution: Resolution, gain: Suggestion | None, form: CommandForm
 
 
 def gain_text(resolution: Resolution, gain: Suggestion) -> str:
-    """The same for people."""
+    """What would give newer frameworks, in words."""
     change = flags_of(gain.changes, resolution.request)
     return f"{change} gives {gives_text(gain)}, in a build that only its own index has"
 
 
 def solution_text(resolution: Resolution, gain: Suggestion | None = None) -> str:
-    """A resolution for people: what, on what, and why not newer; and what would give newer frameworks."""
+    """A resolution in words: its versions and target, why they are not newer, and what would give newer frameworks."""
     width = max(len(name) for name in resolution.packages)
     rules: dict[str, str] = {}
     for reason in resolution.why:
@@ -111,20 +111,20 @@ def solution_text(resolution: Resolution, gain: Suggestion | None = None) -> str
 
 
 def conflict_text(conflict: Conflict) -> str:
-    """A conflict for people: who wants what; the hints are :func:`hints`."""
+    """A conflict in words: the requirements; :func:`hints` has the hints."""
     lines = [f"{conflict.request.environment}: {message(conflict)}"]
     lines += [f"  {cause_text(cause, conflict.request)}" for cause in conflict.causes]
     return "\n".join(lines)
 
 
 def hints(conflict: Conflict, form: CommandForm = SOLVE) -> tuple[str, ...]:
-    """What works, each as a command that was solved; in a form."""
+    """Changes that work, each as a command that was solved."""
     found = tuple(hint_of(one, form) for one in conflict.suggestions)
     return found or ("kgen matrix show   # nothing close to this request works; these are the facts",)
 
 
 def message(conflict: Conflict) -> str:
-    """One sentence that says what cannot be had, and where it can, if that is known."""
+    """One sentence about what is not available, and where it is, if that is known."""
     facts = [stated.fact for cause in conflict.causes for stated in cause.facts]
     changes = [change for suggestion in conflict.suggestions for change in suggestion.changes]
     alone = {str(change.value) for change in changes if change.field is RequestField.TARGET}

@@ -1,4 +1,4 @@
-"""Which accelerator, where the user leaves it to kgen: the newest on which everything asked for can be solved."""
+"""Chooses the accelerator's version if the user leaves it to kgen: the newest on which every request is solvable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kgen.solver.resolve import select
 
 
 def solvable(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], python: str | None) -> bool:
-    """Whether every request has a solution on one Python; on the best one where none is given."""
+    """Whether every request has a solution on this Python; on the best one if none is given."""
     minor = python or best_python(matrix, requests)
     return all(select(Problem(matrix, request._replace(python=minor))) is not None for request in requests)
 
@@ -24,12 +24,12 @@ def newest_version(
     requests_for: Callable[[Accelerator], Sequence[EnvironmentRequest]],
     python: str | None,
 ) -> Accelerator | None:
-    """The newest major of a kind with which every request has a solution; None if no major serves them all.
+    """The newest major of a kind with which every request has a solution; None if there is none.
 
     Args:
         matrix: the facts.
         kind: the kind of accelerator.
-        requests_for: what is asked for on an accelerator, with the driver and the GPUs of the machine.
+        requests_for: returns the requests for an accelerator, with the driver and the GPUs of the machine.
         python: the CPython minor; None to choose the best one.
     """
     majors = (row.accelerator for _, row in sorted(matrix.majors(kind).items(), reverse=True))

@@ -49,11 +49,11 @@ from kgen.solver.search import search
 
 
 def minimal_terms(problem: Problem) -> frozenset[Term]:
-    """Terms that have no solution together, while any of them left out leaves one.
+    """Terms that have no solution together, but have one without any one of them.
 
-    The least telling terms are left out first, so that what remains is what a person would name. Most can go, so they
-    are left out many at a time; what cannot go together is halved. (A term that many together do not need is not
-    needed alone.)
+    The least informative terms are dropped first, so that the remaining ones are those that a person would name. Most
+    terms can go, so they are dropped many at a time, and a group that cannot go is halved. (If the terms of a group are
+    not needed together, none of them is needed alone.)
     """
     active = frozenset(problem.terms)
     waiting = [problem.terms]
@@ -87,12 +87,12 @@ def causes(problem: Problem) -> tuple[Cause, ...]:
 
 
 def _reading_order(cause: Cause, term: Term) -> tuple[Hashable, ...]:
-    """Wishes first; then package by package, and release by release."""
+    """A sort key: wishes first, then by package, then by release."""
     return cause.subject != REQUEST, cause.subject, cause.releases, term.sort_key, term.owner
 
 
 def runs(versions: Sequence[Version], every: Sequence[Version]) -> Runs:
-    """Versions as runs of neighbours among all releases: 2.1.0 to 2.4.1, and 2.6.0."""
+    """Versions as runs of consecutive releases: 2.1.0 to 2.4.1, and 2.6.0."""
     positions = [every.index(version) for version in versions]
     found = []
     for _, group in groupby(enumerate(positions), key=lambda pair: pair[1] - pair[0]):
@@ -110,16 +110,16 @@ def _source(builds: Sequence[Build | None]) -> str:
 
 
 def purpose_of(build: Build) -> BuildPurpose:
-    """What a build is for: an accelerator, perhaps from the framework's own index; or the CPU."""
+    """What a build is for: an accelerator, possibly from the framework's own index; or the CPU."""
     return BuildPurpose(build.accelerator, own_index=build.accelerated and build.local is not None)
 
 
 _NEARLY = (frozenset({Obstacle.PYTHON}), frozenset({Obstacle.DOUBTFUL, Obstacle.KNOWN_BAD}))
-"""What is in the way of builds for the accelerator and platform; what can be mended by another Python comes first."""
+"""Obstacles of builds for the right accelerator and platform, starting with the one that another Python removes."""
 
 
 def left_by_wishes(problem: Problem, variable: FrameworkVariable) -> list[Release]:
-    """The releases of this generation that the requirements and the day leave."""
+    """The releases of this generation that satisfy the requirements and the cut-off date."""
     wishes = [mask for terms, mask in variable.filters if len(terms) == 1]
     return [
         release
@@ -129,7 +129,7 @@ def left_by_wishes(problem: Problem, variable: FrameworkVariable) -> list[Releas
 
 
 def asked_for(problem: Problem, variable: FrameworkVariable) -> Sequence[Release]:
-    """The same; where nothing is left, the release whose label is asked for, and else all of the generation."""
+    """The same; if there are none, the release with the requested label, or else all releases of the generation."""
     left = left_by_wishes(problem, variable)
     every = [one for one in variable.releases if problem.is_of_generation(variable.name, one.version)]
     wished = problem.requirements_of(variable.name)
@@ -146,15 +146,16 @@ def asked_for(problem: Problem, variable: FrameworkVariable) -> Sequence[Release
 
 
 def narrowed_to(problem: Problem, variable: FrameworkVariable) -> str:
-    """The range that requirements on a framework give, such as `==2.5.1`; empty where there are none."""
+    """The range of the requirements on a framework, such as `==2.5.1`; empty if there are none."""
     wished = problem.requirements_of(variable.name)
     return ",".join(dict.fromkeys(str(one.specifier) for one in wished if str(one.specifier)))
 
 
 def nearly_serving(problem: Problem, variable: FrameworkVariable) -> list[tuple[Release, Build]]:
-    """The releases of a framework that have a build for the accelerator and platform, of those that come closest.
+    """The releases of a framework with a build for the accelerator and platform that come closest to working.
 
-    Of those that are asked for alone, where some are: what another lacks is not why. Empty where none has one.
+    If some releases are requested, only those count: what another release lacks is not the cause. Empty if no release
+    has such a build.
     """
     found = [
         (release, build, obstacle)
@@ -195,7 +196,7 @@ def _cause_of_no_candidate(problem: Problem, variable: FrameworkVariable) -> Cau
 
 
 def obstacle_of(problem: Problem, name: str, release: Release) -> Fact:
-    """The fact that is in the way of a release; where none is, the Pythons that it is for."""
+    """The fact that excludes a release; if there is none, the Pythons that it is for."""
     build, obstacle = problem.candidate_of(name, release)
     if obstacle is Obstacle.DOUBTFUL:
         return doubt_of(release)
@@ -207,7 +208,7 @@ def obstacle_of(problem: Problem, name: str, release: Release) -> Fact:
 
 
 def doubt_of(release: Release) -> Doubt:
-    """Why a release is to be avoided."""
+    """Why to avoid a release."""
     if release.yanked:
         return Doubt(DoubtKind.YANKED, release.yanked)
     return Doubt(DoubtKind.KNOWN_BAD, release.known_bad) if release.known_bad else Doubt(DoubtKind.PRERELEASE)
@@ -219,7 +220,7 @@ def pythons_of(build: Build) -> Pythons:
 
 
 def _by_value(rows: Sequence[tuple[Release, Fact]], every: Sequence[Version]) -> tuple[Stated, ...]:
-    """Each fact once with its releases: the CPU 2.1.0 to 2.10.0, CUDA 13.0 2.11.0 to 2.14.1; the newest first."""
+    """Each fact once with its releases, newest first: CUDA 13.0 for 2.11.0 to 2.14.1, the CPU for 2.1.0 to 2.10.0."""
     by_value: dict[Fact, list[Version]] = {}
     for release, value in reversed(rows):
         versions = by_value.setdefault(value, [])
@@ -237,7 +238,7 @@ def _cause(problem: Problem, term: Term, terms: frozenset[Term]) -> Cause:
     variable = problem.variables[term.owner]
     if not isinstance(variable, FrameworkVariable):
         return _library_fact(problem, term)
-    # what the framework's own facts and the wishes about it leave of it: only these releases are spoken of
+    # only mention the releases that the framework's own facts and the wishes about it allow
     allowed = variable.allowed(terms - {term})
     if term.kind is TermKind.DEPENDENCY:
         return _dependency(problem, variable, term, allowed)
@@ -257,7 +258,7 @@ def _cause(problem: Problem, term: Term, terms: frozenset[Term]) -> Cause:
 
 
 def wish(problem: Problem, term: Term) -> Wish:
-    """The request of the user that a term stands for."""
+    """The user's wish behind a term."""
     request = problem.request
     values = {
         TermKind.DRIVER: next((one.driver for one in request.machines if one.name == term.machine), None),
@@ -293,7 +294,7 @@ def _source_of_wish(problem: Problem, term: Term) -> Source:
 
 
 def _facts_behind_wish(problem: Problem, term: Term) -> Iterator[Cause]:
-    """The facts behind a wish that no candidate of a framework meets: what the releases it names are for."""
+    """The facts behind a wish that no candidate of a framework satisfies: what the releases that it names are for."""
     about = problem.frameworks if term.kind is TermKind.CUTOFF else problem.matrix.framework_names
     for name, variable in problem.variables.items():
         mask = next((mask for terms, mask in variable.filters if terms == (term,)), None)
@@ -326,15 +327,15 @@ def _facts_behind_wish(problem: Problem, term: Term) -> Iterator[Cause]:
 
 
 def parts_near(problem: Problem, framework: str, wanted: Requirement) -> list[tuple[Release, Version]]:
-    """The releases of a framework that are installed with a part next to the version that is asked for.
+    """The releases of a framework that are installed with a part close to the requested version.
 
     Args:
-        problem: what has no solution.
+        problem: the problem without a solution.
         framework: one of its frameworks.
-        wanted: what is asked of a package that may be a part of it, as jaxlib of JAX.
+        wanted: the requirement on a package that may be a part of it, such as jaxlib of JAX.
 
     Returns:
-        The release below and the one above, each with its version of the part; fewer where there are none.
+        The release below and the one above, each with its version of the part; fewer if they do not exist.
     """
     variable = problem.variables.get(framework)
     named = [one for bound in wanted.specifier if (one := version_or_none(bound.version)) is not None]
@@ -352,7 +353,7 @@ def parts_near(problem: Problem, framework: str, wanted: Requirement) -> list[tu
 
 
 def _companion_facts(problem: Problem, term: Term) -> Iterator[Cause]:
-    """Which releases of a framework a package belongs to that is asked for, where its own metadata does not say it."""
+    """The framework releases that a requested package belongs to, if its own metadata does not declare that."""
     if term.kind is not TermKind.REQUIREMENT:
         return
     project = parse_requirement(term.argument).name
@@ -368,17 +369,17 @@ def _companion_facts(problem: Problem, term: Term) -> Iterator[Cause]:
 
 
 def _no_release(problem: Problem, name: str, term: Term) -> NoRelease:
-    """That a range holds no release, and which ones are next to the version that it names."""
+    """The fact that a range contains no release, with the releases closest to the version that it names."""
     releases = problem.matrix.framework(name).releases
     known = [one.version for one in releases if not (one.yanked or one.version.is_prerelease)]
     (bound, *others) = parse_requirement(term.argument).specifier
     wanted = None if bound.version.endswith(".*") else version_or_none(bound.version)
     if others or bound.operator not in {"==", "==="} or wanted is None:
         return NoRelease(term.argument.removeprefix(name), (), known[-1])
-    # who asks for an early release is nearest to another one
+    # for a pre-release, other pre-releases count as closest
     near = [one.version for one in releases if not one.yanked] if wanted.is_prerelease else known
     same = [one for one in near if one == Version(wanted.public)]
-    if same:  # `===` compares what is written
+    if same:  # `===` compares text
         return NoRelease(bound.version, (*same,), known[-1])
     older = [one for one in near if one < wanted][-1:]
     newer = [one for one in near if one > wanted][:1]
@@ -386,7 +387,7 @@ def _no_release(problem: Problem, name: str, term: Term) -> NoRelease:
 
 
 def _other_labels(problem: Problem, name: str, term: Term) -> LabelledBuilds | None:
-    """What the builds of a release are for, one of whose labels is asked for; None where no label or release is."""
+    """What the builds of a release are for, if one of their labels is requested; None if no label or release is."""
     requirement = parse_requirement(term.argument)
     label = label_of(requirement)
     versions = [version_or_none(one.version) for one in requirement.specifier if "+" in one.version]
@@ -427,7 +428,7 @@ def _framework_fact(problem: Problem, term: Term, build: Build) -> Fact:
 
 
 def served_gpus(build: Build) -> GpusOfBuild:
-    """What GPUs a build serves."""
+    """The GPUs that a build supports."""
     return GpusOfBuild(build.accelerator, build.code, tuple(failure.gpus for failure in build.gpu_failures))
 
 
@@ -462,7 +463,7 @@ def _dependency(problem: Problem, variable: FrameworkVariable, term: Term, allow
 
 
 def _tightest(needs: Sequence[Dependency]) -> list[Dependency]:
-    """The dependencies on one package, without those that the ones of libraries of models imply."""
+    """The dependencies on one package, without those that the dependencies of libraries of models imply."""
     return [
         need
         for at, need in enumerate(needs)

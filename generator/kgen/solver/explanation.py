@@ -1,4 +1,4 @@
-"""Why these versions, what holds each back, and what would have to change to get the newest; each change was solved."""
+"""Why these versions, what excludes newer ones, and which changes would give the newest; each change was solved."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from kgen.solver.resolve import attempt, select
 
 
 class Explanation(NamedTuple):
-    """Why a package has the version that it has.
+    """Why a package has its version.
 
     Attributes:
         package: the package.
-        version: what it has.
-        newest: the newest release that is neither early nor withdrawn nor known to be bad.
+        version: its version.
+        newest: the newest release that is not a pre-release, yanked, or known to be bad.
         reasons: why it has this version.
-        causes: what holds the newest back: a minimal set; () where it is the newest.
-        ways: changes to the request with which it would be the newest; None where kgen did not look for any.
-        unlocked: what it would be if nothing were kept of the lock that is there; None where that is the same.
+        causes: a minimal set of causes that exclude the newest; () if it is the newest.
+        ways: changes to the request with which it would be the newest; None if kgen did not look for any.
+        unlocked: its version without the versions that the existing lock holds; None if that is the same.
     """
 
     package: str
@@ -57,25 +57,25 @@ class Explanation(NamedTuple):
 def explain(matrix: CompatibilityMatrix, resolution: Resolution, package: str | None = None) -> tuple[Explanation, ...]:
     """Explain a resolution: its frameworks and Keras, and its cuDNN.
 
-    What an older lock has is where the versions are from, and no obstacle to others.
+    The versions of an older lock are an origin of versions, not an obstacle to others.
 
     Args:
         matrix: the facts.
-        resolution: what was solved.
-        package: a package, or a library by its role as `cudnn`, if only that is asked about.
+        resolution: the resolution.
+        package: the only package, or library by its role such as `cudnn`, to explain; None for all.
     """
     problem = Problem(matrix, resolution.request._replace(held=()))
     followed = [name for name in resolution.packages if name in matrix.framework_names]
     libraries = [name for name in resolution.libraries if matrix.library(name) is not None]
     if package is not None:
-        # NumPy is a framework of a backend of its own, and what the others compute with
+        # NumPy is the framework of its own backend, and a library of the others
         computed = [name for name in resolution.libraries if name in matrix.framework_names]
         names = [name for name in (*followed, *computed, *libraries) if package in {name, problem.role(name)}]
     else:
         names = [*followed, *(name for name in libraries if problem.role(name) == CUDNN)]
     free = attempt(matrix, problem.request) if resolution.request.held else None
     others = {} if free is None else {**free.packages, **free.libraries}
-    # the newest cuDNN is no goal in itself, and to look for it takes longer than all the rest
+    # nobody wants the newest cuDNN for its own sake, and finding a way to it takes longer than everything else
     return tuple(
         _explanation(problem, resolution, name, others.get(name), thorough=package is not None or name in followed)
         for name in names
@@ -88,7 +88,7 @@ def _explanation(
     version = resolution.packages.get(name) or resolution.libraries[name]
     newest = max((*_sound(problem, name), version))
     unlocked = None if other == version else other
-    # why it is not another is that it is locked, and what it was locked for
+    # the version is locked, and was locked for these reasons
     reasons = tuple(
         reason
         for reason in resolution.why
@@ -107,7 +107,7 @@ def _explanation(
             return None
         found = attempt(problem.matrix, changed)
         taken = {} if found is None else {**found.packages, **found.libraries}
-        # where each backend has an environment of its own, the others are only to be possible
+        # with a separate environment for each backend, the other environments only need to be solvable
         apart = request.joint and not changed.joint and name not in taken and name in problem.frameworks
         return found if apart or taken.get(name) == newest else None
 
@@ -128,12 +128,12 @@ def _explanation(
 def _without(
     goal: Requirement, way: Suggestion, reaching: Callable[[EnvironmentRequest], Resolution | None]
 ) -> Suggestion:
-    """A way that does not ask for the release itself, where a wider wish about the package leads there as well.
+    """A way that does not pin the release, if relaxing a wish about the package gives the release as well.
 
     Args:
-        goal: the wish for that release, which the user has not uttered.
+        goal: the wish for that release, which is not the user's.
         way: a change that gives the release.
-        reaching: the resolution of a request, if it has the release.
+        reaching: returns the resolution of a request if it has the release.
     """
     requests = tuple(
         request._replace(requirements=tuple(one for one in request.requirements if one != goal))
@@ -145,21 +145,21 @@ def _without(
 
 
 def may_be_had(matrix: CompatibilityMatrix, name: str, version: Version, request: EnvironmentRequest) -> bool:
-    """Whether a release has a build at all for what is asked; to find that out by solving takes much longer.
+    """Whether a release has any build for the request, which takes much less time to find out than solving.
 
     Args:
         matrix: the facts.
         name: a framework, Keras or a library.
         version: the release.
-        request: what is asked.
+        request: the request.
 
     Returns:
-        False only where no solution of the request can have it.
+        False only if no solution of the request can have it.
     """
     release = matrix.release(name, version) if name in matrix.framework_names else None
     if release is None or name not in {matrix.backends[backend].framework for backend in request.backends}:
         return True
-    # a Python that is open may be another in a solution, and a minor limit only narrows
+    # a solution may have another Python if that is open, and a minor only narrows the accelerator
     target = BuildTarget(
         request.accelerator.whole,
         request.platform,
@@ -183,7 +183,7 @@ def _sound(problem: Problem, name: str) -> list[Version]:
 
 
 def _wished(problem: Problem, name: str, version: Version, newest: Version) -> Iterator[Reason]:
-    """What the user asked for that by itself keeps out the newest release of a library, as an old GPU does of cuDNN."""
+    """The user's wish that alone excludes the newest release of a library, as an old GPU excludes the newest cuDNN."""
     variable = problem.variables.get(name)
     if newest == version or variable is None or newest not in variable.versions:
         return
@@ -196,7 +196,7 @@ def _wished(problem: Problem, name: str, version: Version, newest: Version) -> I
 
 
 def _dependents(problem: Problem, resolution: Resolution, name: str) -> Iterator[Reason]:
-    """Who asks for a library, and for which of it."""
+    """The packages that require a library, and their requirements."""
     for variable in problem.framework_variables:
         position = list(variable.versions).index(resolution.packages[variable.name])
         for need in variable.dependencies[position]:

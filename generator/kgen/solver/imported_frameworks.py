@@ -1,8 +1,8 @@
-"""Frameworks that no backend of a request is of and that Keras, or a library of models, imports all the same.
+"""Frameworks that implement no backend of a request but that Keras, or a library of models, imports all the same.
 
-Each is for the CPU: who imports TensorFlow for its nested structures must not have its CUDA libraries beside those of
-the framework that computes. Where something requires it by the name of its whole distribution, that is what there is;
-what it makes of the CUDA that is beside it can be told.
+kgen installs their CPU builds: who imports TensorFlow for its nested structures must not get its CUDA libraries next to
+those of the framework that computes. If something requires such a framework under the name of its complete
+distribution, that is installed, and kgen can tell what it does with the CUDA in the environment.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class ImportedFramework(NamedTuple):
     Attributes:
         name: the framework.
         version: its release.
-        build: the build for the CPU.
-        whole: whether Keras requires it by its own name, so that no build for the CPU alone can stand for it.
+        build: the CPU build.
+        whole: whether Keras requires it by its own name, so that a CPU-only distribution cannot replace it.
     """
 
     name: str
@@ -41,7 +41,7 @@ class ImportedFramework(NamedTuple):
 
     @property
     def install(self) -> tuple[str, ...]:
-        """What the resolver is to be asked for."""
+        """The requirements for the installer's resolver."""
         return (f"{self.name}=={self.version}",) if self.whole else self.build.install
 
 
@@ -52,7 +52,7 @@ def imported_frameworks(
 
     Args:
         problem: the problem.
-        assignment: its answer.
+        assignment: its solution.
         picked: the build of each framework and of Keras.
     """
     rows = [problem.matrix.backends[backend] for backend in problem.request.backends]
@@ -63,7 +63,7 @@ def imported_frameworks(
     }
     declared = {parse_requirement(text).name for build in picked.values() for text in build.requires}
     for name in sorted(names):
-        if name not in assignment.masks:  # it is needed on other Pythons or platforms
+        if name not in assignment.masks:  # needed only on other Pythons or platforms
             continue
         release = problem.matrix.framework(name).releases[newest(assignment.masks[name])]
         build = problem.imported_build(release)
@@ -72,7 +72,7 @@ def imported_frameworks(
 
 
 def reason(problem: Problem, one: ImportedFramework, picked: Mapping[str, Build], cudnn: Version | None) -> Reason:
-    """Why it is there, and whose CUDA and cuDNN it has."""
+    """Why it is installed, and whose CUDA and cuDNN it has."""
     asked = [(library.name, text, library.provenance.source) for library in problem.libraries for text in library.needs]
     asked += [(owner, text, source) for owner, build in picked.items() for text, source in build.adds.items()]
     rows = {owner: source for owner, text, source in asked if _is_about(text, one.name)} or {problem.keras: ""}
@@ -89,18 +89,18 @@ def reason(problem: Problem, one: ImportedFramework, picked: Mapping[str, Build]
 
 
 def computing_part(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Computing:
-    """That a framework's build for the CPU computes there, and whose CUDA and cuDNN there are for that reason."""
+    """What an imported CPU build computes on, and whose CUDA and cuDNN are in the environment."""
     return Computing(ComputesOn.CPU_BUILD, request.accelerator, _frameworks(matrix, request))
 
 
 def computing_whole(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, name: str, version: Version, cudnn: Version | None
 ) -> Computing:
-    """What the whole of a framework makes of the CUDA that is in its environment.
+    """What the complete distribution of a framework does with the CUDA in its environment.
 
     Args:
         matrix: the facts.
-        request: what is asked.
+        request: the request.
         name: the framework.
         version: its release.
         cudnn: the cuDNN of the environment.
@@ -118,13 +118,13 @@ def computing_whole(
 
 
 def whole_instead_of_part(matrix: CompatibilityMatrix, answer: Resolution, given: Reason, part: str) -> Reason:
-    """The reason for a whole framework after all: a dependency requires it.
+    """The reason for a complete framework that a dependency requires after all.
 
     Args:
         matrix: the facts.
-        answer: the resolution that has its part for the CPU.
-        given: the reason of the framework in it.
-        part: the distribution that the whole stands for.
+        answer: the resolution, which has the CPU-only distribution.
+        given: the reason for the framework in it.
+        part: that distribution.
     """
     ground = given.ground
     if isinstance(ground, Import):
@@ -135,7 +135,7 @@ def whole_instead_of_part(matrix: CompatibilityMatrix, answer: Resolution, given
 
 
 def _cudnn_of(matrix: CompatibilityMatrix, build: Build) -> Iterator[Version]:
-    """The bounds on cuDNN of a build, which are all of one major."""
+    """The bounds of a build on cuDNN, all of one major."""
     for text in (*build.requires, *build.adds):
         requirement = parse_requirement(text)
         library = matrix.library(requirement.name)
@@ -146,7 +146,7 @@ def _cudnn_of(matrix: CompatibilityMatrix, build: Build) -> Iterator[Version]:
 
 
 def _frameworks(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[str, ...]:
-    """The frameworks whose CUDA there is; () on the CPU."""
+    """The frameworks whose CUDA libraries are in the environment; () on the CPU."""
     if request.accelerator == CPU:
         return ()
     return tuple(dict.fromkeys(matrix.backends[backend].framework for backend in request.backends))

@@ -1,4 +1,4 @@
-"""Which framework releases share a cuDNN: the ranges of their builds for one accelerator, side by side."""
+"""Which framework releases can share a cuDNN: the ranges of their builds for one accelerator, side by side."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Bar(NamedTuple):
     """Releases of a framework that can use the same cuDNN.
 
     Attributes:
-        releases: oldest first.
-        cells: for each column `every`, `some` (a part of its releases) or None.
-        range: what their builds say, as they spell it.
-        chosen: the release that the best set has; None if it is none of these.
-        source: where the newest of them says so.
+        releases: the releases, oldest first.
+        cells: for each column `every`, `some` (a part of the releases) or None.
+        range: the range that their builds state, in their spelling.
+        chosen: the release in the best set; None if it is none of these.
+        source: the source of the newest release's range.
     """
 
     releases: tuple[str, ...]
@@ -39,22 +39,22 @@ class Bar(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """A framework and its bars, the newest first."""
+    """A framework and its bars, newest first."""
 
     title: str
     bars: tuple[Bar, ...]
 
 
 class Overlap(NamedTuple):
-    """The picture of one accelerator.
+    """The picture for one accelerator.
 
     Attributes:
-        accelerator: its kind and major.
-        columns: cuDNN's minors, oldest first.
+        accelerator: the kind and major.
+        columns: the minors of cuDNN, oldest first.
         lanes: the frameworks.
-        chosen: the column of the cuDNN that the best set shares; None if nothing was solved.
+        chosen: the column of the cuDNN in the best set; None if nothing was solved.
         cudnn: that cuDNN.
-        notes: further lines below the picture.
+        notes: lines to print below the picture.
     """
 
     accelerator: Accelerator
@@ -73,12 +73,12 @@ def overlap(
     frameworks: Sequence[str],
     best: Resolution | None,
 ) -> Overlap:
-    """Put the builds of frameworks for an accelerator beside each other, on the axis of cuDNN.
+    """Place the builds of frameworks for an accelerator side by side, along the releases of cuDNN.
 
     Args:
         matrix: the facts.
-        accelerator: its kind and major.
-        platform: the platform whose builds are meant.
+        accelerator: the kind and major.
+        platform: the platform of the builds.
         frameworks: the lanes.
         best: the set to mark.
     """
@@ -116,7 +116,7 @@ class _Axis(NamedTuple):
 
     @property
     def minors(self) -> list[str]:
-        """The minor of each."""
+        """The minor of each release."""
         return [f"{version.major}.{version.minor}" for version in self.versions]
 
     @property
@@ -126,7 +126,7 @@ class _Axis(NamedTuple):
 
 
 def _cudnn_versions(matrix: CompatibilityMatrix, accelerator: Accelerator, frameworks: Sequence[str]) -> list[Version]:
-    """Every release of the cuDNN of this accelerator, under whatever name builds ask for it."""
+    """Every release of cuDNN for this accelerator, under any of the names that builds require."""
     names = {
         name
         for framework in frameworks
@@ -140,7 +140,7 @@ def _cudnn_versions(matrix: CompatibilityMatrix, accelerator: Accelerator, frame
 
 
 def _asked(matrix: CompatibilityMatrix, build: Build) -> Iterator[tuple[str, str, str]]:
-    """What a build asks of cuDNN: package, requirement, source."""
+    """A build's requirements on cuDNN: package, requirement, source."""
     rows: Mapping[str, str] = {**dict.fromkeys(build.requires, build.provenance.source), **build.adds}
     for text, source in rows.items():
         name = parse_requirement(text).name

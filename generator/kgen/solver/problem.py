@@ -1,9 +1,9 @@
-"""A request put to the matrix: what can be chosen, and which facts and requirements narrow the choice.
+"""A request combined with the matrix: what can be chosen, and which facts and requirements narrow the choice.
 
-Each package is a :class:`Variable` whose domain is the releases that the matrix knows, held as bits of an int, oldest
-first. What narrows it carries the terms it rests on: facts of the matrix and what is asked for. With all terms
-active the problem is the one that was asked; with some left out it is the question "and if it were not for that?",
-which is how a minimal conflict is found.
+Each package is a :class:`Variable` whose domain is the releases in the matrix, stored as the bits of an int, oldest
+first. Whatever narrows a domain carries the terms that it rests on: facts of the matrix and wishes of the request. With
+all terms active, this is the problem of the request. With some terms inactive, it answers "and without them?", which is
+how the solver finds a minimal conflict.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ CUDNN = "cudnn"
 
 
 class Filter(NamedTuple):
-    """A narrowing of a domain, in force while all of its terms are active."""
+    """A restriction of a domain, which applies while all of its terms are active."""
 
     terms: tuple[Term, ...]
     mask: int
 
 
 class Dependency(NamedTuple):
-    """What one candidate asks of another package.
+    """A candidate's requirement for another package.
 
     Attributes:
-        term: the fact that it is.
+        term: the fact that there is this requirement.
         package: the other package.
-        mask: the releases of it that will do.
-        bound: the same as people write it, and for which library of models.
-        source: where that is from.
+        mask: its releases that satisfy the requirement.
+        bound: the requirement in text form, and the library of models that it is for.
+        source: the source of the fact.
     """
 
     term: Term
@@ -66,31 +66,31 @@ class Dependency(NamedTuple):
 
     @property
     def library(self) -> str:
-        """The library of models that it is asked for; empty if for none."""
+        """The library of models that has the requirement; empty if none has."""
         return self.bound.library
 
 
 class Variable:
-    """A package whose version is to be chosen.
+    """A package whose version has to be chosen.
 
     Attributes:
         name: the package.
         versions: every release, oldest first; bit `i` of a mask stands for `versions[i]`.
         base: the releases that exist at all for this platform, Python and accelerator.
-        filters: what narrows them further.
+        filters: the restrictions.
     """
 
     __slots__ = ("base", "filters", "name", "versions")
 
     def __init__(self, *, name: str, versions: Sequence[Version], base: int) -> None:
-        """A variable that nothing narrows yet."""
+        """Create a variable without restrictions."""
         self.name = name
         self.versions = versions
         self.base = base
         self.filters: list[Filter] = []
 
     def allowed(self, active: frozenset[Term] | None) -> int:
-        """The domain while only these terms are active; None stands for all."""
+        """The domain while only these terms are active; None for all terms."""
         mask = self.base
         for terms, narrowed in self.filters:
             if active is None or all(term in active for term in terms):
@@ -99,12 +99,12 @@ class Variable:
 
 
 class FrameworkVariable(Variable):
-    """A framework (or Keras): a variable that is chosen by rank, and whose candidates have dependencies of their own.
+    """A framework (or Keras): the solver chooses it by rank, and its candidates have dependencies.
 
     Attributes:
-        releases: its releases, as in `versions`.
-        builds: the build of each for the platform and accelerator of the request; None where there is none.
-        dependencies: what each asks of other packages.
+        releases: its releases, parallel to `versions`.
+        builds: the build of each release for the platform and accelerator of the request; None if there is none.
+        dependencies: the dependencies of each release.
     """
 
     __slots__ = ("builds", "dependencies", "releases")
@@ -119,7 +119,7 @@ class FrameworkVariable(Variable):
         builds: Sequence[Build | None],
         dependencies: Sequence[tuple[Dependency, ...]],
     ) -> None:
-        """A variable that nothing narrows yet."""
+        """Create a variable without restrictions."""
         super().__init__(name=name, versions=versions, base=base)
         self.releases = releases
         self.builds = builds
@@ -127,7 +127,7 @@ class FrameworkVariable(Variable):
 
 
 def mask_where(items: Iterable[object], keep: Callable[..., bool]) -> int:
-    """The bits of the items that are kept."""
+    """The bits of the items for which `keep` holds."""
     mask = 0
     for position, item in enumerate(items):
         if keep(item):
@@ -136,12 +136,12 @@ def mask_where(items: Iterable[object], keep: Callable[..., bool]) -> int:
 
 
 def newest(mask: int) -> int:
-    """The position of the newest release in a mask that is not empty."""
+    """The position of the newest release in a mask, which must not be empty."""
     return mask.bit_length() - 1
 
 
 def mask_of(specifiers: VersionRange, versions: Sequence[Version]) -> int:
-    """The bits of the versions, sorted oldest first, that a range holds."""
+    """The bits of the versions in a range; the versions are sorted, oldest first."""
     mask = (1 << len(versions)) - 1
     for specifier in specifiers:
         mask &= _bounded(specifier, versions)
@@ -149,7 +149,7 @@ def mask_of(specifiers: VersionRange, versions: Sequence[Version]) -> int:
 
 
 def _bounded(specifier: Comparison, versions: Sequence[Version]) -> int:
-    """The bits of one comparison: by bisection where its bounds are plain, which spares a look at every version."""
+    """The bits for one comparison, found by bisection if its bounds are simple, without testing every version."""
     operator, text = specifier.operator, specifier.version
     every = (1 << len(versions)) - 1
     if operator == "==" and text.endswith(".*"):
@@ -164,7 +164,7 @@ def _bounded(specifier: Comparison, versions: Sequence[Version]) -> int:
         if operator != "<":
             return {">=": every & ~below, "<=": up_to, "==": up_to & ~below}[operator]
         if not (bound.is_prerelease or bound.is_postrelease):
-            # "<2.0" holds no pre-release of 2.0, though these sort before it
+            # "<2.0" excludes pre-releases of 2.0, although these sort before it
             return below & _below(f"{bound.base_version}.dev0", versions)
     return mask_where(versions, specifier.holds)
 
@@ -174,7 +174,7 @@ def _below(text: str, versions: Sequence[Version]) -> int:
 
 
 def pins(requirement: Requirement, version: Version) -> bool:
-    """Whether a requirement names exactly this version."""
+    """Whether a requirement pins exactly this version."""
     return (
         any(
             specifier.operator in {"==", "==="} and not specifier.version.endswith(".*")
@@ -185,26 +185,26 @@ def pins(requirement: Requirement, version: Version) -> bool:
 
 
 def label_of(requirement: Requirement) -> str | None:
-    """The local label of the one build that a requirement names: `cu126` of `torch==2.10.0+cu126`; None without one."""
+    """The local version label of the build that a requirement pins: `cu126` for `torch==2.10.0+cu126`; else None."""
     exact = (one.version for one in requirement.specifier if one.operator in {"==", "==="})
     return next((label for text in exact if (label := text.partition("+")[2])), None)
 
 
 def _exact(requirement: Requirement) -> Version | None:
-    """The one version that a requirement allows; None if it allows several."""
+    """The only version that a requirement allows; None if it allows several."""
     named = [one.version for one in requirement.specifier if one.operator == "=="]
     return Version(named[0]) if len(named) == 1 and "*" not in named[0] else None
 
 
 def parts_of(framework: str, builds: Sequence[Build | None]) -> dict[str, list[Version | None]]:
-    """The packages that a framework is installed with in one version.
+    """The packages that are installed with a framework, each in one version for a release.
 
     Args:
         framework: the framework.
-        builds: its build of each release; None where there is none.
+        builds: its build of each release; None if there is none.
 
     Returns:
-        Package -> its version with each release; None where the build names none.
+        package -> its version with each release; None where the build names none.
     """
     found: dict[str, list[Version | None]] = {}
     for position, build in enumerate(builds):
@@ -216,7 +216,7 @@ def parts_of(framework: str, builds: Sequence[Build | None]) -> dict[str, list[V
 
 
 def _mask_of_requirement(requirement: Requirement, versions: Sequence[Version], local: Sequence[str | None]) -> int:
-    """The bits of the versions that a requirement allows, by itself or by the label of the build."""
+    """The bits of the versions that a requirement allows, by version or by the label of the build."""
     mask = mask_of(requirement.specifier, versions)
     for position, label in enumerate(local):
         if label is not None and Version(f"{versions[position]}+{label}") in requirement.specifier:
@@ -225,16 +225,16 @@ def _mask_of_requirement(requirement: Requirement, versions: Sequence[Version], 
 
 
 class _Known:
-    """What is the same for every request that is put to one matrix, worked out once.
+    """A cache of what is the same for every request to one matrix.
 
-    A refusal is explained by solving dozens of requests that differ in one point each.
+    To explain a refusal, the solver solves dozens of requests that differ in one point each.
     """
 
     def __init__(self) -> None:
         self._found: dict[Hashable, Any] = {}
 
     def once(self, key: Hashable, find: Callable[[], T]) -> T:
-        """What `find` gives, which must depend on nothing but the matrix and the key."""
+        """The result of `find`, which must depend only on the matrix and the key."""
         if key not in self._found:
             self._found[key] = find()
         found: T = self._found[key]
@@ -245,10 +245,10 @@ _known: WeakKeyDictionary[CompatibilityMatrix, _Known] = WeakKeyDictionary()
 
 
 class Problem:
-    """One request put to the matrix."""
+    """A request combined with the matrix."""
 
     def __init__(self, matrix: CompatibilityMatrix, request: EnvironmentRequest) -> None:
-        """Set the problem up; nothing is decided yet."""
+        """Set up the problem; nothing is decided yet."""
         self.matrix = matrix
         self.request = request
         self.platform = matrix.platforms[request.platform]
@@ -280,7 +280,7 @@ class Problem:
 
     @functools.cached_property
     def terms(self) -> tuple[Term, ...]:
-        """Every term of the problem, the least telling first."""
+        """Every term of the problem, the least informative first."""
         found: dict[Term, None] = {}
         for variable in self.variables.values():
             for terms, _ in variable.filters:
@@ -291,7 +291,7 @@ class Problem:
         return tuple(sorted(found, key=self._report_rank))
 
     def _report_rank(self, term: Term) -> tuple[int, str, str]:
-        """Sort key, by how much a term tells a person: cuDNN and NCCL more than cuBLAS, wishes most."""
+        """A sort key by how much a term tells a person: cuDNN and NCCL more than cuBLAS, wishes most."""
         if term.owner == REQUEST:
             return (9, term.sort_key, "")
         order = {CUDNN: 5, "nccl": 4, "nvcc": 3, KERAS: 2, "numpy": 2, "triton": 2}
@@ -299,7 +299,7 @@ class Problem:
         return (rank, term.sort_key, term.owner)
 
     def role(self, package: str) -> str:
-        """What a package is whatever CUDA it is for: `cudnn` for nvidia-cudnn-cu12."""
+        """The role of a package, independent of its CUDA version: `cudnn` for nvidia-cudnn-cu12."""
         library = self.matrix.library(package)
         return package if library is None else library.role
 
@@ -321,11 +321,11 @@ class Problem:
         return {name: tuple(several) for name, several in found.items()}
 
     def requirements_of(self, package: str) -> tuple[Requirement, ...]:
-        """What is asked of a package; a version that an older lock has is not asked for."""
+        """The request's requirements for a package, without the version that an older lock holds."""
         return tuple(one for term, one in self._requirements.get(package, ()) if term.argument not in self._held)
 
     def is_held(self, term: Term) -> bool:
-        """Whether this is not asked, but what an older lock has."""
+        """Whether a term is the version in an older lock rather than a wish."""
         return term.owner == REQUEST and term.kind is TermKind.REQUIREMENT and term.argument in self._held
 
     def _apply_requirements(self, variable: Variable, local: tuple[str | None, ...] = ()) -> None:
@@ -337,7 +337,7 @@ class Problem:
             variable.filters.append(Filter((term,), mask))
 
     def _apply_parts(self, variable: FrameworkVariable) -> None:
-        """What is asked of a package that a framework is installed with in one version, as jaxlib with each JAX."""
+        """Apply requirements on packages that a framework is installed with in one version, such as jaxlib with JAX."""
         parts = self._known.once(
             ("parts", variable.name, self.target_of(variable.name)), lambda: parts_of(variable.name, variable.builds)
         )
@@ -348,9 +348,9 @@ class Problem:
                     variable.filters.append(Filter((term,), mask))
 
     def _apply_companions(self, variable: Variable) -> None:
-        """What is asked for and belongs to some releases of a framework: others are not for it.
+        """Apply that a requested package only works with certain releases of a framework.
 
-        Where it is for several of an environment's frameworks, it is used with the first of them.
+        If it is for several frameworks of the environment, it is used with the first of them.
         """
         first: dict[str, Companion] = {}
         if variable.name in self.matrix.accelerated_frameworks:
@@ -366,7 +366,7 @@ class Problem:
             for term, requirement in self._requirements.get(row.project, ()):
                 exact = _exact(requirement)
                 if self.is_held(term) or (requirement.specifier and exact is None):
-                    continue  # a bound that the user sets decides on it
+                    continue  # the user's own bound decides
                 mask = 0
                 for of_framework, of_companion in row.releases:
                     if exact is None or exact in of_companion:
@@ -390,11 +390,11 @@ class Problem:
 
     @functools.cached_property
     def target(self) -> BuildTarget:
-        """What the builds are to run on."""
+        """The target that builds have to run on."""
         return BuildTarget.of(self.request)
 
     def target_of(self, framework: str) -> BuildTarget:
-        """What the builds of a framework are to run on: those that only come along may be for the CPU."""
+        """The target that builds of a framework have to run on: the CPU may do for one that only comes along."""
         target = self.target._replace(accelerator=CPU) if framework in self._on_cpu else self.target
         labels = (label_of(one) for _, one in self._requirements.get(framework, ()))
         return target._replace(label=next((label for label in labels if label is not None), None))
@@ -405,14 +405,14 @@ class Problem:
         return build_for(self.matrix, framework, release, target, pinned=self.is_pinned(framework, release))
 
     def candidate_of(self, framework: str, release: Release) -> Candidate:
-        """The build of a release for what is asked; or the one that comes closest, and what is in its way."""
+        """The build of a release for the request; or the build that comes closest, and its obstacle."""
         target = self.target_of(framework)
         return candidate(self.matrix, framework, release, target, pinned=self.is_pinned(framework, release))
 
     def _framework_variable(self, name: str) -> FrameworkVariable:
         releases = self.matrix.framework(name).releases
         request = self.request
-        # what the builds depend on, and so everything that is read off them
+        # the key of everything that is derived from the builds
         target = (
             *(name, self.target_of(name)),
             self.requirements_of(name),
@@ -450,7 +450,7 @@ class Problem:
     def _builds(
         self, name: str, releases: Sequence[Release]
     ) -> tuple[Sequence[Build | None], int, tuple[str | None, ...]]:
-        """The build of each release, the bits of those that this Python has a wheel of, and their local labels."""
+        """The build of each release, the bits of those with a wheel for this Python, and their local version labels."""
         builds = [self.build_of(name, release) for release in releases]
         buildable = mask_where(builds, lambda build: build is not None and self.request.python in build.pythons)
         return builds, buildable, tuple(None if build is None else build.local for build in builds)
@@ -458,7 +458,7 @@ class Problem:
     def _all_dependencies(
         self, name: str, builds: Sequence[Build | None], base: int
     ) -> tuple[Sequence[tuple[Dependency, ...]], Sequence[str]]:
-        """The needs of each build that can be chosen, and the packages that they are about."""
+        """The dependencies of each build that can be chosen, and the packages that they name."""
         needs = [
             self._dependencies(name, build) if build is not None and base >> position & 1 else ()
             for position, build in enumerate(builds)
@@ -466,7 +466,7 @@ class Problem:
         return needs, tuple(dict.fromkeys(need.package for several in needs for need in several))
 
     def _sound(self, name: str, releases: Sequence[Release]) -> int:
-        """The bits of the releases that may be chosen; a requirement that pins one decides too."""
+        """The bits of the releases that may be chosen, including pinned ones."""
         requirements = self.requirements_of(name)
         return self._known.once(
             ("sound", name, requirements, self.request.backends),
@@ -474,21 +474,18 @@ class Problem:
         )
 
     def is_sound(self, framework: str, release: Release) -> bool:
-        """Whether a release may be chosen: one that was yanked, is known to be bad or is early only if it is pinned.
-
-        And only one of the generation.
-        """
+        """Whether a release may be chosen: it belongs to the generation, and is not doubtful unless it is pinned."""
         if not self.is_of_generation(framework, release.version):
             return False
         return not is_doubtful(release) or self.is_pinned(framework, release)
 
     def is_pinned(self, framework: str, release: Release) -> bool:
-        """Whether exactly this release is asked for."""
+        """Whether the request pins exactly this release."""
         spelled = (release.version, *(Version(f"{release.version}+{one.local}") for one in release.builds if one.local))
         return any(pins(one, version) for one in self.requirements_of(framework) for version in spelled)
 
     def is_of_generation(self, name: str, version: Version) -> bool:
-        """Whether a release is one of this generation: of Keras, or of a framework that its backends are for."""
+        """Whether a release belongs to this generation: of Keras, or of a framework of its backends."""
         if name == self.keras:
             return version in self.generation.range
         rows = (self.matrix.backends[backend] for backend in self.request.backends)
@@ -512,7 +509,7 @@ class Problem:
             terms = (Term(REQUEST, TermKind.GPU, gpu, machine.name), Term(variable.name, TermKind.GPU, gpu))
             variable.filters.append(Filter(terms, self._serving(variable, target, gpu, None)))
             if driver is not None:
-                # code that this driver cannot compile is the driver's doing as well
+                # code that this driver cannot compile is a matter of the driver as well as of the GPU
                 variable.filters.append(Filter((*terms, asked), self._serving(variable, target, gpu, driver)))
 
     def _serving(
@@ -535,7 +532,7 @@ class Problem:
 
     def _dependencies(self, owner: str, build: Build) -> tuple[Dependency, ...]:
         request = self.request
-        # a build is one object of the matrix, which outlives what is remembered of it
+        # the matrix keeps each build object alive, so its identity can be part of a cache key
         marked = self._known.once(
             ("marked", id(build)), lambda: any(";" in text for text in (*build.requires, *build.adds))
         )
@@ -567,7 +564,7 @@ class Problem:
         return requirement.marker is None or requirement.marker.evaluate(self._markers)
 
     def _libraries_of(self, package: str) -> tuple[ModelLibrary, ...]:
-        """The libraries of models of the request, which stand on Keras."""
+        """The libraries of models in the request, if this package is Keras, on which they depend; else ()."""
         return self.libraries if package == self.keras else ()
 
     def _backends_of(self, framework: str) -> tuple[str, ...]:
@@ -594,7 +591,7 @@ class Problem:
         if package in self.matrix.framework_names:
             releases = self.matrix.framework(package).releases
             if package in self.frameworks or package == self.keras:
-                # its FrameworkVariable is made later; the versions, and so the bits, are the same
+                # its FrameworkVariable is made later, with the same versions and therefore the same bits
                 return Variable(name=package, versions=self._versions(package, releases), base=-1)
             return self._imported_framework(package, releases)
         library = self.matrix.library(package)
@@ -619,9 +616,9 @@ class Problem:
         return variable
 
     def _imported_framework(self, package: str, releases: Sequence[Release]) -> Variable:
-        """A framework that no backend of this request is of but that others depend on, as NumPy.
+        """A framework that implements no backend of this request but that others depend on, such as NumPy.
 
-        One that computes is imported without being declared, as its own index of builds shows: what it needs counts.
+        If it can compute on accelerators, the dependencies of its builds count as well.
         """
         target = (package, self.request.platform, self.request.python)
         builds, buildable = self._known.once(("imported-builds", *target), lambda: self._imported_builds(releases))
@@ -652,7 +649,7 @@ class Problem:
         return variable
 
     def _imported_builds(self, releases: Sequence[Release]) -> tuple[Sequence[Build | None], int]:
-        """The build of each release that a dependent gets, which does not ask for an accelerator."""
+        """The build of each release for a dependent, which requests no accelerator."""
         builds = [self.imported_build(release) for release in releases]
         return builds, mask_where(builds, lambda build: build is not None)
 
@@ -660,7 +657,7 @@ class Problem:
         return self._known.once(("versions", package), lambda: [release.version for release in releases])
 
     def imported_build(self, release: Release) -> Build | None:
-        """The build of a release for a dependent, which does not ask for an accelerator; None if none fits."""
+        """The build of a release for a dependent, which requests no accelerator; None if there is none."""
         return imported_build(release, self.target)
 
     def _is_installable(self, release: LibraryRelease) -> bool:
@@ -669,7 +666,7 @@ class Problem:
         return not release.pythons or self.request.python in release.pythons
 
     def _fits_accelerator(self, package: str, version: Version) -> bool:
-        """Whether a version of a library may stand beside the accelerator of the request."""
+        """Whether a version of a library can be used with the accelerator of the request."""
         accelerator = self.request.accelerator
         if accelerator == CPU:
             return True

@@ -1,4 +1,4 @@
-"""Choose a Python where the request names none: the newest that the best release of every backend supports."""
+"""Chooses a Python if the request names none: the newest on which every backend gets its best release."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from kgen.solver.resolve import select
 def best_python(
     matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], among: Collection[str] | None = None
 ) -> str:
-    """The newest Python on which each request gets the frameworks that it can get at best.
+    """The newest Python on which each request gets the best frameworks that it can get on any Python.
 
-    Where no Python gives all of them their best, the one that gives most of them theirs; where none solves anything,
-    the one on which most frameworks could be had; of several, the newest. The Python that the requests name themselves
-    is not looked at.
+    If no Python does that for all requests, the one that does it for most. If no Python has any solution, the one on
+    which most frameworks are available. Of several, the newest. The Python in the requests themselves is ignored.
 
     Args:
         matrix: the facts.
-        requests: what is asked for.
-        among: the minors to choose from, and the matrix must know at least one of them; None for all of them.
+        requests: the requests.
+        among: the minors to choose from, of which the matrix must know at least one; None for all.
     """
     generations = [matrix.generation_of(request.backends) for request in requests]
     known = [
@@ -63,13 +62,13 @@ def equally_good(
     python: str,
     among: Collection[str] | None = None,
 ) -> tuple[str, ...]:
-    """The Pythons on which each request gets the frameworks that it gets on this one, the newest first.
+    """The Pythons on which each request gets the same frameworks as on this one, newest first.
 
     Args:
         matrix: the facts.
-        requests: what is asked for.
-        python: the CPython minor that they are compared with.
-        among: the minors to choose from; None for all of them.
+        requests: the requests.
+        python: the CPython minor to compare with.
+        among: the minors to choose from; None for all.
     """
     wanted = [_frameworks(matrix, request._replace(python=python)) for request in requests]
     return tuple(
@@ -81,19 +80,19 @@ def equally_good(
 
 
 def _is_built(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], python: str) -> bool:
-    """Whether any framework of the requests has a release at all for a Python."""
+    """Whether any framework of the requests has a release for a Python."""
     problems = (Problem(matrix, request._replace(python=python)) for request in requests)
     return any(variable.base for problem in problems for variable in problem.framework_variables[:-1])
 
 
 class _Possible(NamedTuple):
-    """How close requests come to a solution on a Python, the most telling first.
+    """How close requests come to a solution on a Python, the most important criterion first.
 
     Attributes:
-        allowed: the frameworks with a release that the request allows, each by itself.
-        met: the requirements that leave a release, each by itself.
-        built: the frameworks with a release at all.
-        free: the requests that have a solution without what is required.
+        allowed: the number of frameworks with a release that the request allows, each taken alone.
+        met: the number of requirements that some release satisfies, each taken alone.
+        built: the number of frameworks with any release.
+        free: the number of requests that have a solution without their requirements.
     """
 
     allowed: int = 0
@@ -108,11 +107,11 @@ def _compromise(
     minors: Sequence[str],
     given: Callable[[int, str], tuple[Version, ...]],
 ) -> str:
-    """The Python on which most requests get the best that any Python gives them; where none solves any, the closest.
+    """The Python on which most requests get the best that any Python gives them; without any solution, the closest one.
 
     Args:
         matrix: the facts.
-        requests: what is asked for.
+        requests: the requests.
         minors: the Pythons to choose from.
         given: the versions that a request, by its position, gets on a Python; () if it has no solution there.
     """
@@ -130,12 +129,12 @@ def _compromise(
 
 
 def _possible(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest], python: str) -> _Possible:
-    """How many of the frameworks have a release for this Python that the request allows, each by itself; and at all.
+    """How close requests come to a solution on this Python, each framework taken alone.
 
-    Where nothing solves a request, this is what makes a Python the one to explain it on: on one that is too new for a
-    framework, that is all there would be to say, whatever the driver or the GPU forbid on every other one. Between the
-    two stands how many of the requirements leave a release each by itself: where two exclude each other on every
-    Python, one on which a release meets either is where that can be seen.
+    If no Python has a solution, this decides which one the refusal is explained for. On a Python that is too new for a
+    framework, that alone would be the explanation, whatever the driver or the GPU exclude on every other Python. The
+    number of satisfied requirements decides next: if two requirements exclude each other on every Python, the conflict
+    shows only on a Python where each of them can be satisfied.
     """
     problems = [Problem(matrix, request._replace(python=python)) for request in requests]
     variables = [variable for problem in problems for variable in problem.framework_variables]
@@ -151,7 +150,7 @@ def _possible(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest
 
 
 def _ceiling(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[Version, ...]:
-    """The newest version of each framework that each by itself could have on any Python: nothing can be better."""
+    """The newest version of each framework on any Python, each taken alone; no solution can be better."""
     problem = Problem(matrix, request)
     return tuple(
         max(

@@ -1,4 +1,4 @@
-"""Matrix x request -> resolution or conflict: the one entrance to the solver."""
+"""The entry point of the solver: matrix and request -> resolution or conflict."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def solve(
 
     Args:
         matrix: the facts.
-        request: what is asked.
-        incompatibilities: sets of (package, version) that were found not to come together; learned from a locker.
-        preferred: versions of libraries to take instead of the newest where the chosen builds allow it.
+        request: the request.
+        incompatibilities: sets of (package, version) that do not work together, learned from the installer's resolver.
+        preferred: versions of libraries to take instead of the newest, if the chosen builds allow it.
     """
     problem = Problem(matrix, request)
     astray = _plugins_of_others(problem)
@@ -86,7 +86,7 @@ def solve(
             resolution = _as_if_new(matrix, resolution)
         taken = {**resolution.packages, **resolution.libraries}.items()
         if any(incompatibility <= taken for incompatibility in incompatibilities):
-            # what was learned outweighs what is preferred
+            # incompatibilities take precedence over preferences
             return resolution_of(problem, assignment)
         return resolution
     if incompatibilities:
@@ -101,7 +101,7 @@ def solve(
 
 
 def _plugins_of_others(problem: Problem) -> dict[str, Accelerator]:
-    """What of the dependencies would have a framework compute on something else than is asked for, and on what."""
+    """The dependencies that would make a framework compute on another accelerator -> that accelerator."""
     request, matrix = problem.request, problem.matrix
     return {
         wish.name: own
@@ -111,7 +111,7 @@ def _plugins_of_others(problem: Problem) -> dict[str, Accelerator]:
 
 
 def _without_plugins(problem: Problem, astray: Mapping[str, Accelerator]) -> Conflict:
-    """That no environment for this accelerator has plugins for others; they are loaded wherever they are installed."""
+    """The conflict that an environment for this accelerator cannot contain plugins for others, which load anyway."""
     request = problem.request
     causes = [
         Cause(subject=name, facts=(Stated(BuiltFor((BuildPurpose(own),))),), source=RequestField.DEPENDENCY)
@@ -134,10 +134,10 @@ def _without_plugins(problem: Problem, astray: Mapping[str, Accelerator]) -> Con
 
 
 def _as_if_new(matrix: CompatibilityMatrix, resolution: Resolution) -> Resolution:
-    """The resolution with the reasons of one that keeps nothing, where that comes to the same frameworks.
+    """The resolution with the reasons of one that keeps nothing, if both have the same frameworks.
 
-    A lock that is made again because nothing is new must be the same to the byte. Where receipts have decided on a
-    version, and not only confirmed it, they are its reason.
+    A lock that is made again without anything new must be identical to the byte. If receipts decided on a version,
+    rather than only confirming it, they are its reason.
     """
     free = Problem(matrix, resolution.request._replace(held=(), recorded=()))
     assignment = select(free)
@@ -150,7 +150,7 @@ def _as_if_new(matrix: CompatibilityMatrix, resolution: Resolution) -> Resolutio
 
 
 def _as_recorded(resolution: Resolution, anew: Resolution, reason: Reason) -> Reason:
-    """The reason of a version: what the old lock records of it, where another one would be taken without that."""
+    """The reason for a version: the old lock's, if a new resolution would have another version."""
     version = resolution.packages.get(reason.package)
     for row in resolution.request.recorded:
         if (row.package, row.version) != (reason.package, version) or row.package not in anew.packages:
@@ -166,7 +166,7 @@ def _as_recorded(resolution: Resolution, anew: Resolution, reason: Reason) -> Re
 
 
 def _exhausted(request: EnvironmentRequest, incompatibilities: Sequence[Incompatibility]) -> Conflict:
-    """The matrix allowed it, and what was learned since does not."""
+    """The conflict that the matrix allows solutions, but learned incompatibilities exclude them all."""
     return Conflict(
         request=request,
         refusals=(Refusal(RefusalKind.EXHAUSTED),),
@@ -179,7 +179,7 @@ def _exhausted(request: EnvironmentRequest, incompatibilities: Sequence[Incompat
 
 
 def attempt(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Resolution | None:
-    """The best resolution of a request, on whatever Python if that is open, or None."""
+    """The best resolution of a request, on any Python if that is open; or None."""
     others = [row.version for row in reversed(matrix.pythons)] if request.python_open else []
     for python in dict.fromkeys([request.python, *others]):
         problem = Problem(matrix, request._replace(python=python))
@@ -190,10 +190,9 @@ def attempt(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Resolut
 
 
 def own_index_gain(matrix: CompatibilityMatrix, resolution: Resolution) -> Suggestion | None:
-    """What a framework's own index would add to a resolution that was made without it; None if nothing is better.
+    """What a framework's own index would improve in a resolution made without it; None if nothing.
 
-    It is better if a framework is newer with it, and none is older. Nothing is solved unless a row tells of a newer
-    build.
+    It is better if some framework is newer with it and none is older. Nothing is solved unless a row has a newer build.
     """
     request = resolution.request
     if request.own_index or request.accelerator == CPU:
@@ -217,7 +216,7 @@ def _has_newer_own_build(matrix: CompatibilityMatrix, name: str, resolution: Res
 
 
 def select(problem: Problem, incompatibilities: Sequence[Incompatibility] = ()) -> Assignment | None:
-    """The best assignment that holds none of the incompatibilities."""
+    """The best assignment that contains none of the incompatibilities."""
     if conflict.without_candidates(problem) is not None:
         return None
     learned = set()
@@ -238,7 +237,7 @@ def select(problem: Problem, incompatibilities: Sequence[Incompatibility] = ()) 
 
 
 def refusals(problem: Problem) -> tuple[Refusal, ...]:
-    """What cannot be had, and where it can, if it is for the GPU that it cannot."""
+    """What is not available, and where it is if the request is for GPUs."""
     request = problem.request
     found = [_refusal(problem), *_not_yet_released(problem)]
     if request.accelerator != CPU:
@@ -254,7 +253,7 @@ def refusals(problem: Problem) -> tuple[Refusal, ...]:
 
 
 def _with_older_driver(problem: Problem) -> Iterator[Refusal]:
-    """That the driver runs it with a package of the maker's, where the driver is all that is in the way."""
+    """That a vendor's package makes the driver sufficient, if the driver is the only obstacle."""
     request, matrix = problem.request, problem.matrix
     if request.driver is None:
         return
@@ -268,14 +267,14 @@ def _with_older_driver(problem: Problem) -> Iterator[Refusal]:
 
 
 def _not_yet_released(problem: Problem) -> Iterator[Refusal]:
-    """That a generation had no release yet on the day that is asked about."""
+    """That a generation had no release yet on the requested day."""
     cutoff, generation = problem.request.cutoff, problem.generation
     if cutoff is not None and generation.since > cutoff:
         yield Refusal(RefusalKind.NOT_YET_RELEASED, (generation.title,), day=generation.since)
 
 
 def _elsewhere(problem: Problem, variable: FrameworkVariable) -> Iterator[str]:
-    """Where a GPU's build is of the newest release that the requirements and the day leave, if no index has it."""
+    """Where to get a GPU build of the newest release that the requirements and the day allow, if no index has one."""
     left = [
         release.version for release in conflict.left_by_wishes(problem, variable) if not release.version.is_prerelease
     ]
@@ -299,7 +298,7 @@ def _refusal(problem: Problem) -> Refusal:
     title = problem.matrix.framework(framework.name).title
     if not built:
         return Refusal(RefusalKind.NO_ROW, (title,), conflict.narrowed_to(problem, framework))
-    # those for other Pythons come first; where there are none, what there is is to be avoided on any Python
+    # builds for other Pythons come first; without any, the existing builds are doubtful on every Python
     release, _ = built[0]
     _, why = problem.candidate_of(framework.name, release)
     return Refusal(RefusalKind.NO_PYTHON if why is Obstacle.PYTHON else RefusalKind.INCOMPATIBLE, (title,))
@@ -308,7 +307,7 @@ def _refusal(problem: Problem) -> Refusal:
 def resolution_of(
     problem: Problem, assignment: Assignment, preferred: Mapping[str, Version] = MappingProxyType({})
 ) -> Resolution:
-    """The assignment as versions, requirements for the locker, warnings and reasons."""
+    """An assignment as versions, requirements for the installer's resolver, warnings and reasons."""
     variables = problem.framework_variables
     picked = {variable.name: _build(variable, assignment.chosen[variable.name]) for variable in variables}
     packages = {variable.name: variable.versions[assignment.chosen[variable.name]] for variable in variables}
@@ -425,7 +424,7 @@ def _ordered(packages: dict[str, Version], variables: Sequence[FrameworkVariable
 
 
 def _runtime(problem: Problem, picked: dict[str, Build], libraries: dict[str, Version]) -> Accelerator | None:
-    """The accelerator with the version of its runtime: that of a library, else the newest that a build is for."""
+    """The accelerator with its runtime version: that of a library, or else the newest that a build is for."""
     asked = problem.request.accelerator
     row = problem.matrix.accelerators.get(asked.kind)
     if asked == CPU or row is None:
@@ -442,7 +441,7 @@ def _warnings(problem: Problem, assignment: Assignment, picked: dict[str, Build]
     found: list[Warning] = []
     request = problem.request
     for name, mask in assignment.masks.items():
-        # only what is pinned is doubtful, and then there is no other
+        # only a pinned release can be doubtful here
         if name in problem.matrix.framework_names:
             found += _doubts(name, problem.matrix.framework(name).releases[newest(mask)])
     for variable in problem.framework_variables:
@@ -467,9 +466,9 @@ def _warnings(problem: Problem, assignment: Assignment, picked: dict[str, Build]
 
 
 def _extras_of_others(problem: Problem) -> dict[Requirement, dict[str, Accelerator]]:
-    """The dependencies whose extras bring another accelerator: each with these extras, and what they bring.
+    """The dependencies whose extras install another accelerator -> these extras -> that accelerator.
 
-    Projects name the extra once for all their machines: `tensorflow[and-cuda]`, also for a laptop without a GPU.
+    Projects name such an extra once for all their machines: `tensorflow[and-cuda]`, even for a laptop without a GPU.
     """
     request, matrix = problem.request, problem.matrix
     on_cpu = {matrix.backends[backend].framework for backend in request.cpu_members}
@@ -490,13 +489,13 @@ def _without_extras(wish: Requirement, extras: Collection[str]) -> Requirement:
 
 
 def _unfollowed(problem: Problem) -> Iterator[str]:
-    """What libraries of models need of projects that only the resolver knows."""
+    """The requirements of libraries of models on projects that only the installer's resolver knows."""
     for library in problem.libraries:
         yield from (text for text in library.needs if not problem.matrix.follows(parse_requirement(text).name))
 
 
 def _of_companions(problem: Problem, packages: Mapping[str, Version]) -> Iterator[str]:
-    """Which releases of other projects belong to the chosen frameworks; a bound that the user sets decides."""
+    """The releases of other projects that belong to the chosen frameworks, unless the user's own bound decides."""
     bounded = {one.name for one in (*problem.request.dependencies, *problem.request.requirements) if one.specifier}
     for row in problem.matrix.companions:
         version = packages.get(row.framework)
@@ -507,7 +506,7 @@ def _of_companions(problem: Problem, packages: Mapping[str, Version]) -> Iterato
 
 
 def _beside_companions(problem: Problem, packages: Mapping[str, Version]) -> dict[str, Reason]:
-    """What companions that are asked for import beside the chosen frameworks: requirement -> why it is there."""
+    """What requested companions import besides the chosen frameworks: requirement -> its reason."""
     asked = {one.name for one in problem.matrix.applying(problem.request)}
     return {
         text: Reason(parse_requirement(text).name, None, Unstated(row.project, None, text), (row.provenance.source,))
@@ -533,7 +532,7 @@ def _doubts(name: str, release: Release) -> Iterator[Warning]:
 
 
 def _bad_libraries(problem: Problem, libraries: Mapping[str, Version]) -> Iterator[Warning]:
-    """The libraries that something is wrong with, and that builds pin all the same."""
+    """The libraries that are known to be bad, and that builds pin all the same."""
     for name, version in libraries.items():
         library = problem.matrix.library(name)
         why = None if library is None else library.known_bad.get(version)
@@ -542,7 +541,7 @@ def _bad_libraries(problem: Problem, libraries: Mapping[str, Version]) -> Iterat
 
 
 def _unstated(problem: Problem, picked: Mapping[str, Build], packages: Mapping[str, Version]) -> dict[str, Reason]:
-    """Requirements that builds need and do not state, on packages without rows: requirement -> why it is there."""
+    """Undeclared requirements of builds on packages without rows: requirement -> its reason."""
     return {
         text: Reason(parse_requirement(text).name, None, Unstated(name, packages[name], text), (source,))
         for name, build in picked.items()
@@ -552,7 +551,7 @@ def _unstated(problem: Problem, picked: Mapping[str, Build], packages: Mapping[s
 
 
 def _replacements(problem: Problem) -> Iterator[Reason]:
-    """Why a project is there that comes in the place of another, which is the same module."""
+    """The reasons for projects that replace others which provide the same module."""
     rows = problem.matrix.backends
     for row in map(rows.__getitem__, problem.request.backends):
         if row.instead_of is not None and row.name != problem.request.name:
@@ -562,7 +561,7 @@ def _replacements(problem: Problem) -> Iterator[Reason]:
 
 
 def _reason(problem: Problem, variable: FrameworkVariable, assignment: Assignment) -> Reason:
-    """Why this version: it is the newest, or what keeps the next one out."""
+    """Why this version: it is the newest, or what excludes the next one."""
     position = assignment.chosen[variable.name]
     ground, source = _ground(problem, variable, assignment)
     return Reason(
@@ -574,7 +573,7 @@ def _reason(problem: Problem, variable: FrameworkVariable, assignment: Assignmen
 
 
 def _ground(problem: Problem, variable: FrameworkVariable, assignment: Assignment) -> tuple[Ground, str]:
-    """Why a version was chosen, and where that is from; empty for where the version itself is from."""
+    """Why a version was chosen, and the source; an empty source stands for that of the version itself."""
     newer = [
         later
         for later in range(assignment.chosen[variable.name] + 1, len(variable.releases))
@@ -596,7 +595,7 @@ def _ground(problem: Problem, variable: FrameworkVariable, assignment: Assignmen
 def _company(
     problem: Problem, variable: FrameworkVariable, assignment: Assignment, later: int
 ) -> tuple[Company, str] | None:
-    """Which of the chosen frameworks a later release does not get along with, and where that is from."""
+    """The chosen framework that a later release conflicts with, and the source of that fact."""
     company = [
         (other.name, other.versions[at], other.dependencies[at])
         for other in (*problem.framework_variables, *problem.imported)
@@ -626,7 +625,7 @@ _KIND_OF_FACT: Mapping[type, HindranceKind] = {
 
 
 def _hindrance(problem: Problem, variable: FrameworkVariable, position: int) -> Hindrance | None:
-    """What keeps a release out by itself; None if only its company does."""
+    """What alone excludes a release; None if only other frameworks do."""
     return next(_hindrances(problem, variable, position), None)
 
 

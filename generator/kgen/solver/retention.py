@@ -1,4 +1,4 @@
-"""What of an older lock may stay: a new one changes no more than what is asked makes necessary."""
+"""Which versions of an older lock can stay: a new lock changes only what the request makes necessary."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from kgen.solver.resolve import select
 
 
 def keeping(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> EnvironmentRequest:
-    """The request with those of the held versions that there is a solution with.
+    """The request with those of the held versions with which there is a solution.
 
-    Where they cannot all stay, frameworks come before what they need, in the order of the request. What the matrix does
-    not know is not judged: the installer's resolver keeps it where it can.
+    If they cannot all stay, frameworks take precedence over their dependencies, in the order of the request. The
+    installer's resolver keeps versions that the matrix does not know, if it can.
     """
     if not request.held or select(Problem(matrix, request)) is not None:
         return request

@@ -1,8 +1,8 @@
-"""The search: the best choice of framework releases whose needs have a released version in common.
+"""The search: the best choice of framework releases whose dependencies have a version in common.
 
-Best is lexicographic: the newest release of the first framework that fits anything at all, then the newest of the
-second beside it, and so on, Keras last. Such a choice is Pareto-optimal (no framework could be newer without another
-one being older), and where several are, the framework named first decides.
+"Best" is lexicographic: the newest release of the first framework that fits at all, then the newest release of the
+second framework with it, and so on, Keras last. Such a choice is Pareto-optimal: no framework could be newer unless
+another were older. Among several Pareto-optimal choices, the framework that is named first decides.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from kgen.solver.problem import FrameworkVariable, Problem
 
 
 class Assignment(NamedTuple):
-    """A release of each framework, and what they leave of everything else.
+    """A release of each framework, and the releases that they allow of everything else.
 
     Attributes:
         chosen: framework -> the position of its release.
-        masks: every package that the chosen builds need -> the releases that satisfy all of them.
+        masks: package that the chosen builds need -> the releases that satisfy all of them.
     """
 
     chosen: Mapping[str, int]
@@ -35,8 +35,8 @@ def search(
 
     Args:
         problem: the problem.
-        active: the terms in force; None for all of them.
-        learned: sets of (package, position) that must not come together, found out after an earlier assignment.
+        active: the active terms; None for all terms.
+        learned: sets of (package, position) that must not occur together, learned after an earlier assignment.
     """
     allowed = {name: variable.allowed(active) for name, variable in problem.variables.items()}
     variables = (*problem.framework_variables, *problem.imported)
@@ -77,10 +77,10 @@ def search(
 def _candidates(
     problem: Problem, variable: FrameworkVariable, allowed: int, active: frozenset[Term] | None, *, every: bool
 ) -> list[tuple[int, tuple[tuple[str, int], ...]]]:
-    """The candidates of one framework, newest first, with what they need.
+    """The candidates of one framework, newest first, with their dependencies.
 
-    Of several that need the very same, the newest stands for all (unless `every` one is wanted, or something else
-    asks for a version of the framework itself).
+    Of candidates with identical dependencies only the newest is returned, unless `every` one is wanted or another
+    package has a requirement on the framework itself.
     """
     distinct = every or variable.name in problem.targets
     seen = set()
@@ -102,9 +102,9 @@ def _candidates(
 def _without_learned(
     chosen: Mapping[str, int], masks: Mapping[str, int], learned: frozenset[frozenset[tuple[str, int]]]
 ) -> Mapping[str, int] | None:
-    """The masks without what must not come together with the chosen releases; None if that cannot be avoided.
+    """The masks without what must not occur together with the chosen releases; None if that cannot be avoided.
 
-    Of an incompatibility that names libraries, one gives way to another of its versions.
+    If an incompatibility includes a library, another version of that library avoids it.
     """
     narrowed = dict(masks)
     for excluded in sorted(learned, key=sorted):

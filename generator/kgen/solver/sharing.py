@@ -1,4 +1,4 @@
-"""The same libraries in environments that stand side by side: switching backend changes only the backend."""
+"""Gives environments of one project the same libraries, so that switching the backend changes only the backend."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from kgen.solver.resolve import solve
 
 
 def solve_together(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) -> list[Resolution | Conflict]:
-    """The best resolution of each request, with libraries in common where they can be; or why there is none.
+    """The best resolution of each request, with shared libraries where possible; or why there is none.
 
     Args:
         matrix: the facts.
-        requests: what is asked.
+        requests: the requests.
     """
     answers = [solve(matrix, request) for request in requests]
     if len(answers) == 1:
@@ -43,11 +43,11 @@ def solve_together(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRe
 def shared_reasons(
     answers: Sequence[tuple[Resolution, Mapping[str, Version | None], Mapping[str, Version]]],
 ) -> list[tuple[Reason, ...]]:
-    """For each resolution, the packages that have their version because others beside it have that one.
+    """For each resolution, the packages that have their version because other environments have it.
 
     Args:
-        answers: each resolution; the versions that it would have alone, None for one that is not known; and those that
-            it has.
+        answers: for each resolution: the resolution, the versions that it would have alone (None if unknown), and the
+            versions that it has.
     """
     holders: dict[tuple[str, str, str, Version], list[str]] = {}
     for one, _, versions in answers:
@@ -66,15 +66,16 @@ def shared_reasons(
 
 
 def _group(request: EnvironmentRequest) -> tuple[str, str]:
-    """Environments share if they are for one platform and one Python."""
+    """The platform and the Python, which environments must have in common to share libraries."""
     return request.platform, request.python
 
 
 def shared_libraries(resolutions: Sequence[Resolution]) -> list[Mapping[str, Version]]:
     """For each resolution, the version of each pinned library that it should take.
 
-    Environments share if they are for one platform and one Python. Of the versions that a library may have, the one
-    that serves most environments is taken, the newest of several; those that it cannot serve share another one.
+    Environments share libraries if they have the same platform and Python. For each library, kgen takes the version
+    that most environments can use, the newest if there are several. The environments that cannot use it share another
+    one.
     """
     preferred: list[dict[str, Version]] = [{} for _ in resolutions]
     groups: dict[tuple[str, str, str], dict[int, frozenset[Version]]] = {}
@@ -99,11 +100,11 @@ def shared_libraries(resolutions: Sequence[Resolution]) -> list[Mapping[str, Ver
 
 
 def common_ceilings(resolutions: Sequence[Resolution]) -> list[tuple[str, ...]]:
-    """For each resolution, ceilings on libraries that are the resolver's to choose, as NumPy.
+    """For each resolution, upper bounds on libraries that the installer's resolver chooses, such as NumPy.
 
-    Where one environment needs an older version than the others would get, its newest is a ceiling for the others, so
-    that the resolver comes to the same version in all of them at once. A ceiling is a wish: without it, an environment
-    has another version, but is no worse.
+    If one environment needs an older version than the others would get, its newest version is an upper bound for the
+    others, so that the resolver finds the same version for all of them. The bound is a preference: without it an
+    environment has another version, but is no worse.
     """
     groups: dict[tuple[str, str, str], dict[int, tuple[Version, ...]]] = {}
     for position, resolution in enumerate(resolutions):

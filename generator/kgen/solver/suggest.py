@@ -1,4 +1,4 @@
-"""Changes to a request that has no solution; each was solved and works, the smallest first."""
+"""Changes to a request without a solution. Each was solved and works; smallest first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST = 4
 
 Attempt = Callable[[EnvironmentRequest], Resolution | None]
 Step = tuple[tuple[Change, ...], EnvironmentRequest]
-"""Changes that go together, and the request with them."""
+"""Changes that belong together, and the request with them."""
 
 OWN_INDEX = Change(RequestField.OWN_INDEX, "true")
 MEMBERS_ON_CPU = Change(RequestField.OTHER_FRAMEWORKS, CPU_BUILDS)
@@ -32,7 +32,7 @@ ON_CPU = Change(RequestField.ACCELERATOR, CPU)
 
 
 def suggestions(problem: Problem, attempt: Attempt) -> tuple[Suggestion, ...]:
-    """At most :data:`MOST` changes that work; more where more targets could each have something."""
+    """At most :data:`MOST` changes that work; more if there are several targets that could each have something."""
     return tuple(islice(_working(problem, attempt), max(MOST, len(problem.request.targets))))
 
 
@@ -71,7 +71,7 @@ def _working(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
 
 
 def _own_glibc(problem: Problem) -> Version | None:
-    """The oldest glibc that is meant without the accelerator, whose machines may have a newer one."""
+    """The glibc floor without the accelerator, whose machines may have a newer one."""
     kind = problem.matrix.accelerators.get(problem.request.accelerator.kind)
     return None if kind is not None and problem.request.glibc == kind.glibc else problem.request.glibc
 
@@ -86,7 +86,7 @@ def _targets_alone(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
 
 
 def _own_index(problem: Problem) -> Iterator[Step]:
-    """The builds that only a framework's own index has."""
+    """Builds that only a framework's own index has."""
     frameworks = [problem.matrix.framework(name) for name in problem.frameworks]
     builds = (build for framework in frameworks for release in framework.releases for build in release.builds)
     if not problem.request.own_index and any(build.accelerated and build.local is not None for build in builds):
@@ -94,7 +94,7 @@ def _own_index(problem: Problem) -> Iterator[Step]:
 
 
 def _members_on_cpu(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
-    """CPU builds of the frameworks that dependencies bring in; from their own index, where no other has them."""
+    """CPU builds of the frameworks that dependencies bring in; from their own index if no other has them."""
     request = problem.request
     if request.accelerator == CPU or not request.members:
         return
@@ -106,7 +106,7 @@ def _members_on_cpu(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
 def _where_offered(
     problem: Problem, attempt: Attempt, change: Change, changed: EnvironmentRequest
 ) -> Iterator[Suggestion]:
-    """A change to CPU builds; with a framework's own index, where builds are needed that no other has."""
+    """A change to CPU builds, with a framework's own index if only that has some of them."""
     resolution = attempt(changed)
     if resolution is None:
         return
@@ -119,7 +119,7 @@ def _where_offered(
 
 
 def _generations(problem: Problem) -> Iterator[Step]:
-    """The generation of Keras that there was on the day that is asked about, where the wanted one came later."""
+    """The generation of Keras that existed on the requested day, if the requested one came later."""
     request, matrix = problem.request, problem.matrix
     if request.cutoff is None or problem.generation.since <= request.cutoff:
         return
@@ -145,7 +145,7 @@ def _suggestion(problem: Problem, changes: tuple[Change, ...], resolutions: list
 
 
 def _requirements(problem: Problem) -> Iterator[Step]:
-    """Another version than the required one: the nearest newer that works, else the newest older."""
+    """Another version than the required one: the closest newer one that works, else the newest older one."""
     request = problem.request
     for requirement in request.requirements:
         others = tuple(other for other in request.requirements if other is not requirement)
@@ -155,7 +155,7 @@ def _requirements(problem: Problem) -> Iterator[Step]:
 
 
 def _others_near(problem: Problem, without: EnvironmentRequest, requirement: Requirement) -> Iterator[str]:
-    """Other bounds in the place of a requirement, those that say nearly the same first."""
+    """Other bounds to replace a requirement, the most similar first."""
     yield from _early(problem, requirement)
     yield from _respelled(problem, requirement)
     yield from _beside(problem, requirement)
@@ -168,7 +168,7 @@ def _others_near(problem: Problem, without: EnvironmentRequest, requirement: Req
 
 
 def _early(problem: Problem, requirement: Requirement) -> Iterator[str]:
-    """The newest pre-release of a range that names one, by its own version, without which none is taken."""
+    """The newest pre-release in a range that names one; its exact version, because ranges exclude pre-releases."""
     variable = problem.variables.get(requirement.name)
     if not isinstance(variable, FrameworkVariable) or not requirement.specifier.names_early:
         return
@@ -180,9 +180,9 @@ def _early(problem: Problem, requirement: Requirement) -> Iterator[str]:
 
 
 def _beside(problem: Problem, requirement: Requirement) -> Iterator[str]:
-    """The releases next to one that the matrix does not know, those of its minor first, where any Python will do.
+    """The releases closest to one that the matrix does not know, those of its minor first, on any Python.
 
-    Which of them the Python of the request serves says nothing then: it was chosen for what is newest.
+    Which of them the request's Python supports does not matter: kgen chose that Python for the newest release.
     """
     variable = problem.variables.get(requirement.name)
     exact = [version_or_none(one.version) for one in requirement.specifier if one.operator == "=="]
@@ -198,7 +198,7 @@ def _beside(problem: Problem, requirement: Requirement) -> Iterator[str]:
 
 
 def _labels(problem: Problem) -> Iterator[Step]:
-    """What the build of a label that is asked for is for, in its own index: a label names an accelerator."""
+    """The accelerator that a requested build label is for, from the framework's own index."""
     request = problem.request
     for requirement in request.requirements:
         for build, spelled in _labelled_builds(problem, requirement):
@@ -219,9 +219,9 @@ def _labels(problem: Problem) -> Iterator[Step]:
 
 
 def _labelled_builds(problem: Problem, requirement: Requirement) -> Iterator[tuple[Build, str]]:
-    """Builds for accelerators with the label that a requirement names; else that for the same version without one.
+    """Accelerator builds with the label that a requirement names, or else builds of the same version without a label.
 
-    With each what asks for it.
+    Each with the wording that requests it.
     """
     label = label_of(requirement)
     if label is None or requirement.name not in problem.matrix.accelerated_frameworks:
@@ -249,12 +249,12 @@ def _dependencies(problem: Problem) -> Iterator[Step]:
 
 
 def _near(problem: Problem, without: EnvironmentRequest, requirement: Requirement) -> str | None:
-    """A bound near a required one that can be had; None if there is none, or it is about no package that is solved.
+    """A bound close to a required one that works; None if there is none, or the solver does not choose the package.
 
     Args:
-        problem: what has no solution.
+        problem: the problem without a solution.
         without: its request without the requirement.
-        requirement: what is asked of a package.
+        requirement: the requirement.
     """
     name = requirement.name
     relaxed = Problem(problem.matrix, without)
@@ -271,7 +271,7 @@ def _near(problem: Problem, without: EnvironmentRequest, requirement: Requiremen
 
 
 def _below(requirement: Requirement, versions: Sequence[Version]) -> int:
-    """The place of the newest release below the version that is asked for; the last one where none is asked for."""
+    """The position of the newest release below the required version; the last position if no version is required."""
     exact = [one.version for one in requirement.specifier if one.operator in {"==", "==="}]
     wanted = version_or_none(exact[0]) if len(exact) == 1 else None
     if wanted is None:
@@ -280,9 +280,9 @@ def _below(requirement: Requirement, versions: Sequence[Version]) -> int:
 
 
 def _respelled(problem: Problem, requirement: Requirement) -> Iterator[str]:
-    """The release that is asked for without the label of a build, which an own index has and the matrix need not.
+    """The required release without its build label, which the framework's own index has and the matrix may not.
 
-    As `==`, where `===` compared what is written.
+    Uses `==` instead of `===`, which compares text.
     """
     if requirement.name not in problem.matrix.framework_names:
         return
@@ -306,7 +306,7 @@ def _feasible(problem: Problem, name: str, position: int) -> bool:
 
 
 def _short(version: Version) -> str:
-    """`2.7.0` as `2.7`: the shortest spelling of the same floor."""
+    """`2.7.0` as `2.7`: the shortest spelling of a lower bound."""
     text = str(version)
     while text.count(".") > 1 and text.endswith(".0"):
         text = text.removesuffix(".0")
@@ -322,20 +322,20 @@ def _keras(problem: Problem) -> Iterator[Step]:
 def _cutoff(problem: Problem) -> Iterator[Step]:
     request, generation = problem.request, problem.generation.name
     if request.cutoff is not None:
-        # a day that chooses the Keras takes its choice along
+        # a day that also selected the Keras generation selects another one when it changes
         chosen = request.as_of and generation != next(iter(problem.matrix.generations))
         kept = (Change(RequestField.GENERATION, generation),) if chosen else ()
         changed = request._replace(cutoff=None, as_of=False)
         if request.python_open:
             from kgen.solver.python import best_python  # noqa: PLC0415 - it solves, and so imports this
 
-            # the Python was chosen for the day
+            # kgen had chosen the Python for the day
             changed = changed._replace(python=best_python(problem.matrix, [changed]))
         yield (*kept, Change(RequestField.CUTOFF, None, str(request.cutoff))), changed
 
 
 def _pythons(problem: Problem) -> Iterator[Step]:
-    """The nearest older Python first: it is the smaller step; then newer ones."""
+    """Older Pythons, the nearest first, as that is the smaller step; then newer ones."""
     if problem.request.python_open:
         return
     minors = [row.version for row in problem.matrix.pythons]
@@ -352,7 +352,7 @@ def _glibcs(problem: Problem) -> Iterator[Step]:
 
 
 def _versions(problem: Problem) -> Iterator[Step]:
-    """The whole major where a minor was asked for, then the other majors, the nearest first and of two the newer."""
+    """The whole major instead of a requested minor, then other majors, nearest first and of two the newer."""
     asked = problem.request.accelerator
 
     def distance(major: int) -> tuple[int, int]:
@@ -363,7 +363,7 @@ def _versions(problem: Problem) -> Iterator[Step]:
     wider = [asked.whole] if asked.minor is not None else []
     for accelerator in (*wider, *(one for one in known if one != asked.whole)):
         changed = problem.request._replace(accelerator=accelerator)
-        # what is named for a major is locked for that one alone
+        # a dependency that is named for a major can be locked for that major only
         if not problem.matrix.named_for_another(changed):
             yield (Change(RequestField.ACCELERATOR, accelerator),), changed
 
@@ -388,7 +388,7 @@ def _gpus(problem: Problem) -> Iterator[Step]:
 
 
 def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
-    """An environment of its own for each backend."""
+    """A separate environment for each backend."""
     request = problem.request
     if not request.joint:
         return
@@ -408,7 +408,7 @@ def _apart(problem: Problem, attempt: Attempt) -> Iterator[Suggestion]:
 
 
 def _concerns(problem: Problem, backend: str, requirement: Requirement) -> bool:
-    """Whether a requirement is about the framework of this backend, or of none, rather than of another backend."""
+    """Whether a requirement is about the framework of this backend or about no framework."""
     name = requirement.name
     frameworks = {*problem.frameworks} - {problem.matrix.backends[backend].framework, problem.keras}
     return name not in frameworks

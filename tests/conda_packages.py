@@ -19,8 +19,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
-TAG = f"py{sys.version_info.major}{sys.version_info.minor}"
-_ABI = f"cp{MINOR.replace('.', '')}"
+
+
+def tag_of(minor: str) -> str:
+    """What a build for a Python begins with, as `py312`."""
+    return f"py{minor.replace('.', '')}"
+
+
+TAG = tag_of(MINOR)
 _DAY = 1_790_000_000_000
 """When everything was published, in milliseconds: 2026-09-21."""
 
@@ -78,11 +84,13 @@ class Channel:
         self.records.setdefault(subdir, {})[path.name] = {**index, **hashes, "size": len(content)}
         return path
 
-    def add_python(self) -> None:
-        """Build packages of the interpreter that is at work here."""
-        version = ".".join(map(str, sys.version_info[:3]))
-        self.add("python", version, "h0_0_cpython", depends=["python_abi"], prefix=Path(sys.base_prefix).resolve())
-        self.add("python_abi", MINOR, f"0_{_ABI}", subdir="noarch", constrains=[f"python {MINOR}.*"])
+    def add_python(self, minor: str | None = None) -> None:
+        """Build packages of the interpreter that is at work here, or with nothing in them for this minor."""
+        version = ".".join(map(str, sys.version_info[:3])) if minor is None else f"{minor}.0"
+        prefix = Path(sys.base_prefix).resolve() if minor is None else None
+        self.add("python", version, "h0_0_cpython", depends=["python_abi"], prefix=prefix)
+        minor = minor or MINOR
+        self.add("python_abi", minor, f"0_{_abi(minor)}", subdir="noarch", constrains=[f"python {minor}.*"])
 
     def add_installed(self, names: Sequence[str]) -> None:
         """Build packages of distributions that are installed here, and of all that they require."""
@@ -153,6 +161,10 @@ def _build(
             builder.addfile(member, io.BytesIO(text.encode()))
 
 
+def _abi(minor: str) -> str:
+    return f"cp{minor.replace('.', '')}"
+
+
 def _place_of(path: PurePath) -> str:
     """Where a package that serves any Python has a file that is installed here; programs are beside the packages."""
     inside = path.as_posix().lstrip("./")
@@ -194,20 +206,26 @@ def _dist_info(name: str, version: str) -> dict[str, bytes]:
     return {f"{folder}/METADATA": metadata, f"{folder}/INSTALLER": b"conda"}
 
 
-def small_channel(folder: Path) -> Channel:
-    """A channel with a real CPython, and fakes of Keras and its frameworks for the CPU, CUDA 12 and CUDA 13."""
+def small_channel(folder: Path, minor: str | None = None) -> Channel:
+    """A channel with a real CPython, and fakes of Keras and its frameworks for the CPU, CUDA 12 and CUDA 13.
+
+    Args:
+        folder: where it is made.
+        minor: for which Python, of which nothing but the name is there; None for the one at work here, whole.
+    """
     channel = Channel(folder=folder)
-    channel.add_python()
-    abi = _ABI
+    channel.add_python(minor)
+    minor = minor or MINOR
+    abi, tag = _abi(minor), tag_of(minor)
     setuptools = {"site-packages/setuptools/__init__.py": b"", **_dist_info("setuptools", "80.0")}
     channel.add("setuptools", "80.0", subdir="noarch", depends=["python"], files=setuptools)
     pip = {"site-packages/pip/__init__.py": b"", **_dist_info("pip", "26.0")}
     channel.add("pip", "26.0", subdir="noarch", depends=["python", "setuptools"], files=pip)
-    numpy = {f"lib/python{MINOR}/site-packages/numpy/__init__.py": b"__version__ = '2.3.0'\n"}
-    channel.add("numpy", "2.3.0", f"{TAG}_0", depends=["python", f"python_abi {MINOR}.* *_{abi}"], files=numpy)
-    scipy = {f"lib/python{MINOR}/site-packages/scipy/__init__.py": b"__version__ = '1.18.0'\n"}
-    needs = ["python", "numpy >=2", f"python_abi {MINOR}.* *_{abi}"]
-    channel.add("scipy", "1.18.0", f"{TAG}_0", depends=needs, files=scipy)
+    numpy = {f"lib/python{minor}/site-packages/numpy/__init__.py": b"__version__ = '2.3.0'\n"}
+    channel.add("numpy", "2.3.0", f"{tag}_0", depends=["python", f"python_abi {minor}.* *_{abi}"], files=numpy)
+    scipy = {f"lib/python{minor}/site-packages/scipy/__init__.py": b"__version__ = '1.18.0'\n"}
+    needs = ["python", "numpy >=2", f"python_abi {minor}.* *_{abi}"]
+    channel.add("scipy", "1.18.0", f"{tag}_0", depends=needs, files=scipy)
     for keras, content in (("2.12.0", b""), ("3.15.0", _KERAS)):
         files = {"site-packages/keras/__init__.py": content, **_dist_info("keras", keras)}
         limits = ["pytorch >=2.6.0", "tensorflow >=2.18.0", "jax >=0.5.0"] if keras >= "3" else []
@@ -216,10 +234,10 @@ def small_channel(folder: Path) -> Channel:
         channel.add("cuda-version", cuda, "h0_3", subdir="noarch", constrains=[f"__cuda >={cuda.partition('.')[0]}"])
     channel.add("libcudnn", "9.13.1.26", "h0_0", depends=["__glibc >=2.28,<3.0.a0", "cuda-version >=12,<13.0a0"])
     channel.add("libcudnn", "9.20.0.48", "h0_0", depends=["__glibc >=2.28,<3.0.a0", "cuda-version >=13,<14.0a0"])
-    site = f"lib/python{MINOR}/site-packages"
+    site = f"lib/python{minor}/site-packages"
     for name, version in (("jaxlib", "0.9.2"), ("pytorch", "2.12.0")):
         module = name.replace("pytorch", "torch")
-        for build, for_cuda in ((f"cpu_{TAG}_0", False), (f"cuda129_{TAG}_200", True)):
+        for build, for_cuda in ((f"cpu_{tag}_0", False), (f"cuda129_{tag}_200", True)):
             needs = ["python", "numpy", "__glibc >=2.17,<3.0.a0"]
             if for_cuda:
                 needs += ["__cuda", "cuda-version >=12.9,<13", "libcudnn >=9.10,<10.0a0"]
@@ -228,6 +246,6 @@ def small_channel(folder: Path) -> Channel:
     jax = {"site-packages/jax/__init__.py": b"import jaxlib\n", **_dist_info("jax", "0.9.2")}
     channel.add("jax", "0.9.2", "pyhd_0", subdir="noarch", depends=["python", "jaxlib >=0.9.2,<=0.9.2"], files=jax)
     needs = ["python", "__cuda", "cuda-version >=13.0,<14", "libcudnn >=9.20,<10.0a0"]
-    channel.add("pytorch", "2.12.0", f"cuda130_{TAG}_200", depends=needs)
+    channel.add("pytorch", "2.12.0", f"cuda130_{tag}_200", depends=needs)
     channel.index()
     return channel

@@ -252,6 +252,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Channel:
     return small_channel(tmp_path_factory.mktemp("channel") / "small")
 
 
+@pytest.fixture(scope="session")
+def to_lock(tmp_path_factory: pytest.TempPathFactory) -> Channel:
+    """The same for the Python whose answers the tests expect, which need not be there: nothing of it is installed."""
+    return small_channel(tmp_path_factory.mktemp("channel") / "to-lock", PYTHON)
+
+
 @pytest.fixture
 def served(built: Channel) -> Iterator[ChannelServer]:
     """The channel, served; to be told to misbehave."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from packaging.version import Version
-from tests.command import Kgen
-from tests.conda_packages import MINOR, TAG, Channel
+from tests.command import PYTHON, Kgen
+from tests.conda_packages import Channel, tag_of
 
 from kgen.cli import outcomes
 from kgen.explain.causes import cause_text
@@ -25,6 +25,13 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import parse_requirement
 
 Opened = Callable[..., CondaSession]
+TAG = tag_of(PYTHON)
+
+
+@pytest.fixture(name="built", scope="session")
+def _built(to_lock: Channel) -> Channel:
+    """Nothing is installed here, and what is said of the wheels is that of the tests' Python."""
+    return to_lock
 
 
 @pytest.fixture(name="nvidia", scope="module")
@@ -51,8 +58,8 @@ def _pytorch(tmp_path_factory: pytest.TempPathFactory) -> Channel:
     """PyTorch's own channel, which ended with 2.5: its builds are named in a way of their own and hold their cuDNN."""
     channel = Channel(folder=tmp_path_factory.mktemp("pytorch"))
     needs = ["python", "numpy", "pytorch-cuda >=12.4,<12.5"]
-    channel.add("pytorch", "2.5.1", f"py{MINOR}_cuda12.4_cudnn9.1.0_0", depends=needs)
-    channel.add("pytorch", "2.5.1", f"py{MINOR}_cpu_0", depends=["python", "numpy"])
+    channel.add("pytorch", "2.5.1", f"py{PYTHON}_cuda12.4_cudnn9.1.0_0", depends=needs)
+    channel.add("pytorch", "2.5.1", f"py{PYTHON}_cpu_0", depends=["python", "numpy"])
     channel.add("pytorch-cuda", "12.4", "hc786d27_7")
     channel.index()
     return channel
@@ -74,7 +81,7 @@ def ask(*backends: str, cuda: str | None = "12") -> EnvironmentRequest:
         name="all" if len(backends) > 1 else backends[0],
         backends=backends,
         accelerator=CPU if cuda is None else Accelerator.numbered("cuda", cuda),
-        python=MINOR,
+        python=PYTHON,
         platform="linux-64",
     )
 
@@ -120,11 +127,11 @@ def test_a_channel_that_ended(opened: Opened, built: Channel, pytorch: Channel, 
 def _several_pythons(tmp_path_factory: pytest.TempPathFactory) -> Channel:
     """A channel that has the minor twice, with a lock and without, and SciPy for that without alone."""
     channel = Channel(folder=tmp_path_factory.mktemp("pythons"))
-    tag = f"cp{MINOR.replace('.', '')}"
+    tag = f"cp{PYTHON.replace('.', '')}"
     for abi, build in ((tag, "h0_0_cpython"), (f"{tag}t", f"h0_1_{tag}t")):
-        needs = ["python", f"python_abi {MINOR}.* *_{abi}"]
-        channel.add("python", f"{MINOR}.9", build, depends=[f"python_abi {MINOR}.* *_{abi}"])
-        channel.add("python_abi", MINOR, f"8_{abi}", subdir="noarch", constrains=[f"python {MINOR}.* *_{build[5:]}"])
+        needs = ["python", f"python_abi {PYTHON}.* *_{abi}"]
+        channel.add("python", f"{PYTHON}.9", build, depends=[f"python_abi {PYTHON}.* *_{abi}"])
+        channel.add("python_abi", PYTHON, f"8_{abi}", subdir="noarch", constrains=[f"python {PYTHON}.* *_{build[5:]}"])
         for name in ("numpy", "pytorch", *(("scipy",) if abi != tag else ())):
             channel.add(name, "3.0", f"cpu_{abi}_0", depends=needs)
     channel.add("keras", "3.15.0", "pyhd_0", subdir="noarch", depends=["python >=3.9"])
@@ -142,7 +149,7 @@ def test_a_python_without_a_lock(several_pythons: Channel, shipped_matrix: Compa
     assert records(session.full(asked))["python"]["build"] == "h0_0_cpython"
     refused = session.full(asked._replace(dependencies=(parse_requirement("scipy"),))).conflict
     assert refused is not None
-    abi = f"python_abi * *_cp{MINOR.replace('.', '')}"
+    abi = f"python_abi * *_cp{PYTHON.replace('.', '')}"
     assert [cause_text(one, asked) for one in refused.causes] == [
         "you asked for scipy (dependencies)",
         f"torch-cpu needs {abi}",
@@ -180,7 +187,7 @@ def _undated(built: Channel, tmp_path: Path) -> Channel:
 
 def test_packages_without_a_date(conda: Kgen, undated: Channel) -> None:
     """A cut-off leaves them out, and they are the cause: neither Python nor any other package that was asked for."""
-    words = ("lock", "--conda", "torch", "--cuda", "12", "--python", MINOR, "--platform", "linux-64")
+    words = ("lock", "--conda", "torch", "--cuda", "12", "--python", PYTHON, "--platform", "linux-64")
     channel = ("--channel", undated.folder.as_uri())
     refused = conda(*words, *channel, "--dependency", "scipy", "--exclude-newer", "2026-11-20")
     assert refused.status == 3
@@ -190,7 +197,9 @@ def test_packages_without_a_date(conda: Kgen, undated: Channel) -> None:
         "  you asked for nothing published after 2026-11-20 (--exclude-newer)\n"
         f"  {where}/ gives no date of publication for cuda-version 12.9, keras 3.15.0, libcudnn 9.13.1.26, …, "
     )
-    assert f"hint: kgen lock torch --cuda 12 --python {MINOR} --platform linux-64 --dependency scipy " in refused.stderr
+    assert (
+        f"hint: kgen lock torch --cuda 12 --python {PYTHON} --platform linux-64 --dependency scipy " in refused.stderr
+    )
     assert conda(*words, *channel, "--dependency", "scipy").status == 0
 
 
@@ -208,7 +217,7 @@ def test_a_newer_package_without_a_date(conda: Kgen, built: Channel, tmp_path: P
         "--cuda",
         "12",
         "--python",
-        MINOR,
+        PYTHON,
         "--platform",
         "linux-64",
         "--dependency",

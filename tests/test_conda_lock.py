@@ -17,8 +17,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as some
 from tests.channel import ChannelServer
-from tests.command import Kgen, Result, tree
-from tests.conda_packages import MINOR, TAG, Channel
+from tests.command import PYTHON, Kgen, Result, tree
+from tests.conda_packages import Channel, tag_of
 
 from kgen.actions.lock import lock as lock_planned
 from kgen.actions.lock_options import LockOptions
@@ -29,7 +29,14 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-ASK = ("lock", "--conda", "--python", MINOR, "--platform", "linux-64")
+TAG = tag_of(PYTHON)
+ASK = ("lock", "--conda", "--python", PYTHON, "--platform", "linux-64")
+
+
+@pytest.fixture(name="built", scope="session")
+def _built(to_lock: Channel) -> Channel:
+    """Nothing is installed here, and what is said of the wheels is that of the tests' Python."""
+    return to_lock
 
 
 def lock(project: Path, environment: str) -> dict[str, Any]:
@@ -94,14 +101,14 @@ class TestLocks:
 
     def test_from_the_settings(self, conda: Kgen, project: Path, built: Channel) -> None:
         (project / "kgen.toml").write_text(
-            f'backends = ["torch"]\ncuda = "12"\npython = "{MINOR}"\nplatforms = ["linux-64"]\n'
+            f'backends = ["torch"]\ncuda = "12"\npython = "{PYTHON}"\nplatforms = ["linux-64"]\n'
             f'installers = ["uv", "conda"]\nchannels = ["{built.folder.as_uri()}"]\n'
         )
         good(conda("lock"))
         assert locked(project, "torch-cuda12")["pytorch"] == "2.12.0"
         # a run without the flag leaves what it was not asked for
         (project / "kgen.toml").write_text(
-            f'backends = ["torch"]\ncuda = "12"\npython = "{MINOR}"\nplatforms = ["linux-64"]\n'
+            f'backends = ["torch"]\ncuda = "12"\npython = "{PYTHON}"\nplatforms = ["linux-64"]\n'
         )
         good(conda("lock"))
         assert "conda-lock.yml" in files(project, "torch-cuda12")
@@ -212,10 +219,10 @@ class TestUpgrades:
         words = (*ASK, "torch", "--cuda", "12", "--channel", channel.folder.as_uri())
         good(conda(*words))
         assert locked(project, "torch-cuda12")["pytorch"] == "2.12.0"
-        abi = f"cp{MINOR.replace('.', '')}"
-        site = f"lib/python{MINOR}/site-packages"
+        abi = f"cp{PYTHON.replace('.', '')}"
+        site = f"lib/python{PYTHON}/site-packages"
         channel.add("keras", "3.16.0", subdir="noarch", depends=["python >=3.9"], constrains=["pytorch >=2.6.0"])
-        channel.add("numpy", "2.4.0", f"{TAG}_0", depends=["python", f"python_abi {MINOR}.* *_{abi}"])
+        channel.add("numpy", "2.4.0", f"{TAG}_0", depends=["python", f"python_abi {PYTHON}.* *_{abi}"])
         # the newest needs a newer cuDNN, which is to move with it
         channel.add("libcudnn", "9.13.2.1", "h0_0", depends=["cuda-version >=12,<13.0a0"])
         needs = ["python", "numpy", "__cuda", "cuda-version >=12.9,<13", "libcudnn >=9.13.2,<10.0a0"]
@@ -360,7 +367,7 @@ class TestUpgrades:
     def test_versions_of_a_lock_of_wheels(self, conda: Kgen, project: Path, built: Channel, tmp_path: Path) -> None:
         """As many as fit are taken where a package for Python is the project; what comes in otherwise is named."""
         channel = built.copy(tmp_path / "older")
-        abi = f"python_abi {MINOR}.* *_cp{MINOR.replace('.', '')}"
+        abi = f"python_abi {PYTHON}.* *_cp{PYTHON.replace('.', '')}"
         channel.add("numpy", "2.2.0", f"{TAG}_0", depends=["python", abi])
         # this one contradicts the NumPy of the lock
         channel.add("scipy", "1.17.0", f"{TAG}_0", depends=["python", "numpy >=2.3", abi])
@@ -696,7 +703,7 @@ class TestChannelsOutOfOrder:
         assert result.status == 3
         assert files(project, "jax-cuda13") == {"pylock.linux-64.toml"}
         assert "  jax-cuda13 needs jaxlib * cuda13*\n" in result.stderr
-        command = f"kgen lock jax --cuda 12 --python {MINOR} --platform linux-64 --channel http://[INDEX] --conda"
+        command = f"kgen lock jax --cuda 12 --python {PYTHON} --platform linux-64 --channel http://[INDEX] --conda"
         assert f"hint: {command}   # gives jax 0.9.2, keras 3.15.0\n" in result.stderr
         data = json.loads(conda(*ASK, "jax", "--cuda", "13", "--channel", served.url, "--json").stdout)
         (row,) = [one for one in data["environments"] if one["format"] == "conda"]
@@ -740,14 +747,14 @@ class TestChecked:
     ) -> None:
         """Those that say nothing of it leave what flags asked for as it is."""
         good(conda(*ASK, "jax", "--cpu", "--channel", served.url))
-        head = f'backends = ["jax"]\ncpu = true\npython = "{MINOR}"\nplatforms = ["linux-64"]\n'
+        head = f'backends = ["jax"]\ncpu = true\npython = "{PYTHON}"\nplatforms = ["linux-64"]\n'
         (project / "kgen.toml").write_text(head + settings)
         lines = [line for line in conda("check").stdout.splitlines() if RECORDS in line]
         found = [line.partition(" was made for another ")[2] for line in lines]
         assert found == ([] if what is None else [what])
 
     def test_the_order_of_dependencies_is_nothing(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
-        head = f'backends = ["jax"]\ncpu = true\npython = "{MINOR}"\nplatforms = ["linux-64"]\n'
+        head = f'backends = ["jax"]\ncpu = true\npython = "{PYTHON}"\nplatforms = ["linux-64"]\n'
         channels = f'channels = ["{served.url}"]\ninstallers = ["uv", "conda"]\n'
         for names in (["scipy", "numpy"], ["numpy", "scipy"]):
             (project / "kgen.toml").write_text(f"{head}{channels}dependencies = {json.dumps(names)}\n")
@@ -757,7 +764,7 @@ class TestChecked:
     def test_whatever_is_asked_for_besides(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
         """The files are the same whether they are made of what was asked or of the records that say it."""
         (project / "kgen.toml").write_text(
-            f'backends = ["jax"]\npython = "{MINOR}"\nplatforms = ["linux-64"]\nchannels = ["{served.url}"]\n'
+            f'backends = ["jax"]\npython = "{PYTHON}"\nplatforms = ["linux-64"]\nchannels = ["{served.url}"]\n'
             'installers = ["uv", "conda"]\ndependencies = ["numpy"]\nglibc = "2.31"\ncpu = true\n'
         )
         good(conda("lock"))
@@ -799,7 +806,7 @@ class TestChecked:
         ("asked", "version", "why"),
         [
             # PyTorch's wheels go on for CUDA 13 alone
-            (("torch",), "2.12.0", f"there is no wheel of it for CUDA 12 and Python {MINOR} on linux-64"),
+            (("torch",), "2.12.0", f"there is no wheel of it for CUDA 12 and Python {PYTHON} on linux-64"),
             (
                 ("jax", "--require", "jax<0.8"),
                 "0.9.2",
@@ -824,6 +831,10 @@ class TestChecked:
         told = conda("check").stdout
         assert f"{asked[0]} {version} (as a wheel {wheels[asked[0]]})" in told
         assert f", as {why}" in told
+        # what is true of JAX is so of its jaxlib
+        (said,) = [line for line in told.splitlines() if " has other versions than the wheels: " in line]
+        reasons = [part for part in said.partition(" the wheels: ")[2].split("; ") if asked[0] in part]
+        assert [part.endswith(f", as {why}") for part in reasons] == [True]
 
     def test_edited(self, conda: Kgen, project: Path, served: ChannelServer) -> None:
         good(conda(*ASK, "jax", "--cpu", "--channel", served.url))

@@ -559,6 +559,42 @@ class TestGit:
 
 
 @pytest.mark.parametrize(
+    ("members", "exclude", "found"),
+    [
+        (["lib/*"], [], {"sub", "tests"}),
+        (["."], [], set()),
+        ([".", "./lib/*/", "lib/x/../*"], [], {"sub", "tests"}),
+        (["**"], [], {"sub", "tests"}),
+        (["lib/s?b", "lib/[!a-s]*"], [], {"sub", "tests"}),
+        (["", "/lib/*", "../*", "lib/\0", 3], [], set()),
+        ("lib/*", [], set()),
+        (["lib/*"], ["", ".", "tests", "lib"], {"sub", "tests"}),
+        (["lib/*"], ["lib/tests/"], {"sub"}),
+        (["lib/*"], ["./lib/t*"], {"sub"}),
+        (["lib/*"], ["**/tests"], {"sub"}),
+        (["lib/*"], ["**/lib/**"], set()),
+        (["lib/*"], ["l*"], set()),
+    ],
+)
+def test_members_of_a_workspace_are_those_that_uv_finds(
+    tmp_path: Path, members: object, exclude: object, found: set[str]
+) -> None:
+    patterns = f"members = {json.dumps(members)}\nexclude = {json.dumps(exclude)}\n"
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "top"\n[tool.uv.workspace]\n{patterns}')
+    for name in ("sub", "tests"):
+        (tmp_path / "lib" / name).mkdir(parents=True)
+        (tmp_path / "lib" / name / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
+    assert set(trees.members(tmp_path, tmp_path)) == {"top"} | found
+
+
+@pytest.mark.parametrize("key", ["members", "exclude"])
+def test_a_pattern_of_a_workspace_that_uv_refuses(tmp_path: Path, key: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(f'[tool.uv.workspace]\n{key} = ["lib/**x"]\n')
+    with pytest.raises(ValueError, match=rf"tool\.uv\.workspace\.{key}: `\*\*` in `lib/\*\*x` is not all"):
+        trees.members(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
     ("text", "normal"),
     [
         ("git+https://host.example/a/b@main", None),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
+import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import tomli
@@ -200,11 +202,11 @@ def members(folder: Path, top: Path) -> Mapping[str, Path]:
 
 def _members(root: Path, workspace: Mapping[str, Any]) -> Mapping[str, Path]:
     found: dict[str, Path] = {}
-    excluded = [text for text in workspace.get("exclude", []) if isinstance(text, str)]
-    folders = [path for text in workspace.get("members", []) if _is_pattern(text) for path in sorted(root.glob(text))]
+    excluded = tuple(_patterns(workspace, "exclude"))
+    folders = [path for text in _patterns(workspace, "members") for path in sorted(root.glob(text))]
     for path in (root, *folders):
-        place = PurePosixPath(path.relative_to(root).as_posix())
-        if path != root and any(place.match(text) for text in excluded):
+        place = path.relative_to(root).as_posix()
+        if path != root and any(_is_matched(place, text) for text in excluded):
             continue
         project = _pyproject(reading(path)).get("project")
         if isinstance(project, Mapping) and isinstance(project.get("name"), str):
@@ -212,8 +214,26 @@ def _members(root: Path, workspace: Mapping[str, Any]) -> Mapping[str, Path]:
     return found
 
 
-def _is_pattern(text: object) -> bool:
-    return isinstance(text, str) and bool(text) and not text.startswith("/") and ".." not in text.split("/")
+def _patterns(workspace: Mapping[str, Any], key: str) -> Iterator[str]:
+    """The patterns of paths below the workspace, in one form; what each Python makes of others differs.
+
+    Raises:
+        ValueError: one is refused by uv too.
+    """
+    written = workspace.get(key, [])
+    for text in written if isinstance(written, list) else ():
+        if not isinstance(text, str) or text.startswith("/") or "\0" in text:
+            continue
+        pattern = posixpath.normpath(text)
+        if any("**" in part and part != "**" for part in pattern.split("/")):
+            raise ValueError(f"tool.uv.workspace.{key}: `**` in `{shown(text)}` is not all that stands between slashes")
+        if pattern != "." and pattern.partition("/")[0] != "..":
+            yield pattern
+
+
+def _is_matched(place: str, pattern: str) -> bool:
+    """Whether uv excludes a path: an asterisk stands for slashes too, and `**/` for no folder as well."""
+    return any(fnmatch.fnmatchcase(place, one) for one in (pattern, pattern.replace("**/", "")))
 
 
 def _uv(read: Read) -> Mapping[str, Any]:

@@ -20,10 +20,12 @@ from kgen.formats.conda.condafiles import CondaFile
 from kgen.formats.interface import Asked, Flaw
 from kgen.matrix.candidates import BuildTarget, candidate
 from kgen.matrix.compatibility import CompatibilityMatrix
+from kgen.matrix.records import Release
 from kgen.matrix.selection import Selection, differences
 from kgen.model import grammar
 from kgen.model.accelerator import CPU
 from kgen.model.lockfile import Lockfile
+from kgen.solver.problem import parts_of
 
 
 def flaws(folder: Path, locks: Sequence[Lockfile], matrix: CompatibilityMatrix, asked: Asked) -> Iterator[Flaw]:
@@ -159,11 +161,28 @@ def _why_other(file: CondaFile, lock: Lockfile, matrix: CompatibilityMatrix, nam
     if Version(found) < Version(lock.packages[name]):
         had = "had" if len(file.channels) == 1 else "have"
         return f"{' and '.join(file.channels)} {had} no newer build that fits when it was locked"
-    release = matrix.release(name, Version(found)) if name in matrix.framework_names else None
-    if release is None:
+    known = _release_with(matrix, lock, name, Version(found))
+    if known is None:
         return "the matrix knows no wheel of it"
-    accelerator = accelerators.named(lock.accelerator) if name in matrix.accelerated_frameworks else CPU
+    framework, release = known
+    accelerator = accelerators.named(lock.accelerator) if framework in matrix.accelerated_frameworks else CPU
     # a build with a label is on an index of its framework's own, which is not where the wheels are from
-    if candidate(matrix, name, release, BuildTarget(accelerator, lock.platform, lock.python)).obstacle is not None:
+    if candidate(matrix, framework, release, BuildTarget(accelerator, lock.platform, lock.python)).obstacle is not None:
         return f"there is no wheel of it for {title(accelerator)} and Python {lock.python} on {lock.platform}"
     return f"the wheels beside it hold it back (`kgen explain {lock.environment}` says which)"
+
+
+def _release_with(
+    matrix: CompatibilityMatrix, lock: Lockfile, name: str, version: Version
+) -> tuple[str, Release] | None:
+    """The framework and its release that a package in a version is, or is a part of, as jaxlib is of JAX."""
+    if name in matrix.framework_names:
+        release = matrix.release(name, version)
+        return None if release is None else (name, release)
+    for framework in (one for one in matrix.framework_names if one in lock.packages):
+        rows = [(release, build) for release in matrix.framework(framework).releases for build in release.builds]
+        parts = parts_of(framework, [build for _, build in rows]).get(name, ())
+        having = [release for (release, _), part in zip(rows, parts, strict=False) if part == version]
+        if having:
+            return framework, max(having, key=lambda release: release.version)
+    return None

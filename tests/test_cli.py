@@ -871,6 +871,10 @@ class TestInterrupted:
         assert [path.name for path in (project / "locks").glob("[!.]*")] == ["numpy-cpu"]
 
 
+FIRST = "3.12.0 alone of Python 3.12"
+REFUSED = f"{FIRST}, and uv and pip refuse its other releases; kgen takes it for"
+
+
 class TestRequiresPython:
     """The project's own range of Pythons is kept to without being asked."""
 
@@ -911,6 +915,42 @@ class TestRequiresPython:
             "error: pyproject.toml: project.requires-python: `^3.10` is not a range of versions such as >=3.11,<3.14;"
             " did you mean `>=3.10,<4`?\n"
         )
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("==3.12", f"allows {REFUSED} `==3.12.*`: write that"),
+            (">=3.11, <=3.12", f"allows {REFUSED} `>=3.11,<3.13`: write that"),
+            (">=3.11,!=3.12,<3.13", f"rules out {FIRST}; `>=3.11,!=3.12.*,<3.13` rules out all of it"),
+            ("~=3.12,<3.14", "allows 3.13 too; `~=3.12.0,<3.14` allows 3.12 alone"),
+            ("~=3.12,<3.13", None),
+            ("~=3.12.0", None),
+            ("==3.12.*", None),
+            ("==3.12.4", None),
+            (">=3.11,!=3.9", None),
+        ],
+    )
+    def test_a_minor_in_the_place_of_its_releases(self, kgen: Kgen, project: Path, text: str, said: str | None) -> None:
+        """It is the first of them, which hardly anybody means."""
+        (project / "pyproject.toml").write_text(self.PROJECT.format(text))
+        done = kgen("solve", "jax", "--cpu")
+        notes = [line for line in done.stderr.splitlines() if "alone" in line]
+        assert notes == ([] if said is None else [f"note: requires-python `{text}` of pyproject.toml {said}"])
+        assert "alone" not in kgen("solve", "jax", "--cpu", "--python", "3.10").stderr
+
+    @pytest.mark.parametrize(
+        ("text", "meant"),
+        [("3.12", "==3.12.*"), ("=3.12.4", "==3.12.*"), ("3.12.x", "==3.12.*"), (">=3.11 <3.14", ">=3.11,<3.14")],
+    )
+    def test_what_is_nearly_a_range(self, kgen: Kgen, project: Path, text: str, meant: str) -> None:
+        (project / "pyproject.toml").write_text(self.PROJECT.format(text))
+        assert f"; did you mean `{meant}`?\n" in kgen("solve", "jax", "--cpu").stderr
+        (project / "pyproject.toml").write_text(self.PROJECT.format(meant))
+        assert kgen("solve", "jax", "--cpu").status == 0
+
+    def test_a_minor_that_is_compared_as_text(self, kgen: Kgen, project: Path) -> None:
+        (project / "pyproject.toml").write_text(self.PROJECT.format("===3.12"))
+        assert "\nhint: did you mean `==3.12.*`?\n" in kgen("solve", "jax", "--cpu").stderr
 
     @pytest.mark.parametrize("text", ["nonsense", "3.12; rm -rf /", "\\u001b[2J"])
     def test_what_is_no_range_is_refused_until_it_is_left_out(self, kgen: Kgen, project: Path, text: str) -> None:

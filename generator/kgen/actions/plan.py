@@ -22,7 +22,7 @@ from kgen.actions.machines import (
     targets_of,
     with_version,
 )
-from kgen.actions.pythons import RequiresPython, allowed_by
+from kgen.actions.pythons import RequiresPython, allowed_by, meant_by, misread
 from kgen.actions.request_flags import RequestFlags
 from kgen.actions.requirements import FILES, given_in, unnamed_trees_of, with_project
 from kgen.actions.uv_sources import from_sources, mirror_in_sources, require_lockable, unfollowed
@@ -256,12 +256,16 @@ def _required_python(allowed: RequiresPython, python: str | None) -> Iterator[st
     if python is None and not allowed.minors:
         raise UsageError(
             f"requires-python `{allowed.text}` of {allowed.file} allows no Python that the matrix knows",
-            hints=["give one with `--python`, such as `--python 3.12`"],
+            hints=[
+                *(f"did you mean `{one}`?" for one in meant_by(allowed.text)),
+                "give one with `--python`, such as `--python 3.12`",
+            ],
         )
     if python is None:
         yield f"the Python is one of requires-python `{allowed.text}` of {allowed.file}; `--python` chooses another"
     elif python not in allowed.minors:
         yield f"Python {python} is outside of requires-python `{allowed.text}` of {allowed.file}"
+    yield from misread(allowed, python)
 
 
 def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Settings:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import tomli
@@ -25,6 +26,19 @@ from kgen.tables import mismatch
 
 _PATCHES = 40
 """More patch releases than a minor of CPython ever had."""
+
+_COMPATIBLE = "~="
+_UNLIKE = "!="
+_WHOLE_MINOR: Mapping[str, str] = MappingProxyType(
+    {
+        "==": "=={minor}.*",
+        "===": "=={minor}.*",
+        "<=": "<{next}",
+        _UNLIKE: "!={minor}.*",
+        _COMPATIBLE: "~={minor}.0",
+    }
+)
+"""Operators that mean the first release of a minor where they name it -> how all of it is written."""
 
 
 class RequiresPython(NamedTuple):
@@ -156,10 +170,58 @@ def _within(text: str, matrix: CompatibilityMatrix) -> RequiresPython:
     try:
         allowed = VersionRange(text)
     except ValueError:
-        caret = re.fullmatch(r"\s*\^\s*(?P<least>(?P<major>[0-9]+)(?:\.[0-9]+)*)\s*", text)
-        meant = "" if caret is None else f"; did you mean `>={caret['least']},<{int(caret['major']) + 1}`?"
+        meant = next((f"; did you mean `{one}`?" for one in _range_meant_by(text)), "")
         raise ValueError(f"`{grammar.shown(text)}` is not a range of versions such as >=3.11,<3.14{meant}") from None
     return RequiresPython(text, tuple(row.version for row in matrix.pythons if _allows(allowed, row.version)))
+
+
+def _range_meant_by(text: str) -> Iterator[str]:
+    """The ranges that a text may stand for which is none: `^3.11`, `3.12`, `>=3.11 <3.14`."""
+    caret = re.fullmatch(r"\s*\^\s*(?P<least>(?P<major>[0-9]+)(?:\.[0-9]+)*)\s*", text)
+    if caret is not None:
+        yield f">={caret['least']},<{int(caret['major']) + 1}"
+    bare = re.fullmatch(r"\s*=?\s*(3\.[0-9]+)(?:\.(?:[0-9]+|[*x]))?\s*", text)
+    if bare is not None:
+        yield f"=={bare[1]}.*"
+    apart = re.findall(r"[<>=!~]+\s*[0-9.*]+", text)
+    if len(apart) > 1 and "".join(apart).replace(" ", "") == text.replace(" ", ""):
+        yield ",".join(one.replace(" ", "") for one in apart)
+
+
+def misread(allowed: RequiresPython, python: str | None) -> Iterator[str]:
+    """What a range says otherwise than its writer may mean, as a minor stands for its first release there.
+
+    Args:
+        allowed: the range.
+        python: the minor that is asked for; None for one within the range.
+    """
+    about = f"requires-python `{allowed.text}` of {allowed.file}"
+    for sign, minor, meant in _of_minors(allowed.text):
+        others = [one for one in allowed.minors if one != minor]
+        if sign == _COMPATIBLE and others and python is None:
+            yield f"{about} allows {', '.join(others)} too; `{meant}` allows {minor} alone"
+        elif sign == _UNLIKE and minor in allowed.minors and python in (None, minor):
+            yield f"{about} rules out {minor}.0 alone of Python {minor}; `{meant}` rules out all of it"
+        elif sign != _COMPATIBLE and minor in allowed.minors and python in (None, minor):
+            yield (
+                f"{about} allows {minor}.0 alone of Python {minor}, and uv and pip refuse its other releases; kgen"
+                f" takes it for `{meant}`: write that"
+            )
+
+
+def meant_by(text: str) -> Iterator[str]:
+    """The ranges that one may be meant as which names a minor in the place of all its releases."""
+    return (meant for sign, _, meant in _of_minors(text) if sign != _COMPATIBLE)
+
+
+def _of_minors(text: str) -> Iterator[tuple[str, str, str]]:
+    """The comparisons of a range with a minor's first release: operator, minor, and the range with all of the minor."""
+    parts = text.split(",")
+    for place, part in enumerate(parts):
+        match = re.fullmatch(r"\s*([<>=!~]+)\s*(3\.[0-9]+)\s*", part)
+        if match is not None and match[1] in _WHOLE_MINOR:
+            written = _WHOLE_MINOR[match[1]].format(minor=match[2], next=f"3.{int(match[2].partition('.')[2]) + 1}")
+            yield match[1], match[2], ",".join((*parts[:place], written, *parts[place + 1 :]))
 
 
 def _allows(allowed: VersionRange, minor: str) -> bool:

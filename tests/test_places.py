@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.index import serving
 from tests.test_hints import hints_of
 from tests.wheelhouse import SourceDistribution, Wheel, Wheelhouse
 
-from kgen import trees
+from kgen import trees, workspace
 from kgen.model import direct
 
 BUILD = b"""\
@@ -201,6 +202,71 @@ class TestFolders:
         assert project("check").status == 0
         assert project("run", "numpy", "--", "leaf-tool").stdout == "leaf\n"
         assert project("check", "--installed").status == 0
+
+    def test_of_the_root_of_the_workspace(self, project: Kgen) -> None:
+        """A member has the sources and the settings of the root, and a copy without the repository is as good."""
+        root = project.folder / "mono"
+        member = replace(project, folder=root / "packages/served")
+        tree(root / "packages/branch", "branch", requires='"leaf"')
+        tree(project.folder / "lib", "lib")
+        tree(
+            member.folder,
+            "served",
+            requires='"branch", "lib"',
+            more="[tool.uv.sources]\nlib.path = '../../../lib'\n",
+        )
+        (member.folder / "kgen.toml").write_text(SETTINGS.removeprefix("[tool.kgen]\n"))
+        (root / "pyproject.toml").write_text(
+            '[tool.uv]\nexclude-dependencies = ["leaf"]\n[tool.uv.workspace]\nmembers = ["packages/*"]\n'
+            "[tool.uv.sources]\nbranch = { workspace = true }\nlib.path = 'absent'\n"
+        )
+        (project.folder / "pyproject.toml").unlink()
+        subprocess.run(["git", "init", "--quiet"], cwd=project.folder, check=True)
+        done = member("lock")
+        assert done.status == 0, done.stderr
+        rows = locked(member)
+        assert "leaf" not in rows
+        assert [rows[name]["directory"]["path"] for name in ("branch", "lib")] == [
+            "../../../branch",
+            "../../../../../lib",
+        ]
+        text = (member.folder / "locks/numpy-cpu/pylock.linux-64.toml").read_text()
+        assert tomli.loads(text)["tool"]["kgen"]["uv"] == ["exclude-dependencies: leaf"]
+
+        shutil.rmtree(project.folder / ".git")
+        for call in ("check", "lock", "sync"):
+            done = member(call)
+            assert done.status == 0, done.stderr
+        # a first lock knows of no folder that was shared, but for those of the workspace
+        shutil.rmtree(member.folder / "locks")
+        done = member("lock")
+        assert done.status == 2
+        assert "`lib` is to come from " in done.stderr
+        assert "`branch`" not in done.stderr
+
+        pyproject = root / "pyproject.toml"
+        pyproject.write_text(pyproject.read_text().replace('["leaf"]', '["leaf", "absl-py"]'))
+        (project.folder / ".hg").mkdir()
+        assert member("lock").status == 0
+        pyproject.write_text(pyproject.read_text().replace('["leaf", "absl-py"]', '["leaf"]'))
+        done = member("check")
+        assert done.status == 1
+        assert "with `exclude-dependencies: absl-py`" in done.stdout
+
+    def test_an_index_that_only_a_tree_names(self, project: Kgen) -> None:
+        """Its package may be anyone's on another index."""
+        index = '[[tool.uv.index]]\nname = "mine"\nurl = "https://mine.invalid/simple"\nexplicit = true\n'
+        of_leaf = '[tool.uv.sources]\nleaf = [{ index = "mine", marker = "sys_platform == \'linux\'" }]\n'
+        tree(project.folder / "lib", "lib", requires='"leaf[x]>=1"', more=of_leaf + index)
+        settings(project, 'dependencies = ["lib @ lib"]\n')
+        done = project("lock")
+        assert done.status == 2
+        assert "numpy-cpu: lib takes leaf from the index `mine`, and kgen takes one from an index of its" in done.stderr
+        assert "hint: kgen add 'leaf[x]'\n" in done.stderr
+        index = index.replace("https://mine.invalid/simple", project.environment["UV_DEFAULT_INDEX"])
+        settings(project, 'dependencies = ["lib @ lib", "leaf"]\n' + of_leaf + index)
+        done = project("lock")
+        assert done.status == 0, done.stderr
 
     def test_extras(self, project: Kgen) -> None:
         tree(project.folder / "lib", "lib", more='[project.optional-dependencies]\nmore = ["leaf"]\n')
@@ -584,14 +650,18 @@ def test_members_of_a_workspace_are_those_that_uv_finds(
     for name in ("sub", "tests"):
         (tmp_path / "lib" / name).mkdir(parents=True)
         (tmp_path / "lib" / name / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
-    assert set(trees.members(tmp_path, tmp_path)) == {"top"} | found
+    top = workspace.workspace_of(tmp_path)
+    assert top is not None
+    assert set(top.members()) == {"top"} | found
 
 
 @pytest.mark.parametrize("key", ["members", "exclude"])
 def test_a_pattern_of_a_workspace_that_uv_refuses(tmp_path: Path, key: str) -> None:
     (tmp_path / "pyproject.toml").write_text(f'[tool.uv.workspace]\n{key} = ["lib/**x"]\n')
+    top = workspace.workspace_of(tmp_path)
+    assert top is not None
     with pytest.raises(ValueError, match=rf"tool\.uv\.workspace\.{key}: `\*\*` in `lib/\*\*x` is not all"):
-        trees.members(tmp_path, tmp_path)
+        top.members()
 
 
 @pytest.mark.parametrize(

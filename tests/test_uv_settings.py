@@ -294,3 +294,58 @@ def test_a_day_of_its_own_is_no_age(kgen_alone: Kgen, project: Path, index: Inde
 def test_days_of_packages(recorded: str, days: dict[str, str | None]) -> None:
     found = uvsettings.days_of_packages([recorded], today=dt.date(2026, 10, 31))
     assert {name: None if day is None else day.isoformat() for name, day in found.items()} == days
+
+
+class TestWorkspace:
+    """uv reads the settings of a member at the root, and `sources` and their indexes in both."""
+
+    ROOT = (
+        '[tool.uv]\nconstraint-dependencies = ["child<2"]\n[tool.uv.workspace]\nmembers = ["pack*/*"]\n'
+        'exclude = ["packages/out"]\n[tool.uv.sources]\na = { index = "above" }\nb = { index = "above" }\n'
+        '[[tool.uv.index]]\nname = "above"\nurl = "https://above.example"\nexplicit = true\n'
+    )
+    MEMBER = (
+        '[project]\nname = "member"\nversion = "1"\n[tool.uv]\nconstraint-dependencies = ["child<1"]\n'
+        '[tool.uv.sources]\nb = { index = "own" }\n'
+        '[[tool.uv.index]]\nname = "own"\nurl = "https://own.example"\nexplicit = true\n'
+    )
+
+    def shape(self, root: Path, folder: str, text: str = MEMBER) -> uvsettings.Shape:
+        (root / folder).mkdir(parents=True)
+        (root / "pyproject.toml").write_text(self.ROOT)
+        (root / folder / "pyproject.toml").write_text(text)
+        return uvsettings.shape(root / folder)
+
+    def test_of_a_member(self, tmp_path: Path) -> None:
+        found = self.shape(tmp_path, "packages/member")
+        assert found.recorded == ("constraint-dependencies: child<2",)
+        assert found.sources == {"a": ("above", "https://above.example"), "b": ("own", "https://own.example")}
+        urls = uvsettings.configured(tmp_path / "packages/member")
+        assert {"https://above.example", "https://own.example"} <= set(urls)
+
+    @pytest.mark.parametrize(
+        ("folder", "text"),
+        [
+            ("packages/out", MEMBER),
+            ("elsewhere/member", MEMBER),
+            ("packages/x", MEMBER.replace("[tool.uv]", "[tool.uv]\nmanaged = false")),
+        ],
+    )
+    def test_of_none(self, tmp_path: Path, folder: str, text: str) -> None:
+        found = self.shape(tmp_path, folder, text)
+        assert found.recorded == ("constraint-dependencies: child<1",)
+        assert found.sources == {"b": ("own", "https://own.example")}
+
+    def test_as_uv_finds_it(self, kgen_alone: Kgen, project: Path) -> None:
+        """What uv resolves to is what the record says, wherever the member is."""
+        for folder, text, version in (
+            ("packages/member", self.MEMBER, "1.0"),
+            ("elsewhere/member", self.MEMBER.replace("child<1", "child<3"), "2.0"),
+        ):
+            root = project / version
+            self.shape(root, folder, text)
+            (root / folder / "kgen.toml").write_text("project = false\n")
+            member = replace(kgen_alone, folder=root / folder)
+            done = member(*CPU)
+            assert done.status == 0, done.stderr
+            assert versions(root / folder, "numpy-cpu")["child"] == version

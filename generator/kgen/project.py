@@ -5,10 +5,11 @@ Kept light: `kgen run` needs no more than this to find an environment.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ ENVS_MARK = ".kgen-envs"
 """What is in a folder outside of the project that a user has named with `--envs`."""
 
 
+_REPOSITORIES = (".git", ".hg", ".jj", ".svn", ".sl", ".bzr", "_darcs", ".pijul")
+"""What is in the top folder of a repository, whatever keeps its versions."""
+
+
 def find_root(start: Path) -> Path:
     """The project's folder: the nearest one, from `start` upwards, that holds settings or locks, or else a package.
 
@@ -43,9 +48,36 @@ def find_root(start: Path) -> Path:
         if _may_hold_settings(folder) or _holds_locks(folder):
             return folder
         package = package or (folder if _holds_package(folder) else None)
-        if folder == home or _exists(folder / ".git"):
+        if folder == home or _is_repository(folder):
             break
     return package or start
+
+
+def repository(root: Path) -> Path | None:
+    """The top of what a project is shared with: of its repository, or of uv's workspace; None where nothing tells.
+
+    A copy may have no repository in it, as in an image whose build leaves `.git` out. What the project's locks name by
+    a path was shared with it.
+
+    Args:
+        root: the project's folder.
+    """
+    from kgen.workspace import workspace_of  # noqa: PLC0415 - few projects are in no repository
+
+    found = next((folder for folder in (root, *root.parents) if _is_repository(folder)), None)
+    if found is not None:
+        return found
+    workspace = workspace_of(root)
+    tops = [] if workspace is None else [workspace.root]
+    for path in _locks_in(root):
+        with contextlib.suppress(OSError):
+            text = files.read(path, files.LARGE).decode("utf-8", "replace")
+            tops += [Path(os.path.normpath(path.parent / named)) for named in _LOCKED_FOLDER.findall(text)]
+    return Path(os.path.commonpath([root, *tops])) if tops else None
+
+
+_LOCKED_FOLDER = re.compile(r'(?m)^directory = \{ path = "([^"/][^"]*)"')
+"""A folder that a lock names by a path."""
 
 
 def locate(root: Path) -> Path | None:
@@ -249,12 +281,18 @@ def _may_hold_settings(folder: Path) -> bool:
 
 
 def _holds_locks(folder: Path) -> bool:
+    return next(_locks_in(folder), None) is not None
+
+
+def _locks_in(folder: Path) -> Iterator[Path]:
     replay.looked(folder / LOCKS)
-    for inside in (folder / LOCKS).glob("*"):
+    for inside in sorted((folder / LOCKS).glob("*")):
         replay.looked(inside)
-        if next(inside.glob("pylock.*.toml"), None) is not None:
-            return True
-    return False
+        yield from sorted(inside.glob("pylock.*.toml"))
+
+
+def _is_repository(folder: Path) -> bool:
+    return any(_exists(folder / name) for name in _REPOSITORIES)
 
 
 def _holds_package(folder: Path) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
-import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +17,7 @@ from kgen.model.direct import DirectReference, Kind
 from kgen.model.grammar import shown, version
 from kgen.model.requirement import Requirement, canonical_name
 from kgen.project import PYPROJECT
+from kgen.workspace import uv_settings, workspace_of
 
 _OTHERS = ("setup.py", "setup.cfg")
 _TABLES = ("project", "build-system")
@@ -176,72 +175,13 @@ def _reference(row: Mapping[str, Any]) -> DirectReference | None:
     return None
 
 
-def in_workspace(read: Read) -> frozenset[str]:
-    """The packages that `[tool.uv.sources]` takes from the workspace."""
+def _rows(read: Read) -> Mapping[str, Any]:
     rows = _uv(read).get("sources", {})
-    return frozenset(
-        canonical_name(name) for name, row in rows.items() if isinstance(row, Mapping) and row.get("workspace") is True
-    )
-
-
-def members(folder: Path, top: Path) -> Mapping[str, Path]:
-    """The members of uv's workspace that a folder is in: package -> its folder.
-
-    Args:
-        folder: the folder.
-        top: the highest folder to look in.
-    """
-    for above in (folder, *folder.parents):
-        workspace = _uv(reading(above)).get("workspace")
-        if isinstance(workspace, Mapping):
-            return _members(above, workspace)
-        if above == top:
-            break
-    return {}
-
-
-def _members(root: Path, workspace: Mapping[str, Any]) -> Mapping[str, Path]:
-    found: dict[str, Path] = {}
-    excluded = tuple(_patterns(workspace, "exclude"))
-    folders = [path for text in _patterns(workspace, "members") for path in sorted(root.glob(text))]
-    for path in (root, *folders):
-        place = path.relative_to(root).as_posix()
-        if path != root and any(_is_matched(place, text) for text in excluded):
-            continue
-        project = _pyproject(reading(path)).get("project")
-        if isinstance(project, Mapping) and isinstance(project.get("name"), str):
-            found.setdefault(canonical_name(project["name"]), path)
-    return found
-
-
-def _patterns(workspace: Mapping[str, Any], key: str) -> Iterator[str]:
-    """The patterns of paths below the workspace, in one form; what each Python makes of others differs.
-
-    Raises:
-        ValueError: one is refused by uv too.
-    """
-    written = workspace.get(key, [])
-    for text in written if isinstance(written, list) else ():
-        if not isinstance(text, str) or text.startswith("/") or "\0" in text:
-            continue
-        pattern = posixpath.normpath(text)
-        if any("**" in part and part != "**" for part in pattern.split("/")):
-            raise ValueError(f"tool.uv.workspace.{key}: `**` in `{shown(text)}` is not all that stands between slashes")
-        if pattern != "." and pattern.partition("/")[0] != "..":
-            yield pattern
-
-
-def _is_matched(place: str, pattern: str) -> bool:
-    """Whether uv excludes a path: an asterisk stands for slashes too, and `**/` for no folder as well."""
-    return any(fnmatch.fnmatchcase(place, one) for one in (pattern, pattern.replace("**/", "")))
+    return {canonical_name(name): row for name, row in rows.items()}
 
 
 def _uv(read: Read) -> Mapping[str, Any]:
-    tool = _pyproject(read).get("tool")
-    uv = tool.get("uv") if isinstance(tool, Mapping) else None
-    if not isinstance(uv, Mapping):
-        return {}
-    return {key: value for key, value in uv.items() if isinstance(value, Mapping)}
+    return {key: value for key, value in uv_settings(_pyproject(read)).items() if isinstance(value, Mapping)}
 
 
 # -- which place a requirement is from ---------------------------------------------------------------------------------
@@ -250,23 +190,37 @@ def _uv(read: Read) -> Mapping[str, Any]:
 class Places:
     """Where the requirements of a tree are from, as it says itself; of folders also by uv's workspace."""
 
-    def __init__(self, read: Read, folder: Path | None, top: Path) -> None:
-        """Read what a tree says.
+    def __init__(self, read: Read, folder: Path | None) -> None:
+        """Read what a tree says, and what the root of its workspace says in its place.
 
         Args:
             read: gives its files.
             folder: where it is on this machine; None for a commit of a repository.
-            top: the highest folder in which a workspace may be.
 
         Raises:
             ValueError: it says something else than a place.
         """
-        self._sources = sources(read)
-        self._in_workspace = in_workspace(read)
-        self._folder = folder
+        rows = dict(_rows(read))
+        self._sources = dict(sources(read))
+        workspace = None if folder is None else workspace_of(folder)
+        if workspace is not None and workspace.root != folder:
+            above = reading(workspace.root)
+            self._sources |= {
+                name: _seen_from_anywhere(one, workspace.root)
+                for name, one in sources(above).items()
+                if name not in rows
+            }
+            rows = {**_rows(above), **rows}
+        tables = {name: row for name, row in rows.items() if isinstance(row, Mapping)}
+        self._in_workspace = frozenset(name for name, row in tables.items() if row.get("workspace") is True)
+        self._indexes = {name: found for name, row in rows.items() for found in _indexes_in(row)}
         self._members: Mapping[str, Path] = {}
-        if self._in_workspace and folder is not None:
-            self._members = members(folder, top)
+        if self._in_workspace and workspace is not None:
+            self._members = workspace.members()
+
+    def index_of(self, name: str) -> str | None:
+        """The index that the tree takes a package from, by its name in uv's configuration; None for none of its own."""
+        return self._indexes.get(name)
 
     def every(self) -> Iterator[DirectReference]:
         """All places that the tree names, whether or not it requires what is there."""
@@ -288,3 +242,15 @@ class Places:
                 raise ValueError(f"`{name}` is to come from uv's workspace, which has no member of that name")
             return DirectReference(Kind.FOLDER, self._members[name].as_uri())
         return self._sources.get(name)
+
+
+def _seen_from_anywhere(reference: DirectReference, base: Path) -> DirectReference:
+    path = reference.path(base)
+    return reference if path is None else reference._replace(location=path.as_uri())
+
+
+def _indexes_in(rows: object) -> Iterator[str]:
+    """The indexes that an entry of `[tool.uv.sources]` names: it is a table, or a list of them with markers."""
+    for row in rows if isinstance(rows, list) else [rows]:
+        if isinstance(row, Mapping) and isinstance(row.get("index"), str):
+            yield row["index"]

@@ -19,6 +19,7 @@ from kgen import files, host, logins, replay
 from kgen.errors import SettingsError
 from kgen.model import grammar
 from kgen.model.requirement import canonical_name
+from kgen.workspace import workspace_of
 
 if TYPE_CHECKING:  # slow to import, and not needed where nothing is read
     from kgen.wheels import WheelReader
@@ -165,10 +166,15 @@ class _Shape:
         self.elsewhere: dict[str, str] = {}
         self.refused: list[SettingsError] = []
         self.unbuilt: dict[str, SettingsError] = {}
+        self._placed: set[str] = set()
 
     def read(self) -> None:
         """Look at every setting, in variables and in files."""
         tables = list(_configuration_files(self._root))
+        shared = _top(self._root)
+        for table in _declared(self._root):
+            if isinstance(sources := table.get("sources"), Mapping):
+                self._note_sources(sources)
         for setting in SETTINGS:
             typed = None if setting.variable is None else host.variable(setting.variable)
             if typed:
@@ -178,9 +184,9 @@ class _Shape:
                 pip = table.get("pip")
                 for part in (table, pip if isinstance(pip, Mapping) else {}):
                     value = part.get(setting.key)
-                    if value is None or value in setting.usual:
+                    if value is None or value in setting.usual or setting.treatment is Treatment.SOURCES:
                         continue
-                    mark = "" if path.is_relative_to(self._root) else _HERE
+                    mark = "" if path.is_relative_to(shared) else _HERE
                     self._note(setting, value if isinstance(value, list) else [value], path.name, mark=mark)
 
     def _in_files(self, typed: str) -> Iterator[str]:
@@ -200,8 +206,6 @@ class _Shape:
             self.day = _last_whole_day(str(values[0]), self._today)
         elif setting.treatment is Treatment.TARGETS:
             self.environments = self.environments or tuple(map(str, values))
-        elif setting.treatment is Treatment.SOURCES and isinstance(values[0], Mapping):
-            self._note_sources(values[0])
 
     def _note_refused(self, setting: UvSetting, values: Sequence[object], where: str) -> None:
         if values == ["false"] or set(map(str, values)) <= set(map(str, setting.usual)):
@@ -218,6 +222,8 @@ class _Shape:
                 self.unbuilt[_ALL if name in {_ALL, "true", "1"} else canonical_name(name)] = error
 
     def _note_sources(self, table: Mapping[str, Any]) -> None:
+        table = {name: rows for name, rows in table.items() if canonical_name(name) not in self._placed}
+        self._placed.update(map(canonical_name, table))
         urls: dict[str, str] = {}
         for of in _configuration(self._root):
             listed = of.get("index")
@@ -402,8 +408,24 @@ def _text(value: object) -> str | None:
 
 
 def _configuration(root: Path) -> Iterator[Mapping[str, Any]]:
-    """What is in uv's configuration files, the nearest first."""
-    return (table for _, table in _configuration_files(root))
+    """What is in uv's configuration files, the nearest first, and what of it a member of a workspace has itself."""
+    found = [table for _, table in _configuration_files(root)]
+    yield from found
+    yield from (table for table in _declared(root) if table not in found)
+
+
+def _top(root: Path) -> Path:
+    """The folder whose files are part of the project: that of its workspace, where it is a member of one."""
+    workspace = workspace_of(root)
+    return root if workspace is None else workspace.root
+
+
+def _declared(root: Path) -> Iterator[Mapping[str, Any]]:
+    """`[tool.uv]` of the project, then of its workspace: where uv reads `sources`, and the indexes that they name."""
+    for folder in dict.fromkeys((root, _top(root))):
+        table = _table(folder / _PROJECTS)
+        if table is not None:
+            yield table
 
 
 def _configuration_files(root: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
@@ -412,7 +434,8 @@ def _configuration_files(root: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]
     if only:
         yield from _one_of(Path(only))
     elif not host.variable("UV_NO_CONFIG"):
-        nearest = (found for folder in (root, *root.parents) for found in _one_of(folder / _OWN, folder / _PROJECTS))
+        top = _top(root)  # what its members have is none of uv's configuration
+        nearest = (found for folder in (top, *top.parents) for found in _one_of(folder / _OWN, folder / _PROJECTS))
         yield from itertools.islice(nearest, 1)
         home, config = host.home(), host.variable("XDG_CONFIG_HOME")
         folders = [Path(config)] if config else [home / ".config"] if home else []

@@ -25,9 +25,10 @@ from kgen.model.direct import DirectReference
 from kgen.model.lockfile import LockedTree, Lockfile
 from kgen.model.ranges import VersionRange
 from kgen.model.requirement import Requirement, canonical_name
-from kgen.project import LOCKS, PYPROJECT
+from kgen.project import LOCKS, PYPROJECT, repository
 from kgen.settings import ProjectRequirements, Settings
 from kgen.tables import mismatch, nearest
+from kgen.workspace import workspace_of
 
 FILES = ("requirement_files", "constraint_files")
 """The fields that name files."""
@@ -190,7 +191,6 @@ def _named_places(settings: Settings) -> frozenset[str]:
     """The folders, and the URLs of the repositories, that a project names."""
     settings = with_project(settings)
     root = settings.root
-    repository = _repository(root)
     lists = (
         settings.dependencies,
         settings.required.dependencies,
@@ -209,7 +209,7 @@ def _named_places(settings: Settings) -> frozenset[str]:
     for folder, urls in queue:
         references: list[DirectReference] = []
         with contextlib.suppress(ValueError, OSError):  # what makes no sense names nothing
-            references += trees.Places(trees.reading(folder), folder, repository or root).every()
+            references += trees.Places(trees.reading(folder), folder).every()
         for url in urls:
             with contextlib.suppress(ValueError):
                 references.append(direct.parse(url))
@@ -233,15 +233,6 @@ def _urls_in(texts: Sequence[object]) -> list[str]:
             url = Requirement(text).url if isinstance(text, str) else None
             found += [] if url is None else [url]
     return found
-
-
-def _repository(root: Path) -> Path | None:
-    """The top of the repository that a folder is in."""
-    for folder in (root, *root.parents):
-        replay.looked(folder / ".git")
-        if (folder / ".git").exists():
-            return folder
-    return None
 
 
 class _Source(NamedTuple):
@@ -362,16 +353,20 @@ class _Reader:
     @functools.cached_property
     def _repository(self) -> Path | None:
         """The top of the repository that the project is in."""
-        return _repository(self.settings.root)
+        return repository(self.settings.root)
 
     @functools.cached_property
     def _places(self) -> trees.Places | None:
-        """Where `[tool.uv.sources]` takes packages from; None where it says nothing."""
+        """Where `[tool.uv.sources]`, or that of the workspace, takes packages from; None where nothing is said."""
         root = self.settings.root
-        if "sources" not in _table(_pyproject(root), "tool", "uv"):
+        workspace = workspace_of(root)
+        if "sources" not in {
+            **({} if workspace is None else workspace.settings),
+            **_table(_pyproject(root), "tool", "uv"),
+        }:
             return None
         try:
-            return trees.Places(trees.reading(root), root, self._repository or root)
+            return trees.Places(trees.reading(root), root)
         except ValueError as error:
             self.faulty = PYPROJECT
             self.faults.append(f"{PYPROJECT}: {error}")

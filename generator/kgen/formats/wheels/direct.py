@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 
-from kgen import files, gittool, host, trees
+from kgen import files, gittool, host, project, trees, uvsettings
 from kgen.errors import HashMismatchError, OfflineError, SettingsError, UnavailableError
 from kgen.fields import allow_build_command, lock_command
 from kgen.formats.wheels.source import by_hand, compiled_file, read_source
@@ -25,6 +26,7 @@ from kgen.model.lockfile import LockedFile, LockedTree
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
 from kgen.model.resolution import DirectRelease
+from kgen.project import PYPROJECT
 
 if TYPE_CHECKING:
     from kgen.wheels import WheelReader
@@ -74,6 +76,7 @@ class DirectSources:
         cache: Path,
         open_reader: Callable[[], WheelReader],
         command: Callable[[EnvironmentRequest], str] = lock_command,
+        follows: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Prepare; nothing is read.
 
@@ -82,8 +85,10 @@ class DirectSources:
             cache: where repositories are kept.
             open_reader: gives what fetches source distributions.
             command: the call that asks for a request, for hints.
+            follows: whether the matrix decides where a package is from.
         """
         self._command = command
+        self._follows = follows
         self._root = root
         self._cache = cache
         self._open_reader = open_reader
@@ -94,7 +99,7 @@ class DirectSources:
 
     @property
     def _repository(self) -> Path | None:
-        return next((one for one in (self._root, *self._root.parents) if (one / ".git").exists()), None)
+        return project.repository(self._root)
 
     def wheels(self, request: EnvironmentRequest) -> Mapping[str, DirectWheel]:
         """The wheels that a request names: package -> where."""
@@ -212,6 +217,7 @@ class DirectSources:
             more, requires = [], []
             for one in tree.requires:
                 place = self._nested(places.of(one), reference, commit)
+                self._require_index(request, name, one, places.index_of(one.name))
                 if place is not None and place.path(self._root) == self._root:
                     continue  # the project itself, which is installed anyway
                 if place is not None:
@@ -248,6 +254,24 @@ class DirectSources:
             more,
         )
 
+    def _require_index(self, request: EnvironmentRequest, of: str, one: Requirement, index: str | None) -> None:
+        """See that a package which a tree takes from an index of its own comes from there: another may be anyone's.
+
+        Raises:
+            SettingsError: the project does not say so itself.
+        """
+        recorded = uvsettings.recorded_source(one.name, "")
+        if index is None or self._follows(one.name) or any(text.startswith(recorded) for text in request.uv):
+            return
+        raise SettingsError(
+            f"{request.environment}: {of} takes {one.name} from the index `{printable(index)}`, and kgen takes one"
+            " from an index of its own only where the project says so itself",
+            hints=[
+                f"kgen add {shlex.quote(one.head)}",
+                f"and name the index in {PYPROJECT} as {of} does, with `{one.name}` in [tool.uv.sources]",
+            ],
+        )
+
     def _commit(self, name: str, reference: DirectReference, held: Requirement | None) -> str:
         """The commit of a repository: that of the old lock where it is still the one that is asked for."""
         gittool.require(f"{name} is from a git repository")
@@ -282,7 +306,7 @@ class DirectSources:
             folder = reference.path(self._root)
             assert folder is not None  # noqa: S101 - of a repository there is a commit
             read = trees.reading(folder)
-            return trees.source_tree(read), trees.Places(read, folder, self._repository or self._root)
+            return trees.source_tree(read), trees.Places(read, folder)
         parts = gittool.parts(reference.location, commit, self._cache, offline=host.is_offline())
         below = "" if reference.subdirectory is None else f"{reference.subdirectory}/"
 
@@ -301,7 +325,7 @@ class DirectSources:
         compiled = compiled_file(path.removeprefix(below) for path in listed if path.startswith(below))
         if compiled:
             raise _CompiledError(f"is not pure Python ({compiled}): what compiles it cannot be pinned")
-        return trees.source_tree(read_commit), trees.Places(read_commit, None, self._root)
+        return trees.source_tree(read_commit), trees.Places(read_commit, None)
 
     def _nested(self, place: DirectReference | None, of: DirectReference, commit: str) -> DirectReference | None:
         """A place that a tree names, as the project would name it.

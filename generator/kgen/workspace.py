@@ -1,0 +1,149 @@
+"""uv's workspace that a folder is in, found as uv finds it: a member has the root's sources and settings."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from kgen import files, replay
+from kgen.model.grammar import shown
+from kgen.model.requirement import canonical_name
+
+_PYPROJECT = "pyproject.toml"
+
+
+class Workspace(NamedTuple):
+    """A workspace.
+
+    Attributes:
+        root: its folder.
+        settings: `[tool.uv]` there.
+    """
+
+    root: Path
+    settings: Mapping[str, Any]
+
+    def members(self) -> Mapping[str, Path]:
+        """The members: package -> its folder.
+
+        Raises:
+            ValueError: the `pyproject.toml` of one is not TOML, or uv refuses a pattern.
+        """
+        found: dict[str, Path] = {}
+        for path in (self.root, *_folders(self.root, self.settings)):
+            project = _pyproject(path).get("project")
+            if isinstance(project, Mapping) and isinstance(project.get("name"), str):
+                found.setdefault(canonical_name(project["name"]), path)
+        return found
+
+
+def workspace_of(folder: Path) -> Workspace | None:
+    """The workspace that a folder is the root or a member of, or is in a member of; None if there is none.
+
+    Args:
+        folder: the folder, absolute.
+    """
+    nearest = next((one for one in (folder, *folder.parents) if _has_pyproject(one)), None)
+    if nearest is None:
+        return None
+    data = _pyproject_if_valid(nearest)
+    own = uv_settings(data)
+    is_managed = own.get("managed") is not False
+    if is_managed and isinstance(own.get("workspace"), Mapping):
+        return Workspace(nearest, own)
+    if not is_managed or not isinstance(data.get("project"), Mapping):
+        return None
+    for above in nearest.parents:
+        settings = uv_settings(_pyproject_if_valid(above))
+        if isinstance(settings.get("workspace"), Mapping):
+            return Workspace(above, settings) if _is_member(nearest, above, settings) else None
+    return None
+
+
+def _is_member(folder: Path, root: Path, settings: Mapping[str, Any]) -> bool:
+    try:
+        return folder in _folders(root, settings)
+    except ValueError:  # uv reports the pattern
+        return False
+
+
+def uv_settings(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`[tool.uv]` of what is in a `pyproject.toml`; nothing where it says none."""
+    tool = data.get("tool")
+    uv = tool.get("uv") if isinstance(tool, Mapping) else None
+    return uv if isinstance(uv, Mapping) else {}
+
+
+def _folders(root: Path, settings: Mapping[str, Any]) -> Iterator[Path]:
+    """The folders of the members besides the root.
+
+    Raises:
+        ValueError: uv refuses a pattern.
+    """
+    workspace = settings["workspace"]
+    excluded = tuple(_patterns(workspace, "exclude"))
+    for text in _patterns(workspace, "members"):
+        for above in PurePosixPath(text).parents:
+            if not re.search(r"[*?\[]", str(above)):
+                replay.looked(root / above)  # where another member may appear
+        for path in sorted(root.glob(text)):
+            place = path.relative_to(root).as_posix()
+            if path != root and not any(_is_matched(place, one) for one in excluded):
+                yield path
+
+
+def _patterns(workspace: Mapping[str, Any], key: str) -> Iterator[str]:
+    """The patterns of paths below the workspace, normalised, because Pythons differ in how they read other forms.
+
+    Raises:
+        ValueError: uv refuses a pattern.
+    """
+    written = workspace.get(key, [])
+    for text in written if isinstance(written, list) else ():
+        if not isinstance(text, str) or text.startswith("/") or "\0" in text:
+            continue
+        pattern = posixpath.normpath(text)
+        if any("**" in part and part != "**" for part in pattern.split("/")):
+            raise ValueError(f"tool.uv.workspace.{key}: `**` in `{shown(text)}` is not all that stands between slashes")
+        if pattern != "." and pattern.partition("/")[0] != "..":
+            yield pattern
+
+
+def _is_matched(place: str, pattern: str) -> bool:
+    """Whether uv excludes a path: `*` also matches slashes, and `**/` also matches no folder."""
+    return any(fnmatch.fnmatchcase(place, one) for one in (pattern, pattern.replace("**/", "")))
+
+
+def _has_pyproject(folder: Path) -> bool:
+    replay.looked(folder / _PYPROJECT)
+    return (folder / _PYPROJECT).is_file()
+
+
+def _pyproject(folder: Path) -> Mapping[str, Any]:
+    """What is in the `pyproject.toml` of a folder; nothing where it cannot be read.
+
+    Raises:
+        ValueError: it is not TOML.
+    """
+    try:
+        content = files.read(folder / _PYPROJECT, files.SMALL)
+    except OSError:
+        return {}
+    import tomli  # noqa: PLC0415 - not every folder has one
+
+    try:
+        return tomli.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{folder / _PYPROJECT} is not valid TOML: {shown(str(error))}") from None
+
+
+def _pyproject_if_valid(folder: Path) -> Mapping[str, Any]:
+    """The same; nothing where it is not TOML either, of which uv says what is wrong."""
+    try:
+        return _pyproject(folder)
+    except ValueError:
+        return {}

@@ -1,4 +1,4 @@
-"""Is what is locked what it should be? Offline, and without solving."""
+"""Checks whether the locks are what they should be: offline, and without solving."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from kgen.model.request import EnvironmentRequest
 from kgen.settings import JointEnvironment, Settings, Target
 
 _LOCAL = "local"
-"""The reason of a lock that names files of this machine, which locking the same way again gives again."""
+"""The reason of a lock that names files of this machine, which locking again in the same way would repeat."""
 
 _OUTSIDE = "requires-python"
 
 _BUILT = frozenset({"build", "source"})
-"""The reasons of a lock with something to be built that nobody but the lock allows."""
+"""The reasons of a lock with something to build that only the lock allows."""
 
 _WINDOWS = (
     "has the line endings of Windows, which git puts there where it is set to; `kgen init --git` has it leave locks as"
@@ -45,16 +45,16 @@ _WINDOWS = (
 
 
 class Finding(NamedTuple):
-    """Something about a locked environment that is not as it should be.
+    """Something that is wrong with a locked environment.
 
     Attributes:
-        kind: `fault` if the lock cannot be relied on, `note` if it is worth knowing.
-        reason: what kind of thing it is, such as `python`, `known-bad`, `hook`.
+        kind: `fault` if the lock cannot be relied on, `note` if it is only worth knowing.
+        reason: the kind of reason, such as `python`, `known-bad`, `hook`.
         environment: the environment.
         path: the file, relative to the project.
         what: what is wrong with it.
-        source: where the fact is from that is against it; None where it is not a fact of the matrix.
-        fix: the command that fixes it; None where nothing needs to be fixed.
+        source: the source of the fact that contradicts it; None if that is not a fact of the matrix.
+        fix: the command that fixes it; None if nothing needs to be fixed.
     """
 
     kind: Literal["fault", "note"]
@@ -84,13 +84,13 @@ class CheckResult(NamedTuple):
 
 
 def check(root: Path, matrix: CompatibilityMatrix, names: Sequence[str] = (), *, judges: bool = False) -> CheckResult:
-    """Compare the locks of a project with its settings, the matrix and themselves; no network, and nothing is run.
+    """Compare the locks of a project with its settings, the matrix and themselves; offline, and without running code.
 
     Args:
         root: the project's folder.
         matrix: the facts.
-        names: the environments to look at; none for all, with those that the settings ask for and lack a lock.
-        judges: whether the tools that read locks of other forms are asked as well, each about its own.
+        names: the environments to check; none for all, including those in the settings that have no lock.
+        judges: whether to also ask the tools that read locks of other forms, each about its own.
 
     Raises:
         UsageError: there is no such environment, or nothing is locked at all; or a judge is not installed.
@@ -115,10 +115,10 @@ _Astray = tuple[Literal["fault", "note"], str, str, str | None]
 
 
 class _Check:
-    """A look at the locks of one project.
+    """The check of one project's locks.
 
-    Only what the settings say is missed: where they name no backends, whatever is locked is meant, and where they name
-    no Python, platform or accelerator, that of the lock is.
+    Only what the settings specify can be missing: if they name no backends, every locked environment counts, and if
+    they name no Python, platform or accelerator, those of the lock count.
     """
 
     def __init__(
@@ -135,9 +135,9 @@ class _Check:
         self.files: dict[str, dict[str, tuple[Lockfile, str]]] = {}
 
     def _asked(self, joint: JointEnvironment) -> Mapping[Accelerator | None, Sequence[Target]]:
-        """What the settings ask for, with the targets that share it; None where they leave it open.
+        """The accelerators that the settings request, with the targets that share each; None if they leave it open.
 
-        A target that leaves its version open has its kind without one.
+        The kind of a target that leaves its version open has no version.
         """
         targets = tuple(self.settings.described.values())
         if targets:
@@ -152,7 +152,7 @@ class _Check:
     def _asked_of(
         self, joint: JointEnvironment, accelerator: str, made_for: EnvironmentRequest
     ) -> tuple[Accelerator | None, Sequence[Target]] | None:
-        """What of that a lock is for; None if for nothing of it."""
+        """The accelerator and targets among these that a lock is for; None if it is for none of them."""
         for asked, targets in self._asked(joint).items():
             if _is_for(asked, accelerator):
                 named = {one.name for one in made_for.targets}
@@ -164,7 +164,7 @@ class _Check:
         return None
 
     def missing(self, locked: Sequence[LockedEnvironment]) -> Iterator[Finding]:
-        """What the settings ask for and is not locked."""
+        """What the settings request and is not locked."""
         there = {environment.name: environment for environment in locked}
         for name in (*(self.settings.backends or ()), *self.settings.environments):
             for asked, targets in self._asked(self.known[name]).items():
@@ -198,11 +198,11 @@ class _Check:
                     yield Finding("fault", "not-locked", one, path, what, None, fix)
 
     def _endings(self) -> tuple[str, ...]:
-        """The ends of names that say the Python; the empty one where there is one Python."""
+        """The ends of environment names that contain the Python; an empty one if there is only one Python."""
         return tuple(map(grammar.python_ending, self.settings.pythons)) or ("",)
 
     def findings(self, environment: LockedEnvironment) -> Iterator[Finding]:
-        """What is wrong with an environment."""
+        """The findings about an environment."""
         root, name = self.settings.root, environment.name
 
         def finding(
@@ -253,13 +253,13 @@ class _Check:
         yield from self._other_forms(environment, locks, requests, finding)
 
     def _places(self, lock: Lockfile, finding: _Finder) -> Iterator[Finding]:
-        """The source trees that only the lock names; of source distributions `freshness` tells."""
+        """The source trees that only the lock names; `freshness` reports source distributions."""
         for one in unvouched(self.matrix, self.written, lock):
             if one.tree:
                 yield finding("fault", "place", lock.path, one.what, one.fix)
 
     def _fix(self, stale: freshness.Stale, made_for: EnvironmentRequest, again: str) -> str:
-        """The command that fixes a lock which is not what is asked for; as a rule that which locks again."""
+        """The command that fixes a stale lock, usually the one that locks again."""
         if stale.reason == _LOCAL:
             return f"{again} --portable"
         if stale.reason == _OUTSIDE:
@@ -275,7 +275,7 @@ class _Check:
         requests: Mapping[str, EnvironmentRequest],
         finding: _Finder,
     ) -> Iterator[Finding]:
-        """What is wrong with the locks that stand beside those of the default form."""
+        """The findings about locks beside those of the default form."""
         asked = interface.Asked(self.settings, requests)
         for form in formats.others():
             if lockfiles.lock_path(environment, form) is not None:
@@ -286,13 +286,13 @@ class _Check:
                     yield finding(flaw.kind, form.name, flaw.path, flaw.what, f"kgen lock{form.words}")
 
     def _required_python(self, lock: Lockfile) -> Iterator[freshness.Stale]:
-        """That a lock is outside of what the project requires of its Python."""
+        """That a lock is outside the Python range that the project requires."""
         if self.allowed is not None and lock.python not in self.allowed.minors:
             what = f"is for Python {lock.python}, outside of requires-python `{self.allowed.text}` of"
             yield freshness.Stale(_OUTSIDE, f"{what} {self.allowed.file}")
 
     def _form(self, lock: Lockfile, data: Mapping[str, Any], *, is_own: bool) -> list[freshness.Stale]:
-        """What of a file is not of kgen's making, or not of the form that is asked for."""
+        """The parts of a file that kgen did not write, or not in the requested form."""
         found = [*freshness.hand_edited(lock, data["tool"]["kgen"])]
         if not found and not is_own:
             said = "was edited: it is not as kgen writes what is in it"
@@ -311,7 +311,7 @@ class _Check:
         fix: str,
         finding: _Finder,
     ) -> Iterator[Finding]:
-        """What is wrong with the hooks: they are rendered again only where they are not what the lock says."""
+        """The findings about hooks; they are only rendered again if they are not what the lock says."""
         there = {}
         if not locks or any(one not in self.matrix.backends for one in locks[0].backends):
             return  # what the hooks should be is unknown
@@ -346,9 +346,9 @@ class _Check:
     def _request(
         self, lock: Lockfile, made_for: EnvironmentRequest, fix: str
     ) -> tuple[EnvironmentRequest, list[_Astray], str]:
-        """What the settings ask of a lock; what they do not ask of it; and what makes it anew.
+        """The settings' request for a lock; what they do not request of it; and the command that remakes it.
 
-        Only the settings vouch for what is built from source: a lock may be a stranger's.
+        Only the settings vouch for what is built from source, because a stranger may have made the lock.
         """
         if self.settings.file is None:
             return self._with_project(made_for)._replace(build=self.settings.build), [], fix
@@ -394,7 +394,7 @@ class _Check:
         return request._replace(python=python or lock.python, python_named=made_for.python_named), astray, fix
 
     def _with_project(self, made_for: EnvironmentRequest) -> EnvironmentRequest:
-        """What a lock was made for, and what the project requires by itself, where there are no settings to ask."""
+        """The request that a lock was made for, with what the project requires, if there are no settings."""
         required = self.settings.required
         build = self.settings.project_build
         if not (required.dependencies or build) or not set(made_for.backends) <= set(self.matrix.backends):
@@ -408,7 +408,7 @@ class _Check:
         )
 
     def disagreements(self) -> Iterator[Finding]:
-        """Files that two locks know by different hashes: one of the two was edited, or an index was lying."""
+        """Files with different hashes in two locks: one was edited, or an index served inconsistent data."""
         for filename, by_hash in self.files.items():
             (first, _), *others = by_hash.values()
             for lock, fix in others:
@@ -418,19 +418,19 @@ class _Check:
 
 
 def _is_open(asked: Accelerator | None) -> bool:
-    """Whether the version of what is asked for is left to kgen."""
+    """Whether the version of the requested accelerator is left to kgen."""
     return asked is None or (accelerators.kind(asked.kind).versioned and not asked.version)
 
 
 def _is_open_as(environment: str, name: str, ending: str, asked: Accelerator | None) -> bool:
-    """Whether an environment is one of this name and Python, on any version of what is asked for."""
+    """Whether an environment has this name and Python, and any version of the requested accelerator."""
     on = accelerators.in_name(environment).name
     of_name = _short(environment) == name and environment.endswith(ending)
     return _is_open(asked) and of_name and _is_for(asked, on)
 
 
 def _is_for(asked: Accelerator | None, accelerator: str) -> bool:
-    """Whether a lock for an accelerator is one that is asked for."""
+    """Whether a lock for an accelerator is one that is requested."""
     if asked is None or not _is_open(asked):
         return asked is None or asked.name == accelerator
     return accelerators.named(accelerator).kind == asked.kind
@@ -442,7 +442,7 @@ def _short(environment: str) -> str:
 
 
 def _as_typed(request: EnvironmentRequest, lock: Lockfile) -> str:
-    """The call that makes this lock, where there are no settings to ask."""
+    """The command that makes this lock, if there are no settings."""
     return fields.lock_command(request, portable=not lock.names_hosts)
 
 

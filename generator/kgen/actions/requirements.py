@@ -1,4 +1,4 @@
-"""What the project requires by itself: in its `pyproject.toml`, in files of requirements and of constraints."""
+"""What the project itself requires: in its `pyproject.toml`, its requirements files and its constraints files."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ FILES = ("requirement_files", "constraint_files")
 
 
 class _ForeignTable(NamedTuple):
-    """A table of another tool that names requirements.
+    """A table of another tool that contains requirements.
 
     Attributes:
         tool: the tool.
-        keys: where the table is.
+        keys: the path of the table.
         on_index: whether its names are those of the Python index.
-        command: what says it in a form that kgen reads.
+        command: the command that takes it over in a form that kgen reads.
     """
 
     tool: str
@@ -56,24 +56,24 @@ _FOREIGN = (
     _ForeignTable("pixi", ("tool", "pixi", "dependencies"), False, "kgen add PACKAGE"),  # noqa: FBT003
 )
 PIXI = "pixi.toml"
-"""The file that pixi keeps its tables in, where `pyproject.toml` has none."""
+"""The file in which pixi keeps its tables if `pyproject.toml` has none."""
 
 _THEIR_PYTHON = "python"
-"""What is among the packages of a foreign table, and is none."""
+"""An entry among the packages of a foreign table that is not a package."""
 
 
 def given_in(folder: Path, root: Path, paths: Sequence[str]) -> tuple[str, ...]:
-    """Files that were named in a folder, as the settings of the project would name them."""
+    """Files that were named in a folder, in the form that the project's settings would have."""
     if folder.resolve() == root:
         return tuple(paths)
     return tuple(path if Path(path).is_absolute() else os.path.relpath(folder / path, root) for path in paths)
 
 
 def with_project(settings: Settings) -> Settings:
-    """The settings with what the project requires by itself, as far as they ask for it.
+    """The settings with what the project itself requires, as far as the settings include it.
 
     Raises:
-        SettingsError: a requirement is none, or one that cannot be locked; with every fault.
+        SettingsError: a requirement is invalid, or cannot be locked; names every fault.
         UsageError: there is no such extra or group.
         OutsideError: a file cannot be read.
     """
@@ -90,12 +90,12 @@ def with_project(settings: Settings) -> Settings:
 
 
 class Part(NamedTuple):
-    """A part of a project that is locked where it is asked for.
+    """A part of a project that is locked only on request.
 
     Attributes:
-        field: the field of the settings that asks for it, `extras` or `groups`.
+        field: the field of the settings that requests it, `extras` or `groups`.
         name: its name.
-        brings: the packages that it requires, and nothing else that is asked for does.
+        brings: the packages that only it requires, among everything that is requested.
     """
 
     field: str
@@ -104,7 +104,7 @@ class Part(NamedTuple):
 
 
 def parts_of(settings: Settings, names: Collection[str]) -> tuple[Part, ...]:
-    """The extras and groups of a project, not asked for, that are the reason for some packages; the largest first.
+    """The extras and groups of a project, not requested, that explain some packages; the largest first.
 
     Args:
         settings: the settings, with what the project requires.
@@ -117,12 +117,12 @@ def parts_of(settings: Settings, names: Collection[str]) -> tuple[Part, ...]:
     without = {one.name for one in settings.required.dependencies}
     for field, known in named_parts(settings.root).items():
         for name in (one for one in known if one not in asked[field]):
-            with contextlib.suppress(KgenError):  # one that is asked for is reported
+            with contextlib.suppress(KgenError):  # reported if it is requested
                 wider = (*asked[field], name)
                 other = settings._replace(extras=wider) if field == "extras" else settings._replace(groups=wider)
                 more = with_project(other).required.dependencies
                 own = [one for one in more if one.name not in without]
-                # one with a marker may be for another machine
+                # a requirement with a marker may be for another machine
                 if {one.name for one in own if one.marker is None} <= {*names}:
                     found.append(Part(field, name, frozenset(one.name for one in own if one.name in names)))
     parts, left = [], {*names}
@@ -141,19 +141,19 @@ def named_parts(root: Path) -> Mapping[str, Sequence[str]]:
     """
     data = _pyproject(root)
     extras = {*_table(data, "project", "optional-dependencies")}
-    with contextlib.suppress(ValueError):  # what is wrong with them is reported where they are asked for
+    with contextlib.suppress(ValueError):  # errors in them are reported if they are requested
         extras |= {*setuptools_files.declared(root, data).extras}
     every = {"extras": extras, "groups": _table(data, "dependency-groups")}
     return {field: sorted(set(map(canonical_name, names))) for field, names in every.items()}
 
 
 def unnamed_trees(settings: Settings, lock: Lockfile) -> Iterator[LockedTree]:
-    """The source trees that only the lock names: building one runs what is in it.
+    """The source trees that only the lock names; building one runs its code.
 
-    What counts is what the settings, the project's `pyproject.toml` and the folders that these name say.
+    The settings, the project's `pyproject.toml` and the folders that these name may name trees.
 
     Args:
-        settings: the settings, without what is required by the project.
+        settings: the settings, without what the project requires.
         lock: the lock.
 
     Raises:
@@ -169,11 +169,11 @@ def unnamed_trees(settings: Settings, lock: Lockfile) -> Iterator[LockedTree]:
 
 
 def unnamed_trees_of(settings: Settings, requirements: Iterable[Requirement]) -> Iterator[Requirement]:
-    """The requirements on source trees that flags alone name.
+    """The requirements on source trees that only flags name.
 
     Args:
-        settings: the settings, without flags and without what is required by the project.
-        requirements: what is asked.
+        settings: the settings, without flags and without what the project requires.
+        requirements: the requirements.
 
     Raises:
         SettingsError: what the project requires cannot be read.
@@ -188,7 +188,7 @@ def unnamed_trees_of(settings: Settings, requirements: Iterable[Requirement]) ->
 
 
 def _named_places(settings: Settings) -> frozenset[str]:
-    """The folders, and the URLs of the repositories, that a project names."""
+    """The folders, and the URLs of repositories, that a project names."""
     settings = with_project(settings)
     root = settings.root
     lists = (
@@ -208,7 +208,7 @@ def _named_places(settings: Settings) -> frozenset[str]:
     ]
     for folder, urls in queue:
         references: list[DirectReference] = []
-        with contextlib.suppress(ValueError, OSError):  # what makes no sense names nothing
+        with contextlib.suppress(ValueError, OSError):  # an invalid file names nothing
             references += trees.Places(trees.reading(folder), folder).every()
         for url in urls:
             with contextlib.suppress(ValueError):
@@ -240,10 +240,10 @@ class _Source(NamedTuple):
 
     Attributes:
         place: where it is.
-        what: what it is called in one word or two.
+        what: a word or two for it.
         texts: the requirements.
-        parse: reads one of them.
-        file: the file that has it.
+        parse: parses one of them.
+        file: the file that contains it.
     """
 
     place: str
@@ -254,7 +254,7 @@ class _Source(NamedTuple):
 
 
 class _Reader:
-    """Reads what one project requires; notes faults."""
+    """Reads what one project requires; collects faults."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -266,7 +266,7 @@ class _Reader:
         self._inner_constraints: list[str] = []
 
     def read(self) -> Settings:
-        """The settings with all of it."""
+        """The settings with all requirements of the project."""
         files = list(self._of_files(self.settings.requirement_files, "requirement", parsers.parse_dependency))
         (noted, self._notes), (wrong, self.faults) = (self._notes, []), (self.faults, [])
         dependencies = [*self._of_pyproject(), *files]
@@ -292,7 +292,7 @@ class _Reader:
         )
 
     def where_to_edit(self) -> list[str]:
-        """The files in which a requirement may stand that is no good, as hints; without any, it was a flag's."""
+        """The files that may contain an invalid requirement, as hints; none if it can only come from a flag."""
         named = [*self.settings.requirement_files, *self.settings.constraint_files]
         if self.settings.file is not None:
             named.append(self.settings.file.name)
@@ -301,7 +301,7 @@ class _Reader:
     # -- places --------------------------------------------------------------------------------------------------------
 
     def _placed(self, requirements: Sequence[Requirement]) -> tuple[Requirement, ...]:
-        """The requirements, with the places that the project has them from as its settings would name them."""
+        """The requirements, with the places that the project takes them from, as its settings would name these."""
         return tuple(dict.fromkeys(map(self._in_place, requirements)))
 
     def _in_place(self, one: Requirement) -> Requirement:
@@ -321,7 +321,7 @@ class _Reader:
         return direct.placed(one, reference)
 
     def _require_place(self, one: Requirement, reference: DirectReference) -> None:
-        """Check that a place is there, and one that may be a dependency.
+        """Check that a place exists and may be a dependency.
 
         Raises:
             ValueError: it is not.
@@ -352,7 +352,7 @@ class _Reader:
 
     @functools.cached_property
     def _repository(self) -> Path | None:
-        """The top of the repository that the project is in."""
+        """The top folder of the project's repository."""
         return repository(self.settings.root)
 
     @functools.cached_property
@@ -413,7 +413,7 @@ class _Reader:
             )
 
     def _built(self, data: Mapping[str, Any]) -> ProjectBuild | None:
-        """How the project itself is built; None where it is not, or says that wrongly."""
+        """How the project itself is built; None if it is not built, or declares that wrongly."""
         try:
             return project_build(data, self.settings.root)
         except ValueError as error:
@@ -422,7 +422,7 @@ class _Reader:
             return None
 
     def _beside(self, data: Mapping[str, Any], build: ProjectBuild | None) -> SetuptoolsRequirements:
-        """What setuptools' own files require; nothing where what builds the project reads none of them."""
+        """What setuptools' own files require; nothing if the project's build backend does not read them."""
         if build is not None and build.backend.partition(".")[0] != SETUPTOOLS_MODULE:
             # a backend of the project's own, around setuptools, leaves `setup.cfg` to say what is built
             named = setup_cfg(self.settings.root, "metadata", "name")
@@ -439,7 +439,7 @@ class _Reader:
         return found
 
     def _builds(self, data: Mapping[str, Any], build: ProjectBuild | None) -> Iterator[Requirement]:
-        """What builds the project itself."""
+        """The build requirements of the project itself."""
         if build is not None:
             if finds_packages(data, build, self.settings.root):
                 self._notes.append(
@@ -468,7 +468,7 @@ class _Reader:
         table: Mapping[str, object] = {**keys, **beside.extras}
         own = canonical_name(name) if isinstance(name := project.get("name"), str) else None
         queue = [*self.settings.extras, *(one for one in self._own_extras if one not in self.settings.extras)]
-        for extra in queue:  # grows by what the extras name of the project's own
+        for extra in queue:  # grows while extras name other extras of the project
             if extra not in table:
                 file = next((one.file for one in beside.extras.values()), PYPROJECT)
                 raise _unknown(self.settings.root / file, "extra", "--extra", extra, set(table))
@@ -530,7 +530,7 @@ class _Reader:
                 self.faults.append(f"{source.file}: {source.place}: {error}")
 
     def _foreign(self, data: Mapping[str, Any]) -> Iterator[Requirement]:
-        """What tables of other tools say as plainly as the standard's; the rest is named."""
+        """Requirements in tables of other tools that mean the same as in the standard's; the rest is only reported."""
         standard = data.get("project") if isinstance(data.get("project"), Mapping) else None
         for foreign in _FOREIGN:
             table = _table(data, *foreign.keys)
@@ -539,15 +539,15 @@ class _Reader:
             ignored = []
             for name, value in table.items():
                 if name == _THEIR_PYTHON:
-                    # `requires-python` is read from Poetry's table; in pixi's it is one of conda's packages
+                    # Poetry's table has the project's Python range; in pixi's, Python is a conda package
                     if not (_is_range(value) if foreign.on_index else self.settings.python or standard):
                         ignored.append(name)
                     continue
-                # beside the standard's table, Poetry's says where its packages are from, and more to Poetry alone
+                # beside the standard's table, Poetry's has the sources of packages, and what concerns Poetry only
                 found = _plain(name, value) if foreign.on_index and standard is None else None
                 if found is not None:
                     yield found
-                elif canonical_name(name) not in taken:  # else `kgen init --from` has put it into the settings
+                elif canonical_name(name) not in taken:  # otherwise `kgen init --from` put it into the settings
                     ignored.append(name)
             self._note_ignored(ignored, ".".join(foreign.keys), foreign)
 
@@ -561,7 +561,7 @@ class _Reader:
             )
 
     def _note_unread_tools(self, data: Mapping[str, Any]) -> None:
-        """Name the groups of Poetry, and pixi's own file, which are read by `kgen init --from` alone."""
+        """Report Poetry's groups, and pixi's own file, which only `kgen init --from` reads."""
         taken = {one.name for one in (*self.settings.dependencies, *self.settings.require)}
         poetry = _table(data, "tool", "poetry")
         groups = {
@@ -576,7 +576,7 @@ class _Reader:
             self._notes.append(f"kgen ignores {PIXI}, which only pixi reads; `kgen init --from pixi` takes it over")
 
     def _note_unread_files(self) -> None:
-        """Name the files that say what a project without settings requires, and are read where they are named alone."""
+        """Report files with requirements of a project without settings, which kgen reads only if they are named."""
         root = self.settings.root
         replay.looked(root / PYPROJECT)
         if self.settings.file is not None or self.settings.requirement_files or (root / PYPROJECT).exists():
@@ -587,7 +587,7 @@ class _Reader:
                 self._notes.append(f"kgen ignores {name}; {how}")
 
     def _is_own(self, one: Requirement) -> bool:
-        """Whether a requirement of a file is the project itself, which `kgen sync` installs."""
+        """Whether a requirement in a file is the project itself, which `kgen sync` installs."""
         root = self.settings.root
         if one.url is None or not self.settings.project:
             return False
@@ -598,7 +598,7 @@ class _Reader:
         return False
 
     def _note_unread(self, read: Iterable[RequirementFile]) -> None:
-        """Name what files say besides requirements; keep the constraints that they name."""
+        """Report what files contain besides requirements; keep the constraints files that they name."""
         for one in read:
             found = sorted({match[1] for match in _UNREAD.finditer(one.text)})
             if found:
@@ -616,7 +616,7 @@ class _Reader:
             try:
                 script = scripts.read(root / path) if path.endswith(scripts.SUFFIX) else None
             except OSError:
-                script = None  # uv says why
+                script = None  # uv reports why
             except ValueError as error:
                 self.faults.append(f"{path}: {error}")
                 continue
@@ -648,17 +648,17 @@ _UNREAD_FILES = {
     "requirements.txt": "`-r requirements.txt` has what is in it locked, and `kgen init` takes it over",
     "environment.yml": "`kgen init` takes it over",
 }
-"""Files that other tools read by themselves, and what has kgen read them."""
+"""Files that other tools read by default, and the command that makes kgen read them."""
 
 _UNREAD = re.compile(
     r"(?m)(?:^|(?<=\s))(--(?:hash|index-url|extra-index-url|find-links|no-index|no-binary|only-binary|pre|trusted-host"
     r"|config-settings?|global-option|use-feature)|-i|-f)(?=[\s=]|$)"
 )
-"""Options of a file of requirements that say how pip gets it: uv is configured with indexes, and a lock has hashes."""
+"""Options in requirements files about how pip fetches packages: uv has its own indexes, and a lock has hashes."""
 
 
 def _pyproject(root: Path) -> Mapping[str, Any]:
-    """What the project's `pyproject.toml` says; nothing where there is none.
+    """The content of the project's `pyproject.toml`; empty if there is none.
 
     Raises:
         SettingsError: it is not TOML.
@@ -683,7 +683,7 @@ def _pyproject(root: Path) -> Mapping[str, Any]:
 
 
 def _table(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """A table by its keys; an empty one where there is none."""
+    """A table by its keys; an empty one if there is none."""
     table: object = data
     for key in keys:
         table = table.get(key) if isinstance(table, Mapping) else None
@@ -691,14 +691,14 @@ def _table(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
 
 
 def _require_compatible(data: Mapping[str, Any], asked: Collection[str]) -> None:
-    """Check that no extras and groups are asked for together that the project says exclude each other.
+    """Check that the requested extras and groups do not exclude each other according to the project.
 
     Args:
-        data: what is in `pyproject.toml`.
-        asked: what is locked of the project, as `extra dev` and `group test`.
+        data: the content of `pyproject.toml`.
+        asked: the requested parts of the project, as `extra dev` and `group test`.
 
     Raises:
-        UsageError: they are.
+        UsageError: they do.
     """
     there = {(kind, canonical_name(name)) for kind, _, name in (one.partition(" ") for one in asked)}
     sets = _table(data, "tool", "uv").get("conflicts")
@@ -730,7 +730,7 @@ def _unknown(file: Path, what: str, flag: str, name: str, there: set[str]) -> Us
 
 
 def _extras_of(text: object, own: str | None) -> Sequence[str]:
-    """Which extras of the project itself a requirement names; () where it is on another package."""
+    """The extras of the project itself in a requirement; () if it is on another package."""
     if own is None or not isinstance(text, str):
         return ()
     try:
@@ -741,7 +741,7 @@ def _extras_of(text: object, own: str | None) -> Sequence[str]:
 
 
 def _packages_named(name: str, root: Path) -> str:
-    """How a project tells setuptools its packages, by the name that they have as a rule."""
+    """The setting that tells setuptools the project's packages, given their usual name."""
     module = canonical_name(name).replace("-", "_")
     for place in (module, f"{module}.py"):
         replay.looked(root / place)
@@ -751,7 +751,7 @@ def _packages_named(name: str, root: Path) -> str:
 
 
 def _names_in(texts: object) -> set[str]:
-    """The packages that a list of requirements names."""
+    """The packages in a list of requirements."""
     found = set()
     for text in texts if isinstance(texts, list | tuple) else ():
         with contextlib.suppress(ValueError):
@@ -760,14 +760,14 @@ def _names_in(texts: object) -> set[str]:
 
 
 def _is_range(value: object) -> bool:
-    """Whether kgen can read a range of Pythons as Poetry writes it."""
+    """Whether kgen can read a Python range in Poetry's syntax."""
     with contextlib.suppress(ValueError):
         return isinstance(value, str) and VersionRange(poetry_range(value)) is not None
     return False
 
 
 def _plain(name: str, value: object) -> Requirement | None:
-    """A row of a foreign table as a requirement; None where it is not one by the standard."""
+    """A row of a foreign table as a requirement; None if it does not mean the same by the standard."""
     if not isinstance(value, str):
         return None
     try:
@@ -777,7 +777,7 @@ def _plain(name: str, value: object) -> Requirement | None:
 
 
 def _pinned(value: str) -> str:
-    """A version alone is not the standard's way to say anything, and means another thing to each tool."""
+    """A valid specifier, or ValueError: a version alone is not one, and tools read it differently."""
     return str(parsers.parse_specifiers(value))
 
 

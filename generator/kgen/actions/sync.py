@@ -1,6 +1,6 @@
-"""Environments on disk: which one a name means, whether it is as locked, and making it so.
+"""Environments on disk: which one a name means, whether it matches its lock, and making it so.
 
-Kept light: `kgen run` that finds its environment whole needs no more than the first half of this module.
+The first half is light: `kgen run` needs no more if it finds its environment complete.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from kgen.lockfiles import LockedEnvironment
 from kgen.model import format as formats
 from kgen.model.format import Format
 
-if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
+if TYPE_CHECKING:  # a run that finds its environment complete reads no lock
     from kgen.formats.interface import Beside
     from kgen.matrix.selection import Selection
     from kgen.model.lockfile import Lockfile
 
 Progress = Callable[[str], AbstractContextManager[Callable[[str], None]]]
-"""Shows how far an environment of this name is; yields what is called with each stage."""
+"""Shows the progress of the environment with this name; yields a function to call with each stage."""
 
 
 class SyncResult(NamedTuple):
@@ -67,10 +67,10 @@ def find(root: Path, name: str, envs: str | None = None, form: Format | None = N
 
     Args:
         root: the project's folder.
-        name: its name, or that of its backend, whose lock that fits this machine is meant; `jax-cuda12-conda` is the
-            conda environment.
-        envs: the folder of the environments; None for that of the settings.
-        form: the form of locks that is meant; None where the name says it.
+        name: its name, or the name of its backend for the lock that fits this machine; `jax-cuda12-conda` is the conda
+            environment.
+        envs: the folder of the environments; None for the one in the settings.
+        form: the form of locks; None if the name includes it.
 
     Raises:
         UsageError: there is no such environment, or it is not locked for this platform.
@@ -81,7 +81,7 @@ def find(root: Path, name: str, envs: str | None = None, form: Format | None = N
 
 
 _HEAD = 1024
-"""Bytes of a script in which it says what runs it."""
+"""Bytes at the start of a script that contain its interpreter."""
 
 
 def source_of(root: Path, chosen: LockedEnvironment, form: Format, envs: str | None = None) -> Source:
@@ -91,10 +91,10 @@ def source_of(root: Path, chosen: LockedEnvironment, form: Format, envs: str | N
         root: the project's folder.
         chosen: the environment.
         form: the form of its lock.
-        envs: the folder of the environments; None for that of the settings.
+        envs: the folder of the environments; None for the one in the settings.
 
     Raises:
-        UsageError: it is not locked for this platform, or nothing can be in that folder.
+        UsageError: it is not locked for this platform, or that folder cannot contain environments.
         SettingsError: the settings or the lock cannot be read.
     """
     lock = lockfiles.lock_of(chosen, form, host.subdir())
@@ -114,16 +114,16 @@ def source_of(root: Path, chosen: LockedEnvironment, form: Format, envs: str | N
 
 
 def chosen(root: Path, names: Sequence[str], *, every: bool = False, form: Format | None = None) -> list[Choice]:
-    """The environments that a call means, each once.
+    """The environments that a call selects, each once.
 
     Args:
         root: the project's folder.
-        names: their names; none for the one that fits this machine, where one backend is locked for it.
-        every: whether all that are locked for this machine are meant.
-        form: the form of locks that is meant; None for the default one, unless a name says another.
+        names: their names; none for the one that fits this machine, if only one backend is locked for it.
+        every: whether to select all that are locked for this machine.
+        form: the form of locks; None for the default one, unless a name includes another.
 
     Raises:
-        UsageError: there is no such environment, or none is named where several backends or Pythons are locked.
+        UsageError: there is no such environment, or none is named although several backends or Pythons are locked.
     """
     if names and every:
         raise ContradictionError("`--all` and names of environments contradict each other", hints=["give one of them"])
@@ -154,9 +154,7 @@ def chosen(root: Path, names: Sequence[str], *, every: bool = False, form: Forma
 
 
 def wanted_here(sources: Sequence[tuple[Choice, Source]]) -> list[tuple[Choice, Source]]:
-    """The environments to make: without those that the call does not name and that this machine has no device for.
-
-    One that is on disk stays wanted.
+    """The environments to make: those that the call names, that this machine has a device for, or that are on disk.
 
     Raises:
         UsageError: none is left.
@@ -172,16 +170,16 @@ def wanted_here(sources: Sequence[tuple[Choice, Source]]) -> list[tuple[Choice, 
 
 
 def sweep(source: Source) -> None:
-    """Removes what ended runs have left beside an environment, in its project, and among temporary files."""
+    """Remove leftovers of ended runs beside an environment, in its project, and in the temporary folder."""
     locks = source.environment.folder.parent
     leftovers.sweep(locks.parent, locks, source.prefix.parent)
 
 
 def require_place(source: Source) -> None:
-    """Check that the environment's programs can be found where it is.
+    """Check that the environment's programs can be found in its folder.
 
     Raises:
-        UsageError: PATH has no way to name the folder, and the system's Python would be run without a word.
+        UsageError: PATH cannot contain the folder, so that the system's Python would silently run instead.
     """
     if ":" in str(source.prefix):
         raise UsageError(
@@ -191,7 +189,7 @@ def require_place(source: Source) -> None:
 
 
 def entered(source: Source) -> dict[str, str | None]:
-    """What is different in the environment of a process that runs in this environment, but for the hooks."""
+    """The changes of variables for a process that runs in this environment, without hooks."""
     path = host.variable("PATH")
     return {
         **source.variables,
@@ -202,20 +200,20 @@ def entered(source: Source) -> dict[str, str | None]:
 
 
 def way_in(source: Source) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The words that run a program in this environment, hooks included, and the variables to start them with."""
+    """The words that run a program in this environment, including hooks, and the variables to start them with."""
     inside = {name: value for name, value in entered(source).items() if value is not None}
     return ("/bin/sh", str(source.prefix / project.SHARE / "run.sh")), inside
 
 
 def refuse_foreign_pip(source: Source, command: Sequence[str]) -> None:
-    """Check that a pip which is not in the environment installs nothing elsewhere, and say what does instead.
+    """Check that a command does not run a pip outside the environment, which would install packages elsewhere.
 
     Args:
         source: the environment.
-        command: what is to run in it.
+        command: the command to run in it.
 
     Raises:
-        UsageError: the environment has no pip.
+        UsageError: the environment has no pip; with the command that installs packages instead.
     """
     name, number = command[0], 1
     if re.fullmatch(r"python[0-9.]*", name) is not None and list(command[1:3]) == ["-m", "pip"]:
@@ -236,11 +234,11 @@ def refuse_foreign_pip(source: Source, command: Sequence[str]) -> None:
 
 
 def is_of_another_python(source: Source, program: str) -> bool:
-    """Whether a program is a script of a Python that is not the environment's, or that Python itself.
+    """Whether a program belongs to a Python outside the environment, or is that Python.
 
     Args:
         source: the environment.
-        program: the path of what would run.
+        program: the path of the program.
     """
     path = Path(program)
     if path.is_relative_to(source.prefix):
@@ -253,7 +251,7 @@ def is_of_another_python(source: Source, program: str) -> bool:
     except OSError:
         return False
     first, _, rest = head.partition(b"\n")
-    # pyenv has a script of the shell stand for each program of its Pythons
+    # pyenv's programs are shell scripts that start those of its Pythons
     return first.startswith(b"#!") and (b"python" in first or b"pyenv" in rest)
 
 
@@ -273,27 +271,28 @@ def sync(
     progress: Progress = _silent,
     waiting: Callable[[], None] = lambda: None,
 ) -> SyncResult:
-    """Make an environment be what its lock says; does nothing if it is.
+    """Make an environment match its lock; does nothing if it does already.
 
     Args:
-        source: what it is made from.
-        again: make it anew even if it seems to be whole, and compare every file with its hash.
-        exact: also remove packages that were installed by hand.
-        own: install the project itself, editable, where it is a package; else leave it out until this is asked again.
-        progress: shows how far it is, once there is something to do.
+        source: the lock, and where the environment is.
+        again: whether to make it again even if it seems complete, and to compare every file with its hash.
+        exact: whether to remove packages that were installed by hand, too.
+        own: whether to install the project itself, editable, if it is a package; otherwise it is left out until a call
+            asks for it.
+        progress: shows the progress, once there is something to do.
         waiting: called when another process is making it.
 
     Returns:
         Whether it was made, in how many seconds, and what the user should know.
 
     Raises:
-        KgenError: the lock is damaged, or the environment could not be made; what was there is unchanged.
+        KgenError: the lock is damaged, or the environment could not be made; the previous one is unchanged.
     """
     started = time.monotonic()
     require_place(source)
     if not again and _stands(source, exact=exact, own=own):
         return SyncResult(source, made=False, seconds=time.monotonic() - started, notes=_kept(source))
-    # what follows takes seconds; who finds an environment whole does not pay for its imports
+    # making an environment takes seconds; finding it complete should not pay for these imports
     from kgen import storage  # noqa: PLC0415
     from kgen.formats import byhand, interface  # noqa: PLC0415
 
@@ -302,7 +301,7 @@ def sync(
     _prepare(source.prefix.parent, source.environment.folder.parent.parent)
     guard = storage.guard_of(source.prefix)
     with contextlib.ExitStack() as after, storage.exclusive(guard, who="kgen sync", wait=waiting):
-        # a killed run leaves it behind, and only who creates it removes it
+        # only the run that creates it removes it, so a killed run leaves it behind
         after.callback(_remove_empty, guard)
         if not again and _stands(source, exact=exact, own=own):
             return SyncResult(source, made=False, seconds=time.monotonic() - started, notes=_kept(source))
@@ -331,7 +330,7 @@ def sync(
 
 
 def _without_interpreter(source: Source, error: MissingProgramError) -> MissingProgramError:
-    """What to say where something is missing that an environment is made with; another Python may do as well."""
+    """The error for a missing interpreter; it mentions that another Python may do as well."""
     from kgen.actions.interpreters import with_another  # noqa: PLC0415 - on the way to an error only
 
     another = with_another(source)
@@ -339,7 +338,7 @@ def _without_interpreter(source: Source, error: MissingProgramError) -> MissingP
 
 
 def _stands(source: Source, *, exact: bool, own: bool | None = None) -> bool:
-    """Whether nothing is to be done; `own` None leaves the project itself out of account."""
+    """Whether nothing needs to be done; with `own` None, the project itself does not count."""
     if not is_whole(source) or (exact and environments.gained(source)):
         return False
     if own is None:
@@ -352,29 +351,29 @@ def _stands(source: Source, *, exact: bool, own: bool | None = None) -> bool:
 
 
 def is_whole(source: Source) -> bool:
-    """Whether an environment is as its lock says, the project itself left out of account."""
+    """Whether an environment matches its lock; the project itself does not count."""
     root = source.environment.folder.parent.parent
     return environments.is_whole(source) and not editable.has_moved(source.prefix, root)
 
 
 def has_project(source: Source) -> bool:
-    """Whether the project itself is in an environment as it should be, was left out, or is none that would be."""
+    """Whether the project itself is installed in an environment as it should be, was left out, or is not a package."""
     if editable.is_left_out(source.prefix):
         return True
     return _has_own(source) or _project_build(source.environment.folder.parent.parent) is None
 
 
 def _has_own(source: Source) -> bool:
-    """Whether the project itself, as it is now, is installed in an environment."""
+    """Whether the project itself, in its current state, is installed in an environment."""
     root = source.environment.folder.parent.parent
     return editable.is_installed(source.prefix, root, environments.METADATA)
 
 
 def _project_build(root: Path) -> ProjectBuild | None:
-    """How the project of this folder is built; None where it is not a package, or the settings leave it out.
+    """How the project in this folder is built; None if it is not a package, or the settings leave it out.
 
     Raises:
-        SettingsError: its `pyproject.toml` does not say that as it should.
+        SettingsError: its `pyproject.toml` declares that wrongly.
     """
     try:
         content = _content_of_pyproject(root)
@@ -393,7 +392,7 @@ def _project_build(root: Path) -> ProjectBuild | None:
 
 
 def _content_of_pyproject(root: Path) -> bytes:
-    """What is in a project's `pyproject.toml`; nothing where there is none."""
+    """The content of a project's `pyproject.toml`; empty if there is none."""
     try:
         return files.read(root / project.PYPROJECT, files.LARGE)
     except FileNotFoundError:
@@ -401,7 +400,7 @@ def _content_of_pyproject(root: Path) -> bytes:
 
 
 def _install_project(source: Source, report: Callable[[str], None], *, own: bool, anew: bool = False) -> list[str]:
-    """Install the project itself, or note that it is left out; what the user should know of that."""
+    """Install the project itself, or note that it is left out; returns what the user should know about that."""
     from kgen.formats import interface  # noqa: PLC0415 - see `sync`
     from kgen.formats import own as own_project  # noqa: PLC0415
 
@@ -423,7 +422,7 @@ def _install_project(source: Source, report: Callable[[str], None], *, own: bool
 
 
 def _kept(source: Source) -> tuple[str, ...]:
-    """What the user should know of packages that the lock does not have."""
+    """What the user should know about packages that the lock does not contain."""
     added = environments.gained(source)
     if not added:
         return ()
@@ -433,15 +432,15 @@ def _kept(source: Source) -> tuple[str, ...]:
 
 
 def _beside(source: Source, lock: Lockfile, *, own: bool) -> Beside:
-    """What an environment has beside its packages: what selects its backend, as the matrix has it.
+    """What an environment contains besides its packages: what selects its backend, according to the matrix.
 
     Args:
         source: the environment.
         lock: its lock.
-        own: whether the project itself may be installed along, as it was built before.
+        own: whether an earlier build of the project itself may be installed along.
 
     Raises:
-        SettingsError: the lock says something else.
+        SettingsError: the lock contradicts the matrix.
     """
     from kgen.formats import interface  # noqa: PLC0415 - see `sync`
     from kgen.formats import own as own_project  # noqa: PLC0415
@@ -454,13 +453,13 @@ def _beside(source: Source, lock: Lockfile, *, own: bool) -> Beside:
 
 
 def _selection(source: Source, lock: Lockfile) -> Selection:
-    """What selects the environment's backend: as the matrix has it, which the lock must agree with.
+    """What selects the environment's backend: derived from the matrix, with which the lock must agree.
 
-    Hooks, and what is written into the environment beside its packages, are made from this; what a repository says is
-    compared, and neither executed nor written.
+    Hooks, and other files that kgen writes into the environment, come from this. What the lock says is only compared,
+    never executed or written.
 
     Raises:
-        SettingsError: the lock says something else.
+        SettingsError: the lock contradicts the matrix.
     """
     from kgen.matrix import origin  # noqa: PLC0415 - see `sync`
     from kgen.matrix.selection import Selection, differences, selection, unknown_sources  # noqa: PLC0415
@@ -471,7 +470,7 @@ def _selection(source: Source, lock: Lockfile) -> Selection:
         f"{source.lock}: {key} {what}" for key, what in differences(matrix, lock.backends, lock.accelerator, found)
     ]
     ways: list[str] = []
-    # only the project's own files can vouch for what is built, and few locks have any of it
+    # only the project's own files can vouch for what is built, which few locks contain
     if not wrong and (lock.trees or (lock.form.follows_matrix and any(unknown_sources(matrix, lock)))):
         from kgen import settings  # noqa: PLC0415
         from kgen.actions.unvouched_builds import fixes, unvouched  # noqa: PLC0415
@@ -486,7 +485,7 @@ def _selection(source: Source, lock: Lockfile) -> Selection:
 
 
 def _activation(source: Source, lock: Lockfile, selected: Selection) -> Mapping[str, str]:
-    """What selects an environment's backend whichever way leads in: path in the environment -> text."""
+    """What selects an environment's backend for each way to enter it: path in the environment -> text."""
     from kgen.emitters.activation import at, render_activation  # noqa: PLC0415 - see `sync`
     from kgen.emitters.hooks import render_hooks  # noqa: PLC0415
 
@@ -503,7 +502,7 @@ def _activation(source: Source, lock: Lockfile, selected: Selection) -> Mapping[
 
 
 def _links(selected: Selection) -> dict[str, Path]:
-    """Links in an environment to where Keras keeps what it has downloaded for all of them."""
+    """Links in an environment to the folders in which Keras keeps its downloads for all environments."""
     from kgen.matrix.selection import OWN_KERAS  # noqa: PLC0415 - see `sync`
 
     named = host.variable("KERAS_HOME")
@@ -512,7 +511,7 @@ def _links(selected: Selection) -> dict[str, Path]:
 
 
 def _prepare(envs: Path, root: Path) -> None:
-    """The folder of the environments, which git ignores."""
+    """Create the folder of the environments, which git ignores."""
     try:
         inside = envs.is_relative_to(root)
         folders = [folder for folder in (envs, *envs.parents) if not inside or folder.is_relative_to(root)]
@@ -520,7 +519,7 @@ def _prepare(envs: Path, root: Path) -> None:
         envs.mkdir(parents=True, exist_ok=True)
         if not inside and not os.path.lexists(envs / project.ENVS_MARK):
             (envs / project.ENVS_MARK).write_text("# environments of kgen, which `envs` in settings may name\n")
-        # The outermost folder that is new is kgen's; what was there has files of others, which git is not to ignore.
+        # Git should ignore the outermost folder that is new, but not an existing one with files of others.
         own = made[-1] if inside and made else (root / project.ENVS.parts[0] if envs == root / project.ENVS else envs)
         ignore = own / ".gitignore"
         if not os.path.lexists(ignore) and (own in made or envs == root / project.ENVS):

@@ -1,7 +1,7 @@
-"""Is what is asked for what is locked already? Then there is nothing to lock: no solver, no resolver, no network.
+"""Whether everything that is requested is locked already, so that no solver, resolver or network is needed.
 
-A lock that was made of the same request, with the same matrix, by the same kgen and with the same configuration of uv,
-and that has not changed since, is what locking again would keep.
+That is so for a lock that this kgen made for the same request, with the same matrix and uv configuration, and that has
+not changed since: locking again would keep it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from kgen.settings import Settings
 def all_up_to_date(
     matrix: CompatibilityMatrix, drafted: Draft, options: LockOptions
 ) -> tuple[Outcome[CurrentLock], ...] | None:
-    """The locks that there are of everything that is asked, in the order of the requests; None if any is to be made.
+    """The existing locks of all requests, in their order; None if any has to be made.
 
     Args:
         matrix: the facts.
-        drafted: what is asked.
-        options: how it is to be locked.
+        drafted: the requests.
+        options: how to lock them.
     """
     settings = drafted.settings
     wanted = {formats.default().name, *settings.installers, *options.installers}
-    # who locks refuses what is asked of a form that is not
+    # locking refuses fields of a form that is not requested
     strange = {fields.BY_NAME[name].installer for name in options.given} - {*wanted, None}
     if options.anew or drafted.as_of or strange:
         return None
@@ -54,7 +54,7 @@ def all_up_to_date(
     if flake.is_missing(settings):
         if files.may_write(settings.root):
             return None
-        replay.forget()  # what is mounted how is in the state of no file
+        replay.forget()  # no file's state shows how filesystems are mounted
     found = _in_default_form(matrix, drafted, every=options.all_platforms)
     for form in formats.others() if found else ():
         if form.name in wanted:
@@ -65,12 +65,12 @@ def all_up_to_date(
 
 
 def unnamed(settings: Settings, requests: Sequence[EnvironmentRequest], options: LockOptions) -> tuple[str, ...]:
-    """The locked environments that the settings do not name, where all is asked for that they name.
+    """The locked environments that the settings do not name, if everything that they name is requested.
 
     Args:
         settings: the settings.
-        requests: what is asked for.
-        options: how it is locked.
+        requests: the requests.
+        options: how to lock them.
     """
     if settings.file is None or not options.everything:
         return ()
@@ -79,7 +79,7 @@ def unnamed(settings: Settings, requests: Sequence[EnvironmentRequest], options:
 
 
 def _in_default_form(matrix: CompatibilityMatrix, drafted: Draft, *, every: bool) -> list[Outcome[CurrentLock]]:
-    """The locks that there are of everything that is asked, in the default form; none if any is to be made."""
+    """The existing locks of all requests in the default form; none if any has to be made."""
     settings = drafted.settings
     known = _Locks(matrix, settings, every=every)
     pythons = {}
@@ -107,9 +107,10 @@ def _beside(
     *,
     every: bool,
 ) -> list[Outcome[CurrentLock]]:
-    """The locks that there are of requests in a form beside the default one; none if any is to be made.
+    """The existing locks of requests in another form; none if any has to be made.
 
-    Such a lock has no seal: it stands where kgen made it on this machine, and nothing in its folder has changed since.
+    Such a lock has no digest of its own. It counts if kgen made it on this machine, and nothing in its folder has
+    changed since.
     """
     with contextlib.suppress(OSError, KgenError, ValueError, KeyError, TypeError):
         known = interface.up_to_date(form)
@@ -135,13 +136,13 @@ def _beside(
 def whole_environments(
     matrix: CompatibilityMatrix, settings: Settings, requests: Sequence[EnvironmentRequest], *, every: bool
 ) -> Mapping[EnvironmentRequest, CurrentLock]:
-    """The locks of environments whose every lock would be made again, by their requests.
+    """The locks of environments in which locking again would change nothing, by their requests.
 
     Args:
         matrix: the facts.
-        settings: the settings, with the flags over them.
-        requests: what is asked.
-        every: whether the requests are for all platforms of their environments.
+        settings: the settings, overridden by flags.
+        requests: the requests.
+        every: whether the requests cover all platforms of their environments.
     """
     known = _Locks(matrix, settings, every=every)
     found = {request: known.of(request) for request in requests}
@@ -150,11 +151,11 @@ def whole_environments(
 
 
 def beside(request: EnvironmentRequest, there: Mapping[EnvironmentRequest, CurrentLock]) -> EnvironmentRequest:
-    """The request, with the wish for what standing locks have of libraries, so that environments go on sharing them.
+    """The request with a preference for the libraries of existing locks, so that environments continue to share them.
 
     Args:
-        request: what is to be locked.
-        there: what stands; of that only environments for the same platform and Python share.
+        request: the request.
+        there: the existing locks; only those for the same platform and Python count.
     """
     held = {wish.name for wish in request.held}
     wished = {
@@ -170,11 +171,11 @@ def beside(request: EnvironmentRequest, there: Mapping[EnvironmentRequest, Curre
 
 
 class _Remembered(NamedTuple):
-    """What is noted of the locks of an environment in a form that has no seal.
+    """What kgen remembers about the locks of an environment in a form without a digest of its own.
 
     Attributes:
-        folder: the digest of all files in the folder of the environment.
-        surroundings: the digest that the form has of what else shapes its locks.
+        folder: the digest of all files in the environment's folder.
+        surroundings: the digest of what else affects its locks.
         told: platform -> the frameworks with their versions, and the notes.
     """
 
@@ -193,16 +194,16 @@ class _Remembered(NamedTuple):
 def remember(
     matrix: CompatibilityMatrix, settings: Settings, environments: Collection[str], outcomes: Sequence[Outcome[Locked]]
 ) -> None:
-    """Note what locks were made with that does not stand in them, in kgen's own cache.
+    """Store in kgen's cache what locks were made with but do not contain.
 
     Args:
         matrix: the facts.
-        settings: the settings, with the flags over them.
-        environments: those that were locked.
-        outcomes: what became of each request, in every form.
+        settings: the settings, overridden by flags.
+        environments: the environments that were locked.
+        outcomes: the outcome of each request, in every form.
     """
     root = settings.root
-    with contextlib.suppress(OSError, KgenError):  # who cannot keep it resolves again next time
+    with contextlib.suppress(OSError, KgenError):  # without it, kgen resolves again next time
         for environment in environments:
             caches.keep(_memory(root, environment), uvsettings.fingerprint(root).encode())
         for form in formats.others():
@@ -224,14 +225,14 @@ def remember(
 
 
 def _digest(folder: Path) -> str:
-    """What identifies everything in the folder of an environment."""
+    """A digest of everything in the folder of an environment."""
     return lockfiles.digest_of_files(
         {path.relative_to(folder).as_posix(): files.read(path) for path in _inside(folder) if path.is_file()}
     )
 
 
 def _inside(folder: Path) -> list[Path]:
-    """All that is in the folder of an environment, at whatever depth."""
+    """Everything in the folder of an environment, at any depth."""
     found = list(folder.rglob("*"))
     for path in (folder, *found):
         replay.looked(path)
@@ -259,11 +260,11 @@ class _Locks:
         return uvsettings.fingerprint(self._settings.root)
 
     def _configured_as_before(self, environment: str) -> bool:
-        """Whether uv is configured as it was for these locks, as far as anybody on this machine knows."""
+        """Whether uv's configuration is unchanged since these locks, as far as is known on this machine."""
         try:
             return files.read_text(_memory(self._settings.root, environment)) == self._configuration
         except FileNotFoundError:
-            return True  # locked elsewhere: what shapes a lock stands in it
+            return True  # locked on another machine: the lock contains what affects it
         except (OSError, ValueError):
             return False
 
@@ -278,7 +279,7 @@ class _Locks:
         return tuple(dict.fromkeys(found))
 
     def of(self, request: EnvironmentRequest) -> CurrentLock | None:
-        """The lock that this request would be given again; None if it may be another one."""
+        """The lock that this request would get again; None if it may get another one."""
         read = self._lock(request)
         if read is None:
             return None
@@ -298,7 +299,7 @@ class _Locks:
         return CurrentLock.of(matrix, lock, data)
 
     def _lock(self, request: EnvironmentRequest) -> tuple[Lockfile, Mapping[str, Any]] | None:
-        """The lock of a request as kgen wrote it; None if there is none such."""
+        """The lock of a request as kgen wrote it; None if there is no such lock."""
         path = self._folder(request) / lockfiles.filename(request.platform)
         if path not in self._read:
             self._read[path] = _untouched(path)
@@ -308,7 +309,7 @@ class _Locks:
         return self._settings.root / LOCKS / request.environment
 
     def _is_whole(self, request: EnvironmentRequest) -> bool:
-        """Whether the folder holds the hooks that kgen writes now, and nothing that locking would take away."""
+        """Whether the folder contains the hooks that kgen would write now, and nothing that locking would remove."""
         folder = self._folder(request)
         inside = {path.relative_to(folder).as_posix() for path in _inside(folder)}
         wanted = set(hooks.places())

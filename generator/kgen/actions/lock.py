@@ -1,4 +1,4 @@
-"""Solve, resolve, verify and write the locks of a project."""
+"""Solves, resolves, verifies and writes the locks of a project."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LockResult(NamedTuple):
 
     @property
     def status(self) -> ExitStatus:
-        """The exit status that it comes to."""
+        """The exit status of the command."""
         return outcome.status(self.outcomes)
 
 
@@ -63,11 +63,11 @@ class KeptFramework(NamedTuple):
 
 
 def kept_although_newer(matrix: CompatibilityMatrix, result: LockResult) -> Iterator[KeptFramework]:
-    """The frameworks that were kept though the matrix has a newer release for the same request.
+    """The frameworks that were kept although the matrix has a newer release for the same request.
 
     Args:
         matrix: the facts.
-        result: what was locked.
+        result: the result of locking.
     """
     for one in result.outcomes:
         if one.lock is None or not one.form.follows_matrix or not one.request.held:
@@ -75,7 +75,7 @@ def kept_although_newer(matrix: CompatibilityMatrix, result: LockResult) -> Iter
         newest = solve(matrix, (one.lock.summary.solved or one.request)._replace(held=()))
         if isinstance(newest, Resolution):
             has = one.lock.summary.frameworks
-            # that receipts decided on it, or that a newer one does not fit, is its reason, which the lock has
+            # the lock records its reason if receipts decided on it, or if a newer one does not fit
             recorded = {row.package for row in one.request.recorded}
             for name, version in newest.packages.items():
                 if name in has and name not in recorded and Version(has[name]) < version:
@@ -94,17 +94,17 @@ def lock(
     *,
     accepted: Callable[[], None] = lambda: None,
 ) -> LockResult:
-    """Lock what a plan asks for and write it, each environment whole or not at all.
+    """Lock everything in a plan and write it, each environment atomically.
 
     Args:
         matrix: the facts.
         planned: the plan.
-        options: how.
-        progress: shows how far each request is.
-        accepted: called when the call was found to be right, before anything is looked at or made.
+        options: how to lock.
+        progress: shows the progress of each request.
+        accepted: called when the call was found to be valid, before anything is looked at or made.
 
     Raises:
-        KgenError: nothing could be begun; what goes wrong with one environment is in its outcome.
+        KgenError: locking could not begin; an outcome has the error of its environment.
     """
     forms = list(_forms(planned, options))
     lockers = [interface.locker(form) for form in forms]
@@ -180,12 +180,12 @@ def lock(
 
 
 def _unchanged(options: LockOptions, made: Sequence[Outcome[Locked]]) -> Mapping[str, bool]:
-    """What is said of folders where nothing is written: that they are as they were, where all locks stand."""
+    """For folders that are not written: that they are unchanged, if all locks in them are."""
     return dict.fromkeys((one.request.environment for one in made), False) if options.standing else {}
 
 
 def _taken_over(job: LockJob, options: LockOptions) -> Mapping[str, Mapping[str, str]]:
-    """Platform -> the versions that the lock of another tool has for it; nothing where none is to be taken over."""
+    """Platform -> the versions in the lock of another tool; empty if there is none to take over."""
     if options.take_over is None:
         return {}
     from kgen.actions.foreign import versions_in  # noqa: PLC0415 - a project is taken over once
@@ -195,7 +195,7 @@ def _taken_over(job: LockJob, options: LockOptions) -> Mapping[str, Mapping[str,
 
 
 def _with(matrix: CompatibilityMatrix, request: EnvironmentRequest, versions: Mapping[str, str]) -> EnvironmentRequest:
-    """The request with those of these versions that fit, of what no lock that is there has."""
+    """The request with those of these versions that fit, for packages that no existing lock has."""
     if not versions:
         return request
     held = {wish.name for wish in request.held}
@@ -206,7 +206,7 @@ def _with(matrix: CompatibilityMatrix, request: EnvironmentRequest, versions: Ma
 def _others_than_taken(
     made: Sequence[Outcome[Locked]], taken: Mapping[str, Mapping[str, str]], source: Path | None
 ) -> Iterator[str]:
-    """What became of the versions of another tool's lock, a sentence for each environment."""
+    """What became of the versions in another tool's lock, a sentence for each environment."""
     for one in made:
         if source is None or one.lock is None or not one.form.is_default:
             continue
@@ -222,7 +222,7 @@ def _others_than_taken(
 
 
 def _standing(job: LockJob, options: LockOptions, forms: Sequence[Format]) -> Mapping[EnvironmentRequest, CurrentLock]:
-    """What of the job is locked already; nothing where it cannot be told, or is to be made anew."""
+    """The parts of the job that are locked already; none if that is unknown, or they have to be made again."""
     if options.anew or any(not form.is_default for form in forms) or any(request.as_of for request in job.requests):
         return {}
     if not storage.is_settled(job.settings.root / LOCKS):
@@ -233,7 +233,7 @@ def _standing(job: LockJob, options: LockOptions, forms: Sequence[Format]) -> Ma
 def _beside(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, there: Mapping[EnvironmentRequest, CurrentLock]
 ) -> EnvironmentRequest:
-    """The request with what standing locks of others have, as far as it costs no framework a newer release."""
+    """The request with the versions of other existing locks, unless that costs a framework a newer release."""
     answer = solve(matrix, request)
     if not isinstance(answer, Resolution):
         return keeping(matrix, uptodate.beside(request, there))
@@ -250,7 +250,7 @@ def _in_order(
     made: Sequence[Outcome[Locked]],
     there: Mapping[EnvironmentRequest, CurrentLock],
 ) -> list[Outcome[Locked]]:
-    """What was made and what stands, in the order of the requests."""
+    """New and existing locks, in the order of the requests."""
     by_target = {(one.request.environment, one.request.platform): one for one in made}
     return [
         Outcome(request=request, form=formats.default(), lock=there[request])
@@ -263,14 +263,14 @@ def _in_order(
 def _dropped(
     locks: Path, requests: Sequence[EnvironmentRequest], settings: Settings, let_go: Collection[str]
 ) -> Iterator[str]:
-    """What flags or former settings asked of the present locks, and this call does not ask for."""
+    """What flags or former settings requested for the present locks, and this call does not request."""
     gone: dict[tuple[Requirement, ...], list[str]] = {}
     for request in requests:
         try:
             path = locks / request.environment / lockfiles.filename(request.platform)
             made_for = fields.request_of(lockfiles.parse(path, files.read(path))[1]["tool"]["kgen"])
         except (OSError, KgenError, ValueError, KeyError):
-            continue  # there is none, or who reads it for what it has says what is wrong with it
+            continue  # there is none, or the code that reads its content reports the error
         asked = {one.name for one in (*request.dependencies, *request.requirements)} | {*let_go}
         lost = tuple(one for one in made_for.dependencies if one.name not in asked)
         if lost:
@@ -289,7 +289,7 @@ def _dropped(
 
 
 def _listed_in(parts: Sequence[Part]) -> str:
-    """The settings that ask for parts of a project."""
+    """The settings that request parts of a project."""
     named: dict[str, list[str]] = {}
     for part in parts:
         named.setdefault(part.field, []).append(part.name)
@@ -299,10 +299,10 @@ def _listed_in(parts: Sequence[Part]) -> str:
 
 
 def _forms(planned: Plan, options: LockOptions) -> Iterator[Format]:
-    """The forms that are locked in, the default one first.
+    """The forms to lock in, the default one first.
 
     Raises:
-        UsageError: something is asked for that is of another form.
+        UsageError: the call sets a field of another form.
     """
     wanted = {formats.default().name, *planned.settings.installers, *options.installers}
     for name in options.given:
@@ -314,10 +314,10 @@ def _forms(planned: Plan, options: LockOptions) -> Iterator[Format]:
 
 
 def _envs(root: Path) -> Path | None:
-    """Where environments may have been left behind."""
+    """The folder in which environments may have been left behind."""
     try:
         return project.envs(root)
-    except SettingsError:  # who makes an environment will be told
+    except SettingsError:  # reported when an environment is made
         return None
 
 
@@ -326,19 +326,18 @@ def write(locks: Path, parts: Sequence[outcome.Part], *, every: bool) -> Mapping
 
     Args:
         locks: the folder of the locks.
-        parts: what became of the requests in each form, the default one first; what another form has no files for
-            stays as it is.
-        every: whether locks of the default form that are not among them go.
+        parts: the outcomes in each form, the default one first. The files of another form stay if it has no new ones.
+        every: whether to remove locks of the default form that are not among them.
 
     Returns:
-        Environment -> whether anything changed.
+        environment -> whether anything changed.
     """
     written = {}
     for environment, own in parts[0].files.items():
         files = dict(own)
         for part in parts[1:]:
             files |= part.files.get(environment, {})
-        # locks of platforms that a flag left out this time stay; those that the settings dropped go
+        # keep locks for platforms that a flag left out this time; remove those for platforms dropped from the settings
         written[environment] = storage.replace_folder(
             locks / environment, files, owned=_is_owned if every else _is_hook
         )

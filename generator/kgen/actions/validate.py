@@ -1,4 +1,4 @@
-"""Train in locked environments, and say how that went: targets -> validations, each with a receipt."""
+"""Trains in locked environments, and reports the result: targets -> validations, each with a receipt."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from kgen.validation.receipts import Receipt
 from kgen.validation.seats import ANY, Seat, Seats, at_once, seats
 
 Reporter = Callable[[str], None]
-"""Is told a stage, or a remark."""
+"""A function that takes a stage, or a remark."""
 
 
 def ignore(_text: str) -> None:
@@ -46,7 +46,7 @@ def ignore(_text: str) -> None:
 _NO_GPU = "no GPU here"
 
 DEVICES = ("gpu", "cpu", "auto")
-"""Where training can be asked to run."""
+"""The devices on which the user can ask to train."""
 
 
 class ValidateOptions(NamedTuple):
@@ -126,8 +126,8 @@ class Agreement(NamedTuple):
     """How closely the losses of several backends agree.
 
     Attributes:
-        trajectories: how many were compared.
-        distance: of the two that are farthest apart, as :func:`kgen.validation.reference.apart` measures it.
+        trajectories: the number of trajectories that were compared.
+        distance: the distance of the two that are farthest apart, see :func:`kgen.validation.reference.apart`.
         pair: these two, each as `environment/backend`.
     """
 
@@ -147,7 +147,7 @@ class ValidateResult(NamedTuple):
 
     @property
     def status(self) -> ExitStatus:
-        """`DONE` only if everything passed; that of the first error, else `CHECK_FAILED`."""
+        """`DONE` only if everything passed; else the status of the first error, or `CHECK_FAILED`."""
         errors = [one.error.status for one in self.validations if one.error is not None]
         if errors:
             return errors[0]
@@ -156,7 +156,7 @@ class ValidateResult(NamedTuple):
 
     @property
     def agreement(self) -> Agreement | None:
-        """How closely the backends that trained agree; None where fewer than two did."""
+        """How closely the backends that trained agree; None if fewer than two trained."""
         trained = [
             (f"{one.target.name}/{backend}", verdict.result["losses"])
             for one in self.validations
@@ -171,10 +171,10 @@ class ValidateResult(NamedTuple):
 
 
 class ProvenEnvironments(NamedTuple):
-    """Which environments have receipts.
+    """The receipts of environments.
 
     Attributes:
-        environments: the names of all environments that were asked about.
+        environments: the names of all environments in question.
         receipts: each receipt with the name of its environment.
     """
 
@@ -189,12 +189,12 @@ class ProvenEnvironments(NamedTuple):
 
 
 class EnteredInterpreter(NamedTuple):
-    """The interpreter of an environment, and how the environment is entered.
+    """The interpreter of an environment, and how to enter the environment.
 
     Attributes:
         path: the interpreter.
-        variables: what activation sets, but for what its scripts set.
-        entry: the words of a program that runs these scripts and then the interpreter; none where there are no scripts.
+        variables: the variables that activation sets, without those that its scripts set.
+        entry: the words of a program that runs these scripts and then the interpreter; none if there are no scripts.
     """
 
     path: Path
@@ -219,11 +219,11 @@ def targets(
         matrix: the facts.
         machine: what this machine has.
         names: environments; none for all that are locked for this machine; the backend with `no_lock`.
-        options: how they are validated.
+        options: how to validate them.
 
     Raises:
         UsageError: the options contradict each other, or there is no such environment or backend.
-        SettingsError: a lock cannot be read, or is of something that the matrix does not know.
+        SettingsError: a lock cannot be read, or is for something that the matrix does not know.
     """
     refuse_contradictions(names, options)
     if options.no_lock:
@@ -255,7 +255,7 @@ def targets(
 
 
 def _is_wanted(root: Path, locked: Lockfile, machine: Host, names: Sequence[str], options: ValidateOptions) -> bool:
-    """Whether an environment may be made here: it was named, this machine has a device for it, or it is on disk."""
+    """Whether to make an environment here: it was named, this machine has a device for it, or it is on disk."""
     kind, name = locked.computes_on.kind, f"{locked.environment}{locked.form.suffix}"
     if kind == CPU.kind or machine.of(kind).found or options.device != "auto" or options.python is not None:
         return True
@@ -265,10 +265,10 @@ def _is_wanted(root: Path, locked: Lockfile, machine: Host, names: Sequence[str]
 
 
 def refuse_contradictions(names: Sequence[str], options: ValidateOptions) -> None:
-    """Check that options fit each other and the names.
+    """Check that the options are compatible with each other and with the names.
 
     Raises:
-        UsageError: they do not.
+        UsageError: they are not.
     """
     if options.device not in DEVICES:
         raise UsageError(f"unknown device `{options.device}`", hints=[f"give one of {', '.join(DEVICES)}"])
@@ -298,7 +298,7 @@ def _target(
     machine: Host,
     wanted: bool = True,
 ) -> ValidationTarget:
-    """The target on the device that is asked for, or that `auto` selects; skipped where this call leaves it out."""
+    """The target on the requested device, or the one that `auto` selects; skipped if this call leaves it out."""
     note = skip = None
     device = asked
     accelerated, gpus = kind != CPU.kind, machine.of(kind).gpus
@@ -345,7 +345,7 @@ def _named(names: Sequence[str], root: Path, form: Format | None) -> list[tuple[
 
 
 def _every(root: Path, form: Format | None) -> list[tuple[LockedEnvironment, Format]]:
-    """Every environment in every form that it is locked in, or in one."""
+    """Every environment in every form that it is locked in, or in the given form."""
     return [
         (one, of)
         for of in ((form,) if form is not None else formats.known())
@@ -369,15 +369,15 @@ def validate(
 ) -> ValidateResult:
     """Train on each target, one after the other or several at once, and write the receipts.
 
-    What goes wrong with one target is in its validation, and the others are validated all the same.
+    A validation contains the errors of its target; the other targets are validated all the same.
 
     Args:
         root: the project's folder.
         matrix: the facts.
         machine: what this machine has.
         chosen: the targets.
-        options: how they are validated.
-        progress: called with each stage of each target, also from another thread; in the end with the outcome.
+        options: how to validate them.
+        progress: called with each stage of each target, possibly from another thread, and finally with the outcome.
         notify: called with each remark about the environments that a person should read.
     """
     found = [Validation(target=target) for target in chosen]
@@ -402,16 +402,16 @@ def validate(
 
 @dataclass(slots=True)
 class _Run:
-    """What all validations of a run have in common.
+    """What all validations of a run share.
 
     Attributes:
         root: the project's folder.
         matrix: the facts.
         machine: what this machine has.
-        options: how they are validated.
+        options: how to validate.
         notify: called with remarks.
-        cancel: set to have all of them ended.
-        writing: held by who installs, or writes a receipt: one after the other.
+        cancel: set to end all of them.
+        writing: the lock under which validations install environments and write receipts, one at a time.
     """
 
     root: Path
@@ -424,7 +424,7 @@ class _Run:
 
 
 def seats_of(kind: str, matrix: CompatibilityMatrix, machine: Host) -> tuple[Seat, ...]:
-    """The devices of a kind, by the variables that its accelerator declares; none where it declares no such."""
+    """The devices of a kind, by the variables that its accelerator declares; none if it declares none."""
     names = matrix.accelerators[kind].hiding if kind in matrix.accelerators else ()
     if not names:
         return ()
@@ -456,7 +456,7 @@ def _require_place(name: str, locks: Path) -> None:
 
 
 def _validate(validation: Validation, run: _Run, report: Reporter, seat: Seat) -> None:
-    """Train on one target, with the device that it has to itself."""
+    """Train on one target, which has this device to itself."""
     matrix, options, target = run.matrix, run.options, validation.target
     locked = target.locked
     if target.skip is not None:
@@ -511,7 +511,7 @@ def _validate(validation: Validation, run: _Run, report: Reporter, seat: Seat) -
                 suite=options.suite,
             )
             if options.below is not None:
-                # the project may be read-only here, and others write nowhere near
+                # the project may be read-only here, and validations of others write elsewhere
                 with run.writing:
                     validation.receipt = receipts.write_below(options.below, locked, data)
             else:
@@ -535,7 +535,7 @@ def installed(
     report: Reporter,
     notify: Callable[[str], None],
 ) -> EnteredInterpreter:
-    """The interpreter of a lock's environment, which is installed if it is not on disk.
+    """The interpreter of a lock's environment, which is installed first if it is not on disk.
 
     Raises:
         KgenError: it could not be installed.
@@ -551,25 +551,25 @@ def installed(
         notify(note)
     if source.form.scripts is None:
         return EnteredInterpreter(source.python, variables)
-    # what packages put into `activate.d` counts, as it does for who trains in it; what selects another backend of a
-    # joint environment than its first comes after that
+    # scripts that packages put into `activate.d` run, as they do for a user who trains; variables that select another
+    # backend of a joint environment than its first come after them
     chosen = [f"{name}={value}" for name, value in sorted(variables.items())]
     entering, inside = sync.way_in(source)
     return EnteredInterpreter(source.python, inside, (*entering, "/usr/bin/env", *chosen))
 
 
 def _foreign(path: Path, variables: Mapping[str, str]) -> EnteredInterpreter:
-    """The interpreter of an environment that kgen did not make: what its caller has set stands."""
+    """The interpreter of an environment that kgen did not make, with the variables that its caller has set."""
     interpreter = path / "bin" / "python" if path.is_dir() else path
     if not interpreter.exists():
         raise UsageError(f"`--python`: there is no interpreter {interpreter}", hints=[f"ls {files.typed(path)}"])
     missing = {name: value for name, value in variables.items() if host.variable(name) is None}
-    # Not resolved: a virtual environment's interpreter is known by its own path.
+    # Not resolved: Python recognises a virtual environment by the path of its interpreter.
     return EnteredInterpreter(interpreter.absolute(), missing)
 
 
 def _with_owners(verdict: Verdict, interpreter: Path, locked: Lockfile | None) -> Verdict:
-    """A failure with the libraries that two packages want otherwise as its first causes: one of both is broken."""
+    """A failure, with libraries that two packages own with different content as its first causes: one is broken."""
     allowed = () if locked is None else locked.allow_overlap
     sites = interpreter.parent.parent.glob("lib/python3*/site-packages")
     shared = [one for site in sites for one in owners.shared(site, allowed)]
@@ -587,18 +587,18 @@ def _with_owners(verdict: Verdict, interpreter: Path, locked: Lockfile | None) -
 
 
 def _called(matrix: CompatibilityMatrix, target: ValidationTarget, framework: str) -> str | None:
-    """How a framework calls the accelerator that a target is to compute on; None on the CPU, or if unknown."""
+    """A framework's name for the accelerator that a target computes on; None on the CPU, or if unknown."""
     kind = matrix.accelerators.get(target.kind)
     return None if target.device == CPU.kind or kind is None else kind.devices.get(framework)
 
 
 def _device(validation: Validation, machine: Host, place: int) -> dict[str, str | None]:
-    """The device as a receipt names it; what the framework did not report, the driver does.
+    """The device in a receipt's terms; the driver adds what the framework did not report.
 
     Args:
-        validation: what was run.
+        validation: the validation.
         machine: what this machine has.
-        place: that of the device among those of its kind.
+        place: the index of the device among those of its kind.
     """
     if validation.target.device == "cpu":
         return {"kind": "cpu", "name": None, "capability": None, "driver": None}
@@ -618,12 +618,12 @@ def _device(validation: Validation, machine: Host, place: int) -> dict[str, str 
 
 
 def proven(root: Path, names: Sequence[str] = (), *, form: Format | None = None) -> ProvenEnvironments:
-    """The receipts of environments, and which have none.
+    """The receipts of environments, and the environments that have none.
 
     Args:
         root: the project's folder.
         names: environments; none for all that are locked.
-        form: the form of locks that alone is meant; None for all of them.
+        form: the only form of locks to consider; None for all of them.
 
     Raises:
         UsageError: there is no such environment.

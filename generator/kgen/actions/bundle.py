@@ -1,4 +1,4 @@
-"""Everything that environments take on a machine without a network, written into one file."""
+"""Writes everything that environments need on a machine without a network into one file."""
 
 from __future__ import annotations
 
@@ -47,13 +47,14 @@ class BundleResult(NamedTuple):
 
     Attributes:
         path: the file.
-        environments: what it is for.
-        platform: conda's name of the machines that it is for.
-        files: how many files of locks are in it, each once.
-        size: bytes of the whole.
-        fetched: bytes that had to be fetched for it.
+        environments: its environments.
+        platform: the platform of its machines, as a conda subdir.
+        files: the number of files of locks in it, each counted once.
+        size: its size in bytes.
+        fetched: the bytes that had to be fetched for it.
         pythons: the versions of the interpreters in it.
-        kgen: what pip is asked for to get kgen out of it, with the extras that its locks take; None if it has no kgen.
+        kgen: the requirement with which pip installs kgen from it, with the extras that its locks need; None if it does
+            not contain kgen.
         notes: what the user should know.
     """
 
@@ -78,9 +79,9 @@ def bundle(
     with_python: bool = False,
     report: Report = lambda _done, _total: None,
 ) -> BundleResult:
-    """Write a bundle of environments: their locks and hooks, every file of these, and kgen itself.
+    """Write a bundle of environments: their locks and hooks, all their files, and kgen itself.
 
-    What an interrupted call has fetched, and what is in a bundle that `output` was before, is not fetched again.
+    Files that an interrupted call fetched, or that an existing bundle at `output` contains, are not fetched again.
 
     Args:
         root: the project's folder.
@@ -88,12 +89,12 @@ def bundle(
         names: the environments; none for all that are locked for the platform, in every form.
         output: the file.
         platform: the platform, as a conda subdir; None for this machine's.
-        with_python: whether interpreters for the environments go along.
-        report: shows how far the fetching is.
+        with_python: whether to include interpreters for the environments.
+        report: shows the progress of fetching.
 
     Raises:
-        UsageError: there is no such environment, it is not locked for this platform, or an interpreter for it cannot
-            be moved.
+        UsageError: there is no such environment, it is not locked for this platform, or an interpreter for it cannot be
+            moved.
         SettingsError: a lock cannot be read.
         OutsideError: a file cannot be fetched, or the bundle cannot be written.
     """
@@ -127,15 +128,15 @@ def bundle(
 
 @dataclass(frozen=True, kw_only=True)
 class _Order:
-    """What a bundle is to have.
+    """What a bundle has to contain.
 
     Attributes:
         root: the project's folder.
         output: the file.
-        platform: conda's name of the machines that it is for.
+        platform: the platform of its machines, as a conda subdir.
         folders: the folders of its locks, by the names of their environments.
         locks: the locks.
-        own: what pip is asked for to get kgen out of it, with the extras that its locks take.
+        own: the requirement with which pip installs kgen from it, with the extras that its locks need.
         known: which files were compared with their digests.
     """
 
@@ -155,7 +156,7 @@ class _Order:
 
     @property
     def is_filled(self) -> bool:
-        """Whether it is there and known to be whole: to see that takes the locks alone, and nothing is written."""
+        """Whether the bundle exists and is known to be complete; needs only the locks, and writes nothing."""
         if not self.output.is_file():
             return False
         own = _own_kept(self.own, self.platform)
@@ -169,14 +170,14 @@ class _Order:
         return [text for one in self.folders.values() for text in _texts(one, self.platform or "")]
 
     def head(self, members: Iterable[Member]) -> Member:
-        """The list of the bundle: what is in it, and what that is for."""
+        """The list of the bundle: its content, and what that is for."""
         return _member(bundlefile.MANIFEST, bundlefile.write_list(self.platform, self.locks, members))
 
     def result(self, fetched: int, pythons: Sequence[Standalone] = ()) -> BundleResult:
-        """What is to be said of it.
+        """The result to report.
 
         Args:
-            fetched: bytes that had to be fetched for it.
+            fetched: the bytes that had to be fetched for it.
             pythons: the interpreters in it.
         """
         own = self.platform == host.subdir()
@@ -195,7 +196,7 @@ class _Order:
 
 
 def _fill(order: _Order, pythons: Sequence[Standalone], report: Report) -> int:
-    """Write a bundle, or compare what is there; how many bytes had to be fetched for that.
+    """Write a bundle, or compare an existing one; returns the number of bytes that had to be fetched.
 
     Raises:
         OutsideError: a file cannot be fetched, or the bundle cannot be written.
@@ -248,7 +249,7 @@ def _fill(order: _Order, pythons: Sequence[Standalone], report: Report) -> int:
 
 
 def _remember(known: VerifiedFiles, members: Iterable[Member], began: int, *, gone: Sequence[Path]) -> None:
-    """Remember the files that were compared while a bundle was written, but for those in these places."""
+    """Remember the files that were compared while a bundle was written, except for those in these places."""
     for one in members:
         path = one.source
         if isinstance(path, Path) and one.known is None and not any(map(path.is_relative_to, gone)):
@@ -256,17 +257,17 @@ def _remember(known: VerifiedFiles, members: Iterable[Member], began: int, *, go
 
 
 def _listed(wanted: Iterable[LockedFile]) -> Iterator[Member]:
-    """The files of locks by what the locks say about them, whose content nobody asks for."""
+    """The files of locks as members without content, from what the locks say about them."""
     for file in wanted:  # without a size it is in the list of no bundle
         yield Member(vendor.place_of(file), file.sha256, -1 if file.size is None else file.size, b"")
 
 
 def _require_place(output: Path) -> None:
-    """Check that a bundle can be where it is to be, before anything is fetched for it.
+    """Check that the bundle can be written to its place, before anything is fetched for it.
 
     Raises:
-        UsageError: it cannot: there is no such folder, or it is one, or it is not a regular file.
-        OutsideError: the system does not let it be written.
+        UsageError: it cannot: the folder does not exist, or the place is a folder or not a regular file.
+        OutsideError: the system does not allow it.
     """
     if output.is_dir():
         raise UsageError(f"{output} is a folder", hints=[f"kgen bundle -o {shlex.quote(str(output / 'project.tar'))}"])
@@ -287,7 +288,7 @@ def _require_place(output: Path) -> None:
 
 
 def _is_stream(output: Path) -> bool:
-    """Whether something else than a file would be put in the place of a device, a pipe, or standard output."""
+    """Whether the bundle would replace a device, a pipe, or standard output by a file."""
     in_dev = output.parent in {Path("/dev"), Path("/dev/fd")}  # not `/dev/shm`, which has files
     return str(output) == "-" or in_dev or (output.exists() and not output.is_file())
 
@@ -320,7 +321,7 @@ def _is_locked(environment: LockedEnvironment, form: Format, platform: str | Non
 
 
 def _standalones(locks: Sequence[Lockfile], platform: str | None) -> list[Standalone]:
-    """An interpreter for each minor of the locks that bring none.
+    """An interpreter for each minor of the locks that do not contain one.
 
     Raises:
         UsageError: one cannot be moved, or is for another platform.
@@ -353,7 +354,7 @@ def _packed(one: Standalone, folder: Path) -> Member:
 
 @contextlib.contextmanager
 def _held(store: Path) -> Iterator[None]:
-    """Hold the folder of what was fetched, and make it, so that no other call takes its files away.
+    """Create and lock the folder of fetched files, so that no other call removes them.
 
     Raises:
         OutsideError: it cannot be written.
@@ -373,7 +374,7 @@ def _files(
     wanted: Iterable[tuple[LockedFile, Lockfile]],
     report: Report,
 ) -> tuple[Mapping[tuple[str, str], Member], int]:
-    """Every file, from the bundle that was there, from an earlier call, or fetched now; and how many bytes were."""
+    """Every file, from the existing bundle, from an earlier call, or fetched now; and how many bytes were fetched."""
     members: dict[tuple[str, str], Member] = {}
     missing: list[tuple[LockedFile, Lockfile]] = []
     for file, lock in wanted:
@@ -395,7 +396,7 @@ def _files(
 
 
 def _require_files(lock: Lockfile) -> None:
-    """Check that a bundle can hold all of a lock: folders of the project go with the project.
+    """Check that a bundle can contain everything in a lock; folders of the project belong to the project.
 
     Raises:
         UsageError: it cannot.
@@ -427,7 +428,7 @@ def _member(path: str, content: bytes) -> Member:
 
 
 def _own(name: str, platform: str | None, known: VerifiedFiles, *, again: bool) -> list[Member]:
-    """Kgen itself, uv, and what else kgen needs, as they are installed here; nothing for another platform."""
+    """The wheels of kgen, uv, and kgen's other dependencies, as installed here; none for another platform."""
     if platform != host.subdir():
         return []
     made = ownwheels.own_wheels(name, host.cache("own"), source=_source(), again=again)
@@ -435,7 +436,7 @@ def _own(name: str, platform: str | None, known: VerifiedFiles, *, again: bool) 
 
 
 def _own_kept(name: str, platform: str | None) -> list[Member] | None:
-    """The same, as it was made before; None where it must be looked for again."""
+    """The same, as an earlier call made it; None if it has to be looked for again."""
     if platform != host.subdir():
         return []
     kept = ownwheels.kept_wheels(name, host.cache("own"), source=_source())
@@ -443,7 +444,7 @@ def _own_kept(name: str, platform: str | None) -> list[Member] | None:
 
 
 def _source() -> Mapping[str, Path]:
-    """The folders of kgen's code and data, where these are no copies that an installer has made and listed."""
+    """The folders of kgen's code and data, if they are not copies that an installer made and listed."""
     if resources.clone() is None:
         return {}
     return {
@@ -458,7 +459,7 @@ def _kept_member(one: ownwheels.KeptWheel, known: VerifiedFiles | None) -> Membe
 
 
 def _old(output: Path, known: VerifiedFiles) -> dict[str, Member]:
-    """The files in the bundle that is to be replaced; none where there is none, or none that can be read."""
+    """The files in the bundle that will be replaced; none if it does not exist or cannot be read."""
     found: dict[str, Member] = {}
     with contextlib.suppress(SettingsError, tarfile.TarError, OSError):
         if output.is_file():
@@ -477,7 +478,7 @@ def _old(output: Path, known: VerifiedFiles) -> dict[str, Member]:
 def _local(
     root: Path, wanted: Iterable[tuple[LockedFile, Lockfile]], known: VerifiedFiles
 ) -> Iterator[tuple[str, Member]]:
-    """What lies in folders of this machine under the names of the wanted files, as members of a bundle."""
+    """Files in local folders with the names of the wanted files, as members of a bundle."""
     for file, lock in wanted:
         place, path = vendor.place_of(file), next(vendor.here(root, file, lock), None)
         size = None if path is None else path.stat().st_size

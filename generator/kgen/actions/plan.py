@@ -1,4 +1,4 @@
-"""Flags + settings + matrix + this machine -> the environments that are asked for."""
+"""Derives the requested environments from flags, settings, the matrix and this machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from kgen.project import find_root
 from kgen.settings import JointEnvironment, Settings
 
 _REPEATED = frozenset({"project", "constraint_files"})
-"""Fields of a request that no other flag of a command can stand for, though a lock has none of them by itself."""
+"""Fields of a request that a command must repeat although a lock does not store them."""
 
 
 _PLACING = frozenset({"dependencies", "requirement_files", "extras", "groups", "outside_folders"})
@@ -44,14 +44,14 @@ _PLACING = frozenset({"dependencies", "requirement_files", "extras", "groups", "
 
 
 class Plan(NamedTuple):
-    """What one run is to do.
+    """What one run has to do.
 
     Attributes:
-        settings: the settings, with the flags over them.
-        requests: an environment on a platform each; platforms of one environment stand together.
-        notes: choices that were made for the user and that they may want to make themselves.
+        settings: the settings, overridden by flags.
+        requests: a request for each environment on each platform; the platforms of one environment are consecutive.
+        notes: choices that kgen made and that the user may want to make.
         written: the settings without the flags.
-        form: what flags ask for that is not part of a request, or more than it holds: field -> value.
+        form: field -> value, for flags that are not part of a request, or say more than it does.
     """
 
     settings: Settings
@@ -62,17 +62,18 @@ class Plan(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What one run is to do, but for the Pythons that are left to kgen.
+    """What one run has to do, without the Pythons that kgen chooses.
 
     Attributes:
-        settings: the settings, with the flags over them.
-        requests: an environment on a platform each, without its Python; platforms of one environment stand together.
-        python: the Python of all of them, where one is asked for.
+        settings: the settings, overridden by flags.
+        requests: a request for each environment on each platform, without its Python; the platforms of one environment
+            are consecutive.
+        python: the requested Python for all of them, if there is one.
         allowed: the Pythons that the project allows; None for all.
-        as_of: whether a day was named together with the Keras of then.
-        notes: choices that were made for the user and that they may want to make themselves.
+        as_of: whether the user named a day together with the Keras of that day.
+        notes: choices that kgen made and that the user may want to make.
         written: the settings without the flags.
-        form: what flags ask for that is not part of a request, or more than it holds: field -> value.
+        form: field -> value, for flags that are not part of a request, or say more than it does.
     """
 
     settings: Settings
@@ -85,14 +86,14 @@ class Draft(NamedTuple):
     form: Mapping[str, object]
 
     def of_generations(self, matrix: CompatibilityMatrix) -> Mapping[str, tuple[EnvironmentRequest, ...]]:
-        """Generation of Keras -> the requests for it, which have their Python together."""
+        """Generation of Keras -> the requests for it, which share a Python."""
         found: dict[str, list[EnvironmentRequest]] = {}
         for request in self.requests:
             found.setdefault(matrix.generation_of(request.backends).name, []).append(request)
         return {name: tuple(alike) for name, alike in found.items()}
 
     def on(self, pythons: Mapping[str, Sequence[str]], matrix: CompatibilityMatrix) -> Plan:
-        """The plan, with these Pythons.
+        """The plan with these Pythons.
 
         Args:
             pythons: generation of Keras -> the Pythons of its environments.
@@ -119,10 +120,10 @@ def make(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Plan
 
 
 def complete(drafted: Draft, matrix: CompatibilityMatrix) -> Plan:
-    """The plan with the best Python where it is left to kgen.
+    """The plan, with the best Python if kgen chooses it.
 
     Args:
-        drafted: what the call asks for.
+        drafted: the draft.
         matrix: the facts.
     """
     from kgen.solver.python import best_python  # noqa: PLC0415 - who only looks at locks solves nothing
@@ -136,12 +137,12 @@ def complete(drafted: Draft, matrix: CompatibilityMatrix) -> Plan:
 
 
 def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Draft:
-    """What a call asks for.
+    """The draft of a call.
 
     Args:
-        asked: what was typed.
+        asked: the flags of the call.
         matrix: the facts.
-        folder: where kgen was called; the settings are looked for from here on.
+        folder: the folder in which kgen was called, from which it looks for the settings.
 
     Raises:
         UsageError: a flag is wrong, or flags contradict each other.
@@ -200,7 +201,7 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
 def _vouched_for_by_flags(
     written: Settings, asked: RequestFlags, requests: Sequence[EnvironmentRequest], matrix: CompatibilityMatrix
 ) -> Iterator[str]:
-    """What flags alone allow to be built: a lock that has it is not installed before the settings say the same."""
+    """Notes on what only flags allow to be built: the lock cannot be installed before the settings allow the same."""
     known = {one.name for request in requests for one in matrix.generation_of(request.backends).sources}
     allowed = {*written.build, *known}
     built = [name for name in dict.fromkeys(name for one in requests for name in one.build) if name not in allowed]
@@ -216,7 +217,7 @@ def _vouched_for_by_flags(
 
 
 def _built_into_others(request: EnvironmentRequest, matrix: CompatibilityMatrix) -> Iterator[str]:
-    """That a GPU which is asked for is in no machine of the platform."""
+    """Notes that a requested GPU does not exist in machines of the platform."""
     row = matrix.accelerators.get(request.accelerator.kind)
     if row is None:
         return
@@ -233,14 +234,14 @@ def _built_into_others(request: EnvironmentRequest, matrix: CompatibilityMatrix)
 def _form(
     asked: RequestFlags, settings: Settings, shaped: uvsettings.Shape, matrix: CompatibilityMatrix
 ) -> Mapping[str, object]:
-    """What a command must repeat of flags and settings beside a request, to come to the same."""
+    """What a command must repeat of flags and settings besides a request, to have the same result."""
     given = [BY_NAME[name] for name, raw in asked.flags.items() if raw is not None and raw != []]
     form: dict[str, object] = {
         field.name: getattr(settings, field.name)
         for field in given
         if field.lock is None and (field.scope is Scope.LOCK or field.name in _REPEATED)
     }
-    # a request holds only whether the index is used, and not where its mirror is
+    # a request contains whether the index is used, but not the URL of its mirror
     frameworks = {one.framework for one in matrix.backends.values()} & {*shaped.sources}
     mirrors = (mirror_in_sources(shaped, name, matrix) for name in sorted(frameworks))
     index = settings.torch_index or next(filter(None, mirrors), None)
@@ -248,7 +249,7 @@ def _form(
 
 
 def _required_python(allowed: RequiresPython, python: str | None) -> Iterator[str]:
-    """What the project's own range of Pythons means for a call.
+    """Notes on what the project's own Python range means for a call.
 
     Raises:
         UsageError: it leaves no Python to choose.
@@ -269,13 +270,13 @@ def _required_python(allowed: RequiresPython, python: str | None) -> Iterator[st
 
 
 def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Settings:
-    """The settings with the flags over them, and what the project requires by itself.
+    """The settings, overridden by flags, with what the project itself requires.
 
     Args:
         settings: the settings.
-        asked: what was typed.
+        asked: the flags of the call.
         matrix: the facts.
-        folder: where kgen was called: files that flags name are relative to it.
+        folder: the folder in which kgen was called, to which files in flags are relative.
 
     Raises:
         UsageError: a flag is wrong, or flags contradict each other.
@@ -302,7 +303,7 @@ def merge(settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix, 
 
 
 def _values(field: Field, raw: Raw, matrix: CompatibilityMatrix) -> Iterator[tuple[str, object]]:
-    """What a flag says, by the attribute of the settings; where it is repeated and may be, another one has it."""
+    """The value of a flag, by attribute of the settings; a repeated flag may set another attribute."""
     plural = None if field.plural is None else BY_NAME[field.plural]
     several = plural is not None and isinstance(raw, Sequence) and not isinstance(raw, str) and len(set(raw)) > 1
     if plural is not None:
@@ -311,13 +312,13 @@ def _values(field: Field, raw: Raw, matrix: CompatibilityMatrix) -> Iterator[tup
 
 
 def _from_folder(settings: Settings, given: Collection[str], folder: Path) -> Settings:
-    """The settings, with the files that flags name as the settings would name them."""
+    """The settings, with files in flags named as the settings would name them."""
     paths = {name: given_in(folder, settings.root, getattr(settings, name)) for name in FILES if name in given}
     return settings._replace(**paths)  # type: ignore[arg-type]
 
 
 def _as_of(settings: Settings, text: str, asked: RequestFlags, matrix: CompatibilityMatrix) -> Settings:
-    """The settings on an earlier day, with the Keras of that day if they do not say which."""
+    """The settings on an earlier day, with the Keras of that day if they name none."""
     if asked.flags.get("exclude_newer") is not None:
         raise ContradictionError(
             "`--as-of` and `--exclude-newer` contradict each other",
@@ -335,7 +336,7 @@ def _as_of(settings: Settings, text: str, asked: RequestFlags, matrix: Compatibi
 def _generation_of_day(
     written: Settings, settings: Settings, asked: RequestFlags, matrix: CompatibilityMatrix
 ) -> Iterator[str]:
-    """That a generation was taken because of the day alone."""
+    """Notes that a generation was chosen only because of the day."""
     said = written.generation or asked.flags.get("generation")
     taken = settings.generation
     if asked.as_of is None or said or taken is None:
@@ -352,9 +353,9 @@ def _generation_of_day(
 
 
 def required_backends(settings: Settings, matrix: CompatibilityMatrix) -> tuple[str, ...]:
-    """The backends whose frameworks the project requires by itself; none where the settings name backends.
+    """The backends whose frameworks the project itself requires; none if the settings name backends.
 
-    What every backend needs for its own sake, as NumPy, says nothing.
+    Packages that every backend needs anyway, such as NumPy, do not count.
     """
     if settings.backends is not None:
         return ()
@@ -371,13 +372,13 @@ def required_backends(settings: Settings, matrix: CompatibilityMatrix) -> tuple[
 def _environments(
     asked: RequestFlags, settings: Settings, matrix: CompatibilityMatrix, required: Sequence[str]
 ) -> list[JointEnvironment]:
-    """The environments by name, each with its backends; a single backend is an environment of its own name.
+    """The environments by name, each with its backends; a single backend is an environment with its own name.
 
     Args:
-        asked: what was typed.
-        settings: what is asked for.
+        asked: the flags of the call.
+        settings: the settings.
         matrix: the facts.
-        required: the backends whose frameworks the project requires, where that decides.
+        required: the backends whose frameworks the project requires, if they decide.
     """
     generation = settings_module.generation_asked(settings, matrix)
     known = {**dict.fromkeys(matrix.backends), **settings.environments}
@@ -423,7 +424,7 @@ def _full_name(name: str, generation: str | None, matrix: CompatibilityMatrix, s
 
 
 def known_environments(settings: Settings, matrix: CompatibilityMatrix) -> dict[str, JointEnvironment]:
-    """What the settings may be meant by: each backend that they name (every one, if they name none), each joint one."""
+    """What the settings may mean: each backend that they name (all, if they name none), and each joint environment."""
     alone = {
         name: JointEnvironment(name=name, backends=(name,), dependencies=())
         for name in settings.backends or tuple(matrix.backends)
@@ -441,7 +442,7 @@ def _drafts(
     notes: list[str],
     asked: RequestFlags,
 ) -> list[EnvironmentRequest]:
-    """A request for each environment, accelerator and platform, their Pythons still to be chosen."""
+    """A request for each environment, accelerator and platform, without the Python."""
     targets = targets_of(settings)
     if not targets:
         accelerator = chosen_accelerator(settings, environments, matrix, notes, asked)

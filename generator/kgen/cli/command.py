@@ -1,8 +1,8 @@
-"""How kgen uses Typer: commands that are loaded when they are called, whose faults are kgen's errors.
+"""How kgen uses Typer: commands are loaded when they are called, and their errors are kgen's.
 
 Commands are functions with declared parameters (:mod:`kgen.cli.options`), in modules that :mod:`kgen.cli.registry`
-finds. Typer makes commands of them and parses words. It hands every value to pydantic, whose import takes as long as
-the rest of a call together; as kgen's own parsers take text, :class:`_Text` leaves values as they were typed.
+finds. Typer makes commands of them and parses arguments. It passes every value through pydantic, whose import takes as
+long as the rest of a call; because kgen's own parsers take text, :class:`_Text` leaves values as the user typed them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # the bases of Typer's own classes, which it exports by no pu
     from typer._click.shell_completion import CompletionItem
 
 Rows = list[tuple[str, str]]
-"""What can be typed, and what it means."""
+"""What the user can type, and what it means."""
 
 EPILOG = f"Exit status: {', '.join(f'{status} {meaning}' for status, meaning in MEANINGS.items())}."
 
@@ -40,17 +40,17 @@ _HELP_WIDTH = 100
 _HELP = ("-h", "--help")
 _SETTINGS = {"help_option_names": [*_HELP], "max_content_width": _HELP_WIDTH}
 _QUOTED = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
-"""A word of a command line, with the quotes in it."""
+"""A word of a command line, including its quotes."""
 
 _OPTIONAL = re.compile(r"\[.+\]")
-"""The metavar of an option whose value can be left out."""
+"""The metavar of an option whose value is optional."""
 
 
 # -- parameters --------------------------------------------------------------------------------------------------------
 
 
 class _Text:
-    """A parameter whose value stays what was typed: text, several texts, or yes and no."""
+    """A parameter whose value stays as typed: a text, several texts, or a boolean."""
 
     name: str
     nargs: int
@@ -68,7 +68,7 @@ class _Text:
         if self.multiple or self.nargs == -1:
             value = tuple(value or ())
         if value in (None, ()) and (self.required or self._needed_in(ctx)):
-            # what a shell would complete it to is a call that works
+            # what a shell would complete makes a valid call
             example = next((one.value for one in self.shell_complete(ctx, "")), None)
             program = " -- python" if isinstance(ctx.command, _Shared) and ctx.command.runs_a_program else ""
             first = []
@@ -86,7 +86,7 @@ class _Text:
         return value if self.callback is None else self.callback(ctx, self, value)
 
     def _needed_in(self, ctx: Context) -> bool:
-        """Whether it is an argument that no option of the call stands in for; options are parsed before arguments."""
+        """Whether this is an argument that no option in the call replaces; options are parsed before arguments."""
         instead = ctx.command.declaration.instead if isinstance(ctx.command, _Shared) else ""
         return bool(instead) and isinstance(self, TyperArgument) and not ctx.params.get(instead)
 
@@ -100,7 +100,7 @@ class _TextArgument(_Text, TyperArgument):
 
 
 def _of_text(parameter: Parameter) -> Parameter:
-    """The same parameter, whose value stays text."""
+    """The same parameter with its value left as text."""
     kind = _TextOption if isinstance(parameter, TyperOption) else _TextArgument
     made: Parameter = kind.__new__(kind)
     vars(made).update(vars(parameter))
@@ -116,11 +116,11 @@ def _show_help(ctx: Context, _parameter: Parameter, value: object) -> None:
 # -- commands ----------------------------------------------------------------------------------------------------------
 
 PROGRAM = "kgen.program"
-"""Where a context keeps the call of another program, of a command that declares one."""
+"""The context key for the call of another program, for commands that declare one."""
 
 
 class _Shared:
-    """What commands and groups have in common: their parsing, their faults, and their help."""
+    """What commands and groups have in common: parsing, errors, and help."""
 
     params: list[Parameter]
     allow_extra_args = True
@@ -129,7 +129,7 @@ class _Shared:
 
     @property
     def runs_a_program(self) -> bool:
-        """Whether a call ends with that of another program, as its example does."""
+        """Whether a call ends with the call of another program, as its example does."""
         return " -- " in self.declaration.example
 
     if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class _Shared:
         def make_parser(self, ctx: Context) -> Any: ...  # noqa: ANN401 - which Typer exports by no public name
 
     def get_help_option(self, ctx: Context) -> TyperOption | None:
-        """The option that shows the help; made once, as Typer compares parameters by identity."""
+        """The option that shows the help; created once, because Typer compares parameters by identity."""
         if self._help is None:
             found = super().get_help_option(ctx)  # type: ignore[misc]
             self._help = _of_text(found)
@@ -151,10 +151,10 @@ class _Shared:
         return self._help  # type: ignore[return-value]
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Parse the words behind the command.
+        """Parse the words after the command.
 
         Raises:
-            UsageError: they are none that it knows.
+            UsageError: they are not valid.
         """
         words = list(args)
         if not ctx.resilient_parsing:
@@ -166,10 +166,10 @@ class _Shared:
         return rest
 
     def _require_once(self, ctx: Context, words: Sequence[str]) -> None:
-        """Check that no option that takes one value has several, of which the parser would take the last.
+        """Check that no option with a single value is given several, of which the parser would take the last.
 
         Raises:
-            UsageError: one has.
+            UsageError: one is.
         """
         try:
             _, _, typed = self.make_parser(ctx).parse_args(self._with_values(ctx, words))
@@ -198,7 +198,7 @@ class _Shared:
         }
 
     def _with_values(self, ctx: Context, words: Sequence[str]) -> list[str]:
-        """The words, with a value for each option whose value was left out as it may be."""
+        """The words, with a value for each option whose optional value is missing."""
         optional = {word for word, one in self._options(ctx).items() if _OPTIONAL.fullmatch(one.metavar or "")}
         end = words.index("--") if "--" in words else len(words)
         return [
@@ -223,7 +223,7 @@ class _Shared:
         return UsageError(f"`{path}`: `{name}` {says}", hints=[f"{path} --help"])
 
     def _unknown_option(self, ctx: Context, name: str, words: Sequence[str]) -> UsageError:
-        """The error about an unknown option, with a call that was parsed: as it may have been meant."""
+        """The error for an unknown option, with the call that the user may have meant; kgen has parsed that call."""
         fault = misspelt(ctx.command_path, "option", name, (), words)
         meant = self.meant(ctx, words)
         if meant is not None and meant.row is not None and meant.row.program and self.declaration.program_by:
@@ -235,12 +235,12 @@ class _Shared:
         return answered(fault, meant)
 
     def meant(self, ctx: Context, words: Sequence[str], so_far: foreign.Meant | None = None) -> foreign.Meant | None:
-        """A call with words that it does not know, as it may have been meant; None where that is not a call.
+        """The call that the user may have meant by words which the command does not know; None if it is not valid.
 
         Args:
             ctx: the context of the command.
-            words: the words behind it.
-            so_far: what is known of it, where the command itself is meant by another word.
+            words: the words after it.
+            so_far: what is known about the call, if the command itself was called by another word.
         """
         group = ctx.find_root().command
         assert isinstance(group, Group)  # noqa: S101 - kgen itself
@@ -268,7 +268,7 @@ class _Shared:
     def _with_program_by(
         self, ctx: Context, fault: UsageError, before: Sequence[str], program: Sequence[str]
     ) -> UsageError:
-        """The same error, with the call of the command that runs a program, where that call is one."""
+        """The same error, with the call of the command that runs a program, if that call is valid."""
         program = ["sh", "-c", *program] if len(program) == 1 and len(program[0].split()) > 1 else program
         if before and not before[0].startswith("-"):
             before = [*before[1:], before[0]]  # options of a command that runs programs stand before the environment
@@ -282,7 +282,7 @@ class _Shared:
         return UsageError(fault.message, hints=[f"kgen {shlex.join(call)}", *fault.hints])
 
     def _with_options_by(self, ctx: Context, fault: UsageError, words: Sequence[str]) -> UsageError:
-        """The same error, with the call of the command that has such options, where that call is one."""
+        """The same error, with the call of the command that has such options, if that call is valid."""
         if not self.declaration.options_by or any(not one.startswith("-") for one in words[:1]):
             return fault
         call = [self.declaration.options_by, *words]
@@ -292,13 +292,13 @@ class _Shared:
             found = context_of(group, call)
         except UsageError:
             return fault
-        # a word of its own is something else to that command
+        # the other command would take an argument for something else
         if any(found.params.get(one.name or "") for one in found.command.params if isinstance(one, TyperArgument)):
             return fault
         return UsageError(fault.message, hints=[f"did you mean `kgen {shlex.join(call)}`?", *fault.hints])
 
     def _fits(self, ctx: Context, words: Sequence[str]) -> str | None:
-        """What is wrong with these words: an option, empty where it is something else, None where nothing is."""
+        """What is wrong with these words: an option, empty for anything else, None if they are valid."""
         try:
             _, rest, _ = self.make_parser(ctx).parse_args(self._with_values(ctx, words))
         except typer.TyperException as fault:
@@ -308,8 +308,8 @@ class _Shared:
     # -- help ----------------------------------------------------------------------------------------------------------
 
     def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Write the help: the call, what it does, an example, and the parameters by their panels."""
-        # the formatter's own is never below 50: the terminal would fold what is folded already
+        """Write the help: the usage, the purpose, an example, and the parameters by panel."""
+        # the formatter's own width is never below 50, so a narrow terminal would wrap its lines again
         width = min(formatter.width, console.columns() or formatter.width)
         start = f"usage: {ctx.command_path} "
         parts = [
@@ -318,19 +318,19 @@ class _Shared:
         ]
         if self.declaration.example:
             words = _QUOTED.findall(self.declaration.example)
-            # what is shown can be pasted, folded or not
+            # the example can be pasted, wrapped or not
             parts.append("Example:\n" + console.filled(words, width, before="  ", indent=4, going_on=" \\"))
         parts += [f"{panel}:\n{_listed(rows, width)}" for panel, rows in self.panels(ctx).items()]
         formatter.write("\n\n".join([*parts, console.filled(console.words_of(EPILOG), width)]) + "\n")
 
     def usage(self, ctx: Context) -> list[str]:
-        """The words of a call behind the command."""
+        """The words after the command in its usage."""
         arguments = [one for one in self.get_params(ctx) if isinstance(one, TyperArgument)]
         program = [self.declaration.program] if self.declaration.program else []
         return ["[OPTION ...]", *map(_place, arguments), *program]
 
     def panels(self, ctx: Context) -> Mapping[str, Rows]:
-        """What can be typed behind the command, by panel."""
+        """What the user can type after the command, by panel."""
         found: dict[str, Rows] = {}
         for one in self.get_params(ctx):
             if not getattr(one, "hidden", False):
@@ -347,7 +347,7 @@ class Command(_Shared, TyperCommand):
         super().__init__(*arguments, params=list(map(_of_text, params)), **settings)
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Parse the words behind the command; none may be left over."""
+        """Parse the words after the command; none may be left over."""
         if self.declaration.program and "--" in args:
             place = args.index("--")
             args, ctx.meta[PROGRAM] = args[:place], args[place + 1 :]
@@ -371,7 +371,7 @@ class Group(_Shared, TyperGroup):
     """Commands that are loaded when they are called."""
 
     group = ""
-    """The command whose actions these are; empty for kgen itself."""
+    """The command that has these actions; empty for kgen itself."""
 
     def __init__(self, *arguments: Any, params: Sequence[Parameter] = (), **settings: Any) -> None:  # noqa: ANN401
         super().__init__(*arguments, params=list(map(_of_text, params)), **settings)
@@ -391,10 +391,10 @@ class Group(_Shared, TyperGroup):
         return self._loaded[cmd_name]
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, AnyCommand | None, list[str]]:
-        """The command that the first word names, and the words behind it.
+        """The command that the first word names, and the words after it.
 
         Raises:
-            UsageError: it names none.
+            UsageError: there is no such command.
         """
         command = self.get_command(ctx, args[0])
         if command is None and not ctx.resilient_parsing:
@@ -402,7 +402,7 @@ class Group(_Shared, TyperGroup):
         return args[0] if command else None, command, args[1:]
 
     def _unknown_command(self, ctx: Context, args: Sequence[str]) -> UsageError:
-        """The error about an unknown command, with a call that was parsed: as it may have been meant."""
+        """The error for an unknown command, with the call that the user may have meant; kgen has parsed that call."""
         found = None if self.group else foreign.command(args)
         if found is None:
             return misspelt(ctx.command_path, "command", args[0], registry.declarations(self.group), args)
@@ -424,7 +424,7 @@ class Group(_Shared, TyperGroup):
         return answered(fault, meant)
 
     def usage(self, ctx: Context) -> list[str]:
-        """The words of a call behind the command."""
+        """The words after the command in its usage."""
         return [*super().usage(ctx), "COMMAND ..."]
 
     def panels(self, ctx: Context) -> Mapping[str, Rows]:
@@ -436,7 +436,7 @@ class Group(_Shared, TyperGroup):
 
 
 def load(group: str, name: str, declaration: Declaration) -> Command | Group:
-    """The command of a module, made by Typer from its function `run`; a group, where it declares actions."""
+    """The command in a module, which Typer makes from its function `run`; a group if the module declares actions."""
     module = registry.load(group, name)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     if declaration.actions:
@@ -451,12 +451,12 @@ def load(group: str, name: str, declaration: Declaration) -> Command | Group:
 
 
 def group_of(app: typer.Typer, group: str, callback: Callable[..., None]) -> Group:
-    """The group of the actions of a command, or of all commands.
+    """The group of a command's actions, or of all commands.
 
     Args:
-        app: an application of Typer, as yet empty.
+        app: an empty Typer application.
         group: the command; empty for kgen itself.
-        callback: what is called before any of them, with the parameters of the group.
+        callback: called before any of them, with the parameters of the group.
     """
     app.callback(cls=Group, invoke_without_command=True, context_settings=_SETTINGS)(callback)
     made = typer.main.get_command(app)
@@ -469,7 +469,7 @@ def group_of(app: typer.Typer, group: str, callback: Callable[..., None]) -> Gro
 
 
 def answered(fault: UsageError, meant: foreign.Meant) -> UsageError:
-    """The same error with what was meant, and with what kgen does otherwise."""
+    """The same error, with the call that was meant and what kgen does differently."""
     text = meant.text
     return UsageError(
         ": ".join([fault.message, *(["; ".join(meant.says)] if meant.says else [])]),
@@ -489,7 +489,7 @@ def _every(kind: str) -> Sequence[str]:
 
 
 def is_call(group: Group, words: Sequence[str]) -> bool:
-    """Whether words behind the program can be parsed."""
+    """Whether the words after the program can be parsed."""
     if not {*_HELP}.isdisjoint(words):
         return True  # which would be printed
     try:
@@ -500,14 +500,14 @@ def is_call(group: Group, words: Sequence[str]) -> bool:
 
 
 def misspelt(path: str, kind: str, wrong: str, known: Iterable[str], words: Sequence[str]) -> UsageError:
-    """The error about a word that is unknown, with the whole call as it may have been meant.
+    """The error for an unknown word, with the whole call that the user may have meant.
 
     Args:
-        path: the command that knows no such word.
-        kind: what the word would be: an option, a command.
+        path: the command that does not know the word.
+        kind: what the word should be: an option, a command.
         wrong: the word.
-        known: what there is.
-        words: all words behind the command.
+        known: the known words.
+        words: all words after the command.
     """
     near = nearest(wrong, tuple(known))
     hints = [f"{path} --help"]
@@ -522,16 +522,16 @@ def misspelt(path: str, kind: str, wrong: str, known: Iterable[str], words: Sequ
 
 
 _OPTIONS_ALIKE = 0.72
-"""How alike two options are, their hyphens left out, where one may be meant by the other: `jsno`, and not `command`."""
+"""Similarity from which an option, without its hyphens, may stand for another: `jsno` for `json`, but not `command`."""
 
 
 def like_option(wrong: str, known: Iterable[str], words: Sequence[str]) -> list[str] | None:
-    """The words with an unknown option as it may have been meant; None where it is like none.
+    """The words with the option that the user may have meant by an unknown one; None if no option is similar.
 
     Args:
         wrong: the option.
-        known: what there is.
-        words: all words behind the command.
+        known: the known options.
+        words: all words after the command.
     """
     bare = {one.lstrip("-"): one for one in known}
     glued = re.fullmatch(r"(--[a-z-]+?)=?([0-9][0-9.]*)", wrong)
@@ -563,7 +563,7 @@ def _value(option: Parameter) -> str:
 
 
 def _listed(rows: Rows, width: int) -> str:
-    """What can be typed, and beside it what it means; below it, where a word is too long for that."""
+    """What the user can type with its meaning, side by side, or below each other if a word is too long for that."""
     most = width // 3
     column = max((len(term) for term, _ in rows if len(term) <= most), default=0)
     lines = []
@@ -577,7 +577,7 @@ def _listed(rows: Rows, width: int) -> str:
 
 
 def _value_of(names: Sequence[str], words: Sequence[str]) -> Callable[[int], str | None]:
-    """Place of a word -> the value of an option of these names that stands there; None where none does."""
+    """A function that returns the value of an option of these names at an index of the words; None if there is none."""
 
     def value(place: int) -> str | None:
         name, sign, own = words[place].partition("=")
@@ -590,7 +590,7 @@ def _value_of(names: Sequence[str], words: Sequence[str]) -> Callable[[int], str
 
 
 def _term(parameter: Parameter) -> str:
-    """What is typed for a parameter."""
+    """What the user types for a parameter."""
     if isinstance(parameter, TyperArgument):
         return parameter.metavar or parameter.name.upper()
     words = ", ".join((*parameter.opts, *parameter.secondary_opts))
@@ -601,12 +601,12 @@ def _term(parameter: Parameter) -> str:
 
 
 def context_of(group: Group, words: Sequence[str], *, lenient: bool = False) -> Context:
-    """The context of the command that a command line comes to, with the values of its parameters; nothing is run.
+    """The context of the command in a command line, with the values of its parameters; nothing is run.
 
     Args:
         group: all commands.
         words: the command line without the program.
-        lenient: whether it may be wrong or unfinished; what can be known of it is in the context then.
+        lenient: whether it may be wrong or unfinished; the context then contains what is known.
 
     Raises:
         UsageError: it is wrong.
@@ -614,7 +614,7 @@ def context_of(group: Group, words: Sequence[str], *, lenient: bool = False) -> 
     rest = list(words)
     context = group.make_context("kgen", list(words), resilient_parsing=lenient)
     while isinstance(context.command, Group):
-        # the options of groups are flags, so that the first other word is a command
+        # the options of groups take no values, so the first other word is a command
         rest = list(itertools.dropwhile(lambda word: word.startswith("-") and word != "-", rest))
         if not rest:
             break

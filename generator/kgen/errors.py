@@ -44,6 +44,20 @@ BUG_CODE = "K500"
 """The code of an unexpected fault, which is a bug."""
 
 
+class CallChange(NamedTuple):
+    """A change of the call that mends what an error is about.
+
+    Attributes:
+        hint: the hint that the changed call stands in the place of, where the call can be changed so.
+        typed: the words of the call that go, which stand together; none where all stay.
+        meant: the words in their place, or behind all others.
+    """
+
+    hint: str
+    typed: tuple[str, ...] = ()
+    meant: tuple[str, ...] = ()
+
+
 class KgenError(Exception):
     """A fault that is not a bug in kgen.
 
@@ -55,12 +69,14 @@ class KgenError(Exception):
         readings: a word of the call, and the words that it may stand for; the command line makes hints of them, each
             the whole call with one of these. Without any, it is unknown, and may be a word of another tool. None where
             no word is at fault.
+        changes: the changes of the call that the command line makes hints of, each the whole call.
     """
 
     status: ExitStatus = ExitStatus.USAGE
     code = "K200"
 
     readings: tuple[str, tuple[str, ...]] | None = None
+    changes: tuple[CallChange, ...] = ()
 
     def __init__(self, message: str, *, hints: Iterable[str] = ()) -> None:
         super().__init__(message)

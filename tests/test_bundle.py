@@ -8,6 +8,7 @@ import importlib.metadata
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -255,6 +256,25 @@ class TestDamage:
         assert "is there already, and is not what the bundle has" in done.stderr
         assert lock.read_text() == "# mine\n"
         assert not (there / "locks/jax-cpu").exists()
+        assert not (there / ".kgen").exists()
+        hint = done.stderr.splitlines()[2].removeprefix("hint: kgen ").replace("[TEMP]", str(kgen.temporary))
+        assert kgen(*shlex.split(hint)).status == 0
+        (beside,) = tmp_path.glob("there-*")
+        assert (beside / f"locks/numpy-cpu/{PYLOCK}").is_file()
+
+    def test_a_lock_of_another_kgen(self, kgen: Kgen, bundled: Path, tmp_path: Path) -> None:
+        """It is refused before anything is copied."""
+        content = members(bundled)
+        name = f"locks/numpy-cpu/{PYLOCK}"
+        text = content[name].replace(b"[tool.kgen]\nschema = 1", b"[tool.kgen]\nschema = 99")
+        assert text != content[name]
+        listed = json.loads(content["kgen-bundle.json"])
+        for one in listed["files"]:
+            if one["path"] == name:
+                one |= {"sha256": hashlib.sha256(text).hexdigest(), "size": len(text)}
+        pack(tmp_path / "new.tar", {**content, "kgen-bundle.json": json.dumps(listed).encode(), name: text})
+        self.refused(kgen, tmp_path / "new.tar", tmp_path)
+        assert not (tmp_path / "there").exists()
 
 
 class TestCalls:

@@ -958,7 +958,7 @@ class TestRequiresPython:
         done = kgen("solve", "jax", "--cuda", "12")
         assert (done.status, done.stdout) == (2, "")
         assert done.stderr.startswith("error: pyproject.toml: project.requires-python: `")
-        assert done.stderr.endswith("\n\nhint: edit pyproject.toml\nhint: kgen lock --no-project\n")
+        assert done.stderr.endswith("\n\nhint: edit pyproject.toml\nhint: kgen solve jax --cuda 12 --no-project\n")
         assert kgen("solve", "jax", "--cuda", "12", "--no-project").status == 0
 
 

@@ -201,3 +201,79 @@ def test_auto_without_an_answer_names_the_whole_call_that_says_why(kgen: Kgen) -
     answer = kgen(*shlex.split(hint, comments=True)[1:])
     assert answer.status == 3
     assert "300" in answer.stderr
+
+
+PARTS = """\
+[project]
+name = "x"
+version = "0"
+dependencies = ["numpy"]
+optional-dependencies = {{ plot = ["pillow"], bad = ["x y"] }}
+[tool.uv]
+conflicts = [[{{ group = "test" }}, {{ extra = "plot" }}]]
+[dependency-groups]
+test = ["pytest"]
+{}
+"""
+
+
+@pytest.mark.parametrize(
+    ("groups", "flags", "instead"),
+    [
+        ("", "--group tset", ["--group test"]),
+        ("", "--group=tset", ["--group test"]),
+        ("", "--group Test --group Nothing", ["--group Test"]),
+        ("", "--extra plto", ["--extra plot"]),
+        ("", "--extra test", ["--group test"]),
+        ("", "--group plot", ["--extra plot"]),
+        ("", "--extra bad", ["edit pyproject.toml", ""]),
+        ("", "--group test --extra plot", ["--extra plot", "--group test"]),
+        ('dev = [{ include-group = "dev" }]', "--group dev", ["edit pyproject.toml", ""]),
+        ('dev = [{ include-group = "none" }]', "--group test --group dev", ["edit pyproject.toml", "--group test"]),
+        ('dev = ["py test"]', "--group dev --glibc 2.28", ["edit pyproject.toml", "--glibc 2.28"]),
+        ('dev = ["x y"]\nall = [{ include-group = "dev" }]', "--group all", ["edit pyproject.toml", ""]),
+        ('dev = [3]\nother = ["x y"]', "--group dev --group other", ["edit pyproject.toml"]),
+        ('dev = ["x @ ./none"]', "--group dev", ["edit pyproject.toml"]),
+        ("", "--no-project --group test", ["--group test"]),
+    ],
+)
+def test_a_part_of_the_project_that_is_wrong(
+    kgen: Kgen, project: Path, groups: str, flags: str, instead: list[str]
+) -> None:
+    """What may be typed in its place is the whole call, and solves."""
+    (project / "pyproject.toml").write_text(PARTS.format(groups))
+    call = f"solve jax --cuda 12 {ASKED} --keras '>=3.10'"
+    refused = kgen(*shlex.split(f"{call} {flags}"))
+    assert refused.status == 2, refused.stderr
+    expected = [one if one.startswith("edit ") else shlex.split(f"kgen {call} {one}") for one in instead]
+    found = [one if one.startswith("edit ") else shlex.split(one) for one in hints_of(refused.stderr)]
+    assert found == expected
+    for one in found:
+        if isinstance(one, list):
+            assert kgen(*one[1:]).status == 0
+
+
+def test_a_requirement_of_a_group_that_is_none_is_named(kgen: Kgen, project: Path) -> None:
+    (project / "pyproject.toml").write_text(PARTS.format('dev = ["x y"]\nall = ["a", { include-group = "Dev" }]'))
+    said = kgen("solve", "jax", "--cpu", "--group", "all").stderr
+    assert "dependency-groups.dev: `x y` is not a requirement such as scikit-learn>=1.5\n" in said
+
+
+def test_a_part_of_the_project_that_the_settings_ask_for(kgen: Kgen, project: Path) -> None:
+    """No flag takes it away."""
+    (project / "pyproject.toml").write_text(PARTS.format('dev = ["x y"]\n[tool.kgen]\ngroups = ["dev"]'))
+    for command in ("solve", "check", "lock"):
+        assert hints_of(kgen(command).stderr) == [
+            "edit pyproject.toml", "leave `dev` out: `--group`, or `groups` in the settings, asks for it"
+        ]  # fmt: skip
+
+
+def test_a_project_that_is_wrong(kgen: Kgen, project: Path) -> None:
+    for text in ('dependencies = ["x y"]', 'requires-python = "new"'):
+        (project / "pyproject.toml").write_text(f'[project]\nname = "x"\nversion = "0"\n{text}\n')
+        asked = f"kgen solve jax --cuda 12 {ASKED}"
+        found = hints_of(kgen(*asked.split()[1:]).stderr)
+        assert found == ["edit pyproject.toml", f"{asked} --no-project"]
+        assert kgen(*found[1].split()[1:]).status == 0
+        assert hints_of(kgen("solve", "--", "jax").stderr)[1] == "kgen solve --no-project -- jax"
+        assert hints_of(kgen("check").stderr)[1] == "kgen lock --no-project"

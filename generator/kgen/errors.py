@@ -44,6 +44,20 @@ BUG_CODE = "K500"
 """The code of an unexpected fault, which is a bug."""
 
 
+class CallChange(NamedTuple):
+    """A change of the call that corrects an error.
+
+    Attributes:
+        hint: the hint that the changed call replaces, if the call can be changed in this way.
+        typed: consecutive words of the call to remove; none to remove nothing.
+        meant: the words to put in their place, or at the end.
+    """
+
+    hint: str
+    typed: tuple[str, ...] = ()
+    meant: tuple[str, ...] = ()
+
+
 class KgenError(Exception):
     """An error that is not a bug in kgen.
 
@@ -55,12 +69,14 @@ class KgenError(Exception):
         readings: an unknown or ambiguous word of the call, and the words that it may stand for. The command line makes
             a hint of each: the whole call with that word. Without any, the word may belong to another tool. None if no
             word is at fault.
+        changes: changes of the call, of each of which the command line makes a hint: the whole changed call.
     """
 
     status: ExitStatus = ExitStatus.USAGE
     code = "K200"
 
     readings: tuple[str, tuple[str, ...]] | None = None
+    changes: tuple[CallChange, ...] = ()
 
     def __init__(self, message: str, *, hints: Iterable[str] = ()) -> None:
         super().__init__(message)

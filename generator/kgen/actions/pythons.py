@@ -16,7 +16,7 @@ from packaging.version import Version
 from kgen import files
 from kgen.actions import scripts
 from kgen.editable import SETUP_CFG, setup_cfg
-from kgen.errors import SettingsError
+from kgen.errors import CallChange, SettingsError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import grammar
 from kgen.model.ranges import VersionRange
@@ -138,10 +138,13 @@ def required(root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:
             raise ValueError(mismatch(text, str))  # noqa: TRY301, TRY004 - one message for all that is not a range
         return _within(grammar.line(text), matrix) if text.strip() else None
     except ValueError as error:
-        raise SettingsError(
+        around = CallChange("kgen lock --no-project", meant=("--no-project",))
+        wrong = SettingsError(
             f"{PYPROJECT}: project.requires-python: {grammar.printable(str(error))}",
-            hints=[f"edit {PYPROJECT}", "kgen lock --no-project"],
-        ) from None
+            hints=[f"edit {PYPROJECT}", around.hint],
+        )
+        wrong.changes = (around,)
+        raise wrong from None
 
 
 def _said_otherwise(data: Mapping[str, Any], root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:

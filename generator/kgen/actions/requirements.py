@@ -19,7 +19,7 @@ from kgen.actions.pythons import poetry_range
 from kgen.actions.requirement_files import RequirementFile
 from kgen.actions.setuptools_files import SetuptoolsRequirements
 from kgen.editable import SETUP_CFG, SETUPTOOLS_MODULE, ProjectBuild, finds_packages, project_build, setup_cfg
-from kgen.errors import KgenError, SettingsError, UsageError
+from kgen.errors import CallChange, KgenError, SettingsError, UsageError
 from kgen.model import direct, grammar
 from kgen.model.direct import DirectReference
 from kgen.model.lockfile import LockedTree, Lockfile
@@ -80,12 +80,12 @@ def with_project(settings: Settings) -> Settings:
     reader = _Reader(settings)
     found = reader.read()
     if reader.faults:
-        hints = (
-            [f"edit {files.typed(reader.faulty)}", "kgen lock --no-project"]
-            if reader.faulty
-            else reader.where_to_edit()
-        )
-        raise SettingsError("\n".join(map(grammar.printable, reader.faults)), hints=hints)
+        hints = [f"edit {files.typed(reader.faulty)}"] if reader.faulty else reader.where_to_edit()
+        around = reader.around_faults() if reader.faulty else ()
+        hints += [one.hint for one in around]
+        error = SettingsError("\n".join(map(grammar.printable, reader.faults)), hints=hints)
+        error.changes = tuple(around)
+        raise error
     return found
 
 
@@ -235,6 +235,10 @@ def _urls_in(texts: Sequence[object]) -> list[str]:
     return found
 
 
+_PARTS = {"extra": "extra", "group": "dependency group"}
+"""The flags, without their hyphens, that name parts of a project -> what such a part is."""
+
+
 class _Source(NamedTuple):
     """A list of requirements.
 
@@ -260,6 +264,8 @@ class _Reader:
         self.settings = settings
         self.faults: list[str] = []
         self.faulty: str | None = None
+        self._own: Sequence[Requirement] = ()
+        self._faulty_parts: dict[str, None] = {}
         self._notes: list[str] = []
         self._build: tuple[Requirement, ...] = ()
         self._own_extras: list[str] = []
@@ -269,7 +275,8 @@ class _Reader:
         """The settings with all requirements of the project."""
         files = list(self._of_files(self.settings.requirement_files, "requirement", parsers.parse_dependency))
         (noted, self._notes), (wrong, self.faults) = (self._notes, []), (self.faults, [])
-        dependencies = [*self._of_pyproject(), *files]
+        self._own = list(self._of_pyproject())
+        dependencies = [*self._own, *files]
         self._notes += noted
         self.faults += wrong
         listed = dict.fromkeys((*self.settings.constraint_files, *self._inner_constraints))
@@ -298,6 +305,20 @@ class _Reader:
             named.append(self.settings.file.name)
         return [f"edit {' or '.join(named)}"] if named else ["kgen lock --help   # `--dependency` is what names it"]
 
+    def around_faults(self) -> Sequence[CallChange]:
+        """The change of a call that leaves out what is wrong in the project's own file; nothing where none does."""
+        if not (self.settings.extras or self.settings.groups):
+            return (CallChange("kgen lock --no-project", meant=("--no-project",)),)
+        kind, _, name = next(iter(self._faulty_parts), "").partition(" ")
+        if len(self._faulty_parts) > 1 or kind not in _PARTS:
+            return ()
+        return (CallChange(f"leave `{name}` out: {_asks(f'--{kind}')}", (f"--{kind}", name)),)
+
+    def _is_faulty(self, file: str, what: str) -> None:
+        """Note that a part of the project is wrong, as `group dev`."""
+        self.faulty = file
+        self._faulty_parts[what] = None
+
     # -- places --------------------------------------------------------------------------------------------------------
 
     def _placed(self, requirements: Sequence[Requirement]) -> tuple[Requirement, ...]:
@@ -315,7 +336,7 @@ class _Reader:
             reference = direct.within(reference, root, root, self._repository)
             self._require_place(one, reference)
         except ValueError as error:
-            self.faulty = self.faulty or (PYPROJECT if one.url is None else None)
+            self.faulty = self.faulty or (PYPROJECT if one.url is None or one in self._own else None)
             self.faults.append(f"`{one.name}`: {error}" if f"`{one.name}`" not in str(error) else str(error))
             return one
         return direct.placed(one, reference)
@@ -379,10 +400,15 @@ class _Reader:
         if not settings.project:
             if settings.extras or settings.groups:
                 flag = "--extra" if settings.extras else "--group"
-                raise UsageError(
+                error = UsageError(
                     f"`{flag}` names a part of {PYPROJECT}, and `project = false` (--no-project) has that left out",
                     hints=["kgen lock --project"],
                 )
+                error.changes = (
+                    CallChange("kgen lock --project", ("--no-project",)),
+                    CallChange("kgen lock --project", meant=("--project",)),
+                )
+                raise error
             named = PYPROJECT if _pyproject(settings.root) else None
             if named is None and setuptools_files.declared(settings.root, {}).dependencies is not None:
                 named = SETUP_CFG
@@ -471,7 +497,8 @@ class _Reader:
         for extra in queue:  # grows while extras name other extras of the project
             if extra not in table:
                 file = next((one.file for one in beside.extras.values()), PYPROJECT)
-                raise _unknown(self.settings.root / file, "extra", "--extra", extra, set(table))
+                groups = map(canonical_name, _table(_pyproject(self.settings.root), "dependency-groups"))
+                raise _unknown(self.settings.root / file, "extra", extra, {"extra": set(table), "group": set(groups)})
             listed = beside.extras.get(extra)
             texts: Sequence[object]
             if listed is None:
@@ -499,20 +526,24 @@ class _Reader:
 
         for group in self.settings.groups:
             if group not in names:
-                raise _unknown(self.settings.root / PYPROJECT, "dependency group", "--group", group, names)
+                extras = set(map(canonical_name, _table(data, "project", "optional-dependencies")))
+                raise _unknown(self.settings.root / PYPROJECT, "group", group, {"extra": extras, "group": names})
+            wrong = [] if not isinstance(groups, Mapping) else list(_wrong_in(groups, group))
+            texts: Sequence[object] = ()
             try:
-                texts = resolve_dependency_groups(groups, group)
+                texts = () if wrong else resolve_dependency_groups(groups, group)
             except (ValueError, LookupError, TypeError, ExceptionGroup) as error:
-                self.faulty = PYPROJECT
-                for one in _leaves(error):
-                    self.faults.append(f"{PYPROJECT}: dependency-groups.{group}: {one}".splitlines()[0])
+                wrong = [f"{group}: {one}" for one in _leaves(error)]
+            if wrong:
+                self._is_faulty(PYPROJECT, f"group {group}")
+                self.faults += [f"{PYPROJECT}: dependency-groups.{one}".splitlines()[0] for one in wrong]
                 continue
             yield _Source(f"dependency-groups.{group}", f"group {group}", texts)
 
     def _list(self, table: Mapping[str, Any], path: str, key: str) -> list[object]:
         value = table.get(key, [])
         if not isinstance(value, list):
-            self.faulty = PYPROJECT
+            self._is_faulty(PYPROJECT, "dependencies" if path == "project" else f"extra {key}")
             self.faults.append(f"{PYPROJECT}: {path}.{key}: should be an array")
             return []
         return value
@@ -520,13 +551,13 @@ class _Reader:
     def _parsed(self, source: _Source) -> Iterator[Requirement]:
         for text in source.texts:
             if not isinstance(text, str):
-                self.faulty = source.file
+                self._is_faulty(source.file, source.what)
                 self.faults.append(f"{source.file}: {source.place}: {mismatch(text, str)}")
                 continue
             try:
                 yield source.parse(text)
             except ValueError as error:
-                self.faulty = source.file
+                self._is_faulty(source.file, source.what)
                 self.faults.append(f"{source.file}: {source.place}: {error}")
 
     def _foreign(self, data: Mapping[str, Any]) -> Iterator[Requirement]:
@@ -708,25 +739,68 @@ def _require_compatible(data: Mapping[str, Any], asked: Collection[str]) -> None
         both = [(kind, name) for kind, name in named if isinstance(name, str) and (kind, canonical_name(name)) in there]
         if len(both) > 1:
             listed = " and ".join(f"{kind} {grammar.shown(name)}" for kind, name in both)
-            raise UsageError(
-                f"{listed} exclude each other, as `conflicts` of [tool.uv] in {PYPROJECT} says",
-                hints=[f"ask for one of them, such as `--{both[0][0]} {grammar.shown(both[0][1])}`"],
+            hints = [f"leave {kind} {grammar.shown(name)} out" for kind, name in both]
+            error = UsageError(
+                f"{listed} exclude each other, as `conflicts` of [tool.uv] in {PYPROJECT} says", hints=hints
             )
+            error.changes = tuple(
+                CallChange(hint, (f"--{kind}", name)) for hint, (kind, name) in zip(hints, both, strict=True)
+            )
+            raise error
 
 
-def _unknown(file: Path, what: str, flag: str, name: str, there: set[str]) -> UsageError:
+def _wrong_in(groups: Mapping[str, Any], name: str) -> Iterator[str]:
+    """The requirements of a dependency group, and of those that it includes, which are none: each behind its group."""
+    keys = {canonical_name(key): key for key in groups}
+    queue = [canonical_name(name)]
+    for one in queue:  # grows by the groups that it includes
+        listed = groups[keys[one]] if one in keys else ()
+        for item in listed if isinstance(listed, list) else ():
+            inner = item.get("include-group") if isinstance(item, Mapping) else None
+            if isinstance(inner, str) and canonical_name(inner) not in queue:
+                queue.append(canonical_name(inner))
+            if isinstance(item, str):
+                try:
+                    parsers.parse_dependency(item)
+                except ValueError as error:
+                    yield f"{keys[one]}: {error}"
+
+
+def _asks(flag: str) -> str:
+    return f"`{flag}`, or `{flag.strip('-')}s` in the settings, asks for it"
+
+
+def _unknown(file: Path, kind: str, name: str, parts: Mapping[str, Collection[str]]) -> UsageError:
+    """That a project has no extra or dependency group of a name.
+
+    Args:
+        file: the file that has them.
+        kind: what was asked for, `extra` or `group`.
+        name: its name.
+        parts: kind -> the names that there are.
+    """
+    typed = (f"--{kind}", name)
     if not file.is_file():
-        return UsageError(
-            f"there is no {file.name} in {file.parent}, which `{flag} {name}` names a part of",
-            hints=["kgen lock --dependency PACKAGE   # a package by its own name"],
+        hint = "kgen lock --dependency PACKAGE   # a package by its own name"
+        error = UsageError(
+            f"there is no {file.name} in {file.parent}, which `{' '.join(typed)}` names a part of", hints=[hint]
         )
-    near = nearest(name, there)
+        error.changes = (CallChange(hint, typed),)
+        return error
+    what, there = _PARTS[kind], parts[kind]
+    near, other = nearest(name, there), next((one for one in _PARTS if one != kind and name in parts[one]), None)
     listed = f"there are {', '.join(sorted(there))}" if there else f"it has no {what}"
-    asks = f"`{flag}`, or `{flag.strip('-')}s` in the settings, asks for it"
-    return UsageError(
-        f"{file.name} has no {what} `{name}`; {listed}",
-        hints=[f"did you mean `{near}`? {asks}" if near else f"edit {file.name}, or leave `{name}` out: {asks}"],
-    )
+    meant: tuple[str, ...] = ()
+    if other is not None:
+        listed = f"`{name}` is {'an' if other[0] in 'aeiou' else 'a'} {_PARTS[other]}"
+        hint, meant = f"ask for it by `--{other}`", (f"--{other}", name)
+    elif near is not None:
+        hint, meant = f"did you mean `{near}`? {_asks(typed[0])}", (typed[0], near)
+    else:
+        hint = f"edit {file.name}, or leave `{name}` out: {_asks(typed[0])}"
+    error = UsageError(f"{file.name} has no {what} `{name}`; {listed}", hints=[hint])
+    error.changes = (CallChange(hint, typed, meant),)
+    return error
 
 
 def _extras_of(text: object, own: str | None) -> Sequence[str]:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -77,6 +77,9 @@ def unbundle(
     added = 0
     with bundlefile.opened(path) as archive:
         listed = bundlefile.read_list(path, archive)
+        # before anything is copied, which may take minutes
+        _require_same(path, root, {name: sha256 for name, (sha256, _) in listed.files.items()})
+        count_of_texts = sum(1 for name in listed.files if _is_text(name))
         progress = Progress(report=report, total=sum(size for _, size in listed.files.values()))
         while (member := _next(path, archive)) is not None:
             if member.name not in listed.files:
@@ -95,6 +98,8 @@ def unbundle(
                 if size > _LARGEST_TEXT:
                     raise archives.damaged(member.name)
                 texts.setdefault(match["environment"], {})[match["text"]] = _whole(member.name, content, sha256)
+                if sum(map(len, texts.values())) == count_of_texts:  # they stand before what takes long
+                    _locks_in(path, root, matrix, listed, texts)
             elif match["minor"] is not None:
                 _put_python(root, match, content, progress)
                 pythons[match["minor"]] = None
@@ -111,8 +116,9 @@ def unbundle(
             f"{path} is incomplete: {len(lost)} of {len(listed.files)} files are missing, the first is {lost[0]}",
             hints=["copy the bundle again"],
         )
-    locks = _complete_locks(path, root, matrix, listed, texts)
-    _put_texts(root, texts)
+    locks = _locks_in(path, root, matrix, listed, texts)
+    _require_complete(path, root, locks)
+    _put_texts(path, root, texts)
     folders = tuple(f"{folder}/" for folder in (vendor.WHEELS, vendor.PACKAGES))
     return UnbundleResult(
         root=root,
@@ -124,18 +130,55 @@ def unbundle(
     )
 
 
-def _complete_locks(
+def _is_text(name: str) -> bool:
+    """Whether a member of a bundle is of the folder of an environment's locks."""
+    match = bundlefile.MEMBER.fullmatch(name)
+    return match is not None and match["environment"] is not None
+
+
+def _require_same(path: Path, root: Path, members: Mapping[str, str]) -> None:
+    """See that the project has no other locks than those of a bundle.
+
+    Args:
+        path: the bundle.
+        root: the project's folder.
+        members: the paths of the members of a bundle -> their sha256.
+
+    Raises:
+        UsageError: it has one.
+        OutsideError: it cannot be read.
+    """
+    for name, sha256 in members.items():
+        there = root / name
+        if not _is_text(name) or not there.is_file():
+            continue
+        try:
+            same = hashlib.sha256(files.read(there)).hexdigest() == sha256
+        except OSError as error:
+            raise files.unreadable(there, error) from error
+        if not same:
+            beside = root.with_name(f"{root.name}-{path.name.partition('.')[0]}")
+            raise UsageError(
+                f"{there} is there already, and is not what the bundle has",
+                hints=[
+                    f"kgen unbundle {files.typed(path)} --into {files.typed(beside)}",
+                    f"git log -- {files.typed(there.parent)}",
+                ],
+            )
+
+
+def _locks_in(
     path: Path,
     root: Path,
     matrix: CompatibilityMatrix,
     listed: BundleList,
     texts: Mapping[str, Mapping[str, bytes]],
 ) -> list[Lockfile]:
-    """The locks that a bundle is for, once all that they name is there.
+    """The locks that a bundle is for.
 
     Raises:
-        SettingsError: one does not have the form that kgen writes.
-        OutsideError: one is missing, or something that it names.
+        SettingsError: one does not have the form that kgen writes, or is of something that the matrix does not know.
+        OutsideError: one is missing.
     """
     locks = [
         lock
@@ -149,13 +192,22 @@ def _complete_locks(
         raise HashMismatchError(f"{path} is incomplete: the lock of {name} is not in it", hints=["kgen bundle"])
     for lock in locks:
         require_known(matrix, lock)
+    return locks
+
+
+def _require_complete(path: Path, root: Path, locks: Sequence[Lockfile]) -> None:
+    """See that all that locks name is there.
+
+    Raises:
+        OutsideError: something is not.
+    """
+    for lock in locks:
         lacking = vendor.lacking(root, lock)
         if lacking:
             raise HashMismatchError(
                 f"{path} is incomplete: {lock.environment} needs {lacking[0].filename}, which is not in it",
                 hints=["kgen bundle"],
             )
-    return locks
 
 
 def _next(path: Path, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
@@ -259,19 +311,15 @@ def _put_python(root: Path, match: re.Match[str], content: IO[bytes], progress: 
             ) from None
 
 
-def _put_texts(root: Path, texts: Mapping[str, Mapping[str, bytes]]) -> None:
+def _put_texts(path: Path, root: Path, texts: Mapping[str, Mapping[str, bytes]]) -> None:
+    """Put locks and hooks in place, where the project has got no others since."""
     locks = root / LOCKS
-    for environment, own in texts.items():
-        for name, content in own.items():
-            there = locks / environment / name
-            if there.is_file() and files.read(there) != content:
-                raise UsageError(
-                    f"{there} is there already, and is not what the bundle has",
-                    hints=[
-                        "kgen unbundle BUNDLE --into ANOTHER-FOLDER",
-                        f"git log -- {files.typed(there.parent)}",
-                    ],
-                )
+    members = {
+        f"{LOCKS}/{environment}/{name}": hashlib.sha256(content).hexdigest()
+        for environment, own in texts.items()
+        for name, content in own.items()
+    }
+    _require_same(path, root, members)
     with storage.exclusive(locks, who="kgen unbundle"):
         storage.recover(locks)
         for environment, own in texts.items():

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kgen.model.requirement import canonical_name
+
 _ROUNDS = 12
 """So many words of one call are replaced; a call with more is not a call of a person."""
 
@@ -157,6 +159,30 @@ def word(words: Sequence[str], wrong: str) -> Meant | None:
             else:
                 found = [*words[:place], *_filled(row, row.means or "", [wrong]), *words[place + 1 :]]
             return _taken(row, found, Meant(None), [wrong])
+    return None
+
+
+def changed(words: Sequence[str], typed: Sequence[str], said: Sequence[str]) -> list[str] | None:
+    """A call with some of its words replaced; None where it has none of them.
+
+    Args:
+        words: the call.
+        typed: the words that go, an option and its value or one of them alone; none where all stay.
+        said: the words in their place, or behind all others.
+    """
+    own = list(words)
+    if not typed:
+        end = own.index("--") if "--" in own else len(own)
+        return [*own[:end], *said, *own[end:]]
+    for place, word in enumerate(own):
+        if word == "--":
+            break
+        option, is_glued, value = word.partition("=")
+        if is_glued and [option, canonical_name(value)] == [typed[0], *map(canonical_name, typed[1:])]:
+            return [*own[:place], *said, *own[place + 1 :]]
+        found = own[place : place + len(typed)]
+        if found[:1] == [*typed[:1]] and [*map(canonical_name, found[1:])] == [*map(canonical_name, typed[1:])]:
+            return [*own[:place], *said, *own[place + len(typed) :]]
     return None
 
 

@@ -74,6 +74,16 @@ def _calls(argv: Sequence[str], fault: KgenError) -> tuple[str, ...]:
     return tuple(shlex.join(["kgen", *argv[:at], one, *argv[at + 1 :]]) for one in meant[:_CALLS])
 
 
+def _changed(argv: Sequence[str], fault: KgenError) -> tuple[str, ...]:
+    """The hints of an error, with whole calls in the place of those that changes of the call stand for."""
+    hints = list(fault.hints)
+    for change in fault.changes:
+        call = foreign.changed(argv, change.typed, change.meant)
+        if change.hint in hints and call is not None and command.is_call(kgen(), call):
+            hints[hints.index(change.hint)] = shlex.join(["kgen", *call])
+    return tuple(hints)
+
+
 def _locking(fault: KgenError) -> tuple[str, ...]:
     """The hints of an error about a lock that is missing, with the calls that make it; nothing where none is."""
     if not isinstance(fault, UsageError) or fault.unlocked is None:
@@ -97,7 +107,7 @@ def _run(argv: Sequence[str]) -> int:
         with group.make_context("kgen", list(argv)) as context:
             status: int = group.invoke(context)
     except KgenError as error:
-        error.hints = _calls(argv, error) or _locking(error) or error.hints
+        error.hints = _calls(argv, error) or _locking(error) or _changed(argv, error)
         console.error(error)
         return error.status
     except KeyboardInterrupt as interrupt:

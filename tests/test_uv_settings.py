@@ -296,6 +296,25 @@ def test_days_of_packages(recorded: str, days: dict[str, str | None]) -> None:
     assert {name: None if day is None else day.isoformat() for name, day in found.items()} == days
 
 
+@pytest.mark.parametrize("key", ["constraint-dependencies", "override-dependencies"])
+def test_a_bound_of_a_framework_is_one_for_the_solver(kgen_alone: Kgen, project: Path, index: Index, key: str) -> None:
+    """uv resolves within it, so that only what is within it can be decided on."""
+    index.wheelhouse.put(Wheel(name="keras", version="3.12.0", files={"keras/__init__.py": b""}))
+    configure(project, f'{key} = ["Keras<3.12.1"]')
+    done = kgen_alone(*CPU)
+    assert done.status == 0, done.stderr
+    assert versions(project, "numpy-cpu")["keras"] == "3.12.0"
+    configure(project, f'{key} = ["keras<0.1"]')
+    done = kgen_alone("solve", "numpy", "--cpu")
+    assert done.status == 3
+    assert "\n  you asked for keras<0.1 (uv's configuration)\n" in done.stderr
+
+
+def test_an_override_of_a_library_loosens_what_a_framework_asks_for(kgen_alone: Kgen, project: Path) -> None:
+    configure(project, 'override-dependencies = ["numpy<0.1"]')
+    assert kgen_alone("solve", "jax", "--cpu").status == 0
+
+
 class TestWorkspace:
     """uv reads the settings of a member at the root, and `sources` and their indexes in both."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import enum
+import functools
 import hashlib
 import itertools
 import json
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kgen import files, host, logins, replay
 from kgen.errors import SettingsError
 from kgen.model import grammar
-from kgen.model.requirement import canonical_name
+from kgen.model.requirement import Requirement, canonical_name
 from kgen.workspace import workspace_of
 
 if TYPE_CHECKING:  # slow to import, and not needed where nothing is read
@@ -255,6 +256,23 @@ _ELSEWHERE = {
 def recorded_source(package: str, index: str) -> str:
     """The record in a lock that a package comes from an index in uv's configuration."""
     return f"sources: {package} from {index}"
+
+
+@functools.lru_cache(maxsize=64)
+def bounds(recorded: tuple[str, ...], key: str = "constraint-dependencies") -> tuple[Requirement, ...]:
+    """What uv is configured with that bounds versions; what cannot be read is left to uv to complain about.
+
+    Args:
+        recorded: what a request or a lock records of uv's configuration.
+        key: the setting; `override-dependencies` bounds what kgen itself requires, and loosens what others do.
+    """
+    found = []
+    for text in recorded:
+        of, _, said = text.removesuffix(_HERE).partition(": ")
+        with contextlib.suppress(ValueError):
+            one = Requirement(said) if of == key else None
+            found += [] if one is None or one.url is not None else [one]
+    return tuple(found)
 
 
 def days_of_packages(recorded: Iterable[str], today: dt.date | None = None) -> dict[str, dt.date | None]:

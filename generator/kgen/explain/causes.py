@@ -254,6 +254,7 @@ def source_text(source: Source, request: EnvironmentRequest) -> str:
             Origin.LOCK: "the lock that is there",
             Origin.PLATFORM_FLOOR: f"the floor of {request.platform}",
             Origin.RESOLVER: "the resolver",
+            Origin.UV: "uv's configuration",
             Origin.WHEELS: "the lock of wheels",
         }[source]
     return source

@@ -58,6 +58,7 @@ class Origin(enum.Enum):
     LOCK = "lock"
     PLATFORM_FLOOR = "platform-floor"
     RESOLVER = "resolver"
+    UV = "uv"
     WHEELS = "wheels"
 
 

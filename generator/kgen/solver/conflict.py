@@ -288,6 +288,7 @@ def _source_of_wish(problem: Problem, term: Term) -> Source:
         RequestField.REQUIREMENT: request.requirements,
         RequestField.DEPENDENCY: request.dependencies,
         RequestField.CONSTRAINT: request.constraints,
+        Origin.UV: problem.uv_bounds,
         Origin.LOCK: request.held,
     }
     return next(place for place, asked in places.items() if term.argument in map(str, asked))

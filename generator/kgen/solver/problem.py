@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from packaging.version import Version
 
+from kgen import uvsettings
 from kgen.matrix.candidates import (
     BuildTarget,
     Candidate,
@@ -308,7 +309,7 @@ class Problem:
     def _collect_requirements(self) -> Mapping[str, tuple[tuple[Term, Requirement], ...]]:
         found: dict[str, list[tuple[Term, Requirement]]] = {}
         request = self.request
-        asked = (*request.requirements, *request.dependencies, *request.constraints)
+        asked = (*request.requirements, *request.dependencies, *request.constraints, *self.uv_bounds)
         for requirement in (*asked, *request.held):
             if self._applies(requirement):
                 name = requirement.name
@@ -319,6 +320,17 @@ class Problem:
                 (Term(REQUEST, TermKind.REQUIREMENT, str(requirement)), requirement)
             )
         return {name: tuple(several) for name, several in found.items()}
+
+    @functools.cached_property
+    def uv_bounds(self) -> tuple[Requirement, ...]:
+        """What uv's configuration leaves of the versions that are decided on: uv resolves within it.
+
+        Its overrides also say which framework is taken; of others they leave more than their dependents do.
+        """
+        recorded = self.request.uv
+        overrides = uvsettings.bounds(recorded, "override-dependencies")
+        decided = {*self.frameworks, self.keras}
+        return (*uvsettings.bounds(recorded), *(one for one in overrides if one.name in decided))
 
     def requirements_of(self, package: str) -> tuple[Requirement, ...]:
         """The request's requirements for a package, without the version that an older lock holds."""

@@ -221,8 +221,8 @@ def _is_allowed(
 
 
 def is_within_bounds(request: EnvironmentRequest, name: str, version: Version) -> bool:
-    """Whether what the user says about a project leaves a version of it."""
-    wishes = (*request.dependencies, *request.requirements, *request.constraints)
+    """Whether the bounds of the user allow a version of a project."""
+    wishes = (*request.dependencies, *request.requirements, *request.constraints, *uvsettings.bounds(request.uv))
     return all(version in wish.specifier for wish in wishes if wish.name == name)
 
 

@@ -1,4 +1,4 @@
-"""Realises a lock: a new environment, exactly as locked, in the place of the one that was there."""
+"""Makes a lock's environment on disk: a new one, exactly as locked, which replaces the previous one."""
 
 from __future__ import annotations
 
@@ -60,30 +60,30 @@ def prepare(of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool)
 
 
 def differences(of: Source) -> tuple[Difference, ...]:
-    """Everything in an environment that is not as locked, sorted by path."""
+    """Every difference between an environment and its lock, sorted by path."""
     from kgen.formats.wheels import verify  # noqa: PLC0415 - as above
 
     return verify.differences(of, lockfiles.read(of.lock))
 
 
 def lost(_prefix: Path) -> Sequence[str]:
-    """Nothing: what a user sets in a virtual environment is set outside of it."""
+    """Nothing: a virtual environment contains no configuration of the user."""
     return ()
 
 
 class Uv:
-    """uv as the installer. Speaks its command line; what it may install is in the lock."""
+    """uv as the installer: its command line. The lock determines what it may install."""
 
     def __init__(
         self, program: str, *, root: Path, own: Callable[[], Callable[[str, str], str] | None] = lambda: None
     ) -> None:
-        """Use this program; its configuration is looked for from the project's root on.
+        """Use this uv, which looks for its configuration from the project's root on.
 
         Args:
             program: the path of uv.
             root: the project's root.
-            own: gives what knows the frameworks' own indexes, as :func:`kgen.uvtool.own_indexes`; asked only where a
-                lock has something of them.
+            own: returns the frameworks' own indexes, as :func:`kgen.uvtool.own_indexes` does; called only if a lock
+                contains something from them.
         """
         self._program = program
         self._root = root
@@ -91,13 +91,13 @@ class Uv:
         self._hear: Callable[[str], None] | None = None
 
     def create(self, prefix: Path, *, python: str, prompt: str) -> None:
-        """Makes an empty virtual environment that may be moved, in an empty folder.
+        """Make an empty, relocatable virtual environment in an empty folder.
 
         Raises:
             OutsideError: there is no such interpreter, or uv failed.
         """
         words = ("venv", str(prefix), "--no-project", "--relocatable", "--prompt", prompt, "--python")
-        # uv looks through all that a machine has, starting one after the other, before it comes upon these
+        # uv would start every interpreter of the machine, one after the other, before it finds these
         near = [one for one in (vendor.interpreter(self._root, python), host.own_interpreter(python)) if one]
         for number, interpreter in enumerate(near):
             done = self._run(*words, str(interpreter), *(["--allow-existing"] if number else []))
@@ -131,19 +131,19 @@ class Uv:
         own: Path | None = None,
         report: Callable[[str], None] = lambda _stage: None,
     ) -> bool:
-        """Installs every file of the lock, each by its hash, and nothing else.
+        """Install every file of the lock, each by its hash, and nothing else.
 
-        From the files that were brought along with a bundle, where they are all there, and without any network then.
-        Else by name and hash first: that takes a file from uv's cache, or from whatever index uv is configured for,
-        also where the lock names another. What no index offers is fetched from where the lock says, if it does.
+        If all files came with a bundle, they are installed from there without network. Otherwise uv is asked by name
+        and hash first, so that it takes a file from its cache or from any configured index, even if the lock names
+        another. Files that no index has are fetched from the URL in the lock, if there is one.
 
         Args:
             lock: the lock.
             prefix: the environment.
-            anew: packages that are fetched again: what uv's cache has of them is thrown away.
-            own: a wheel that was built here, to be installed along: uv asks every new environment what it is, which
-                takes as long as installing.
-            report: called with how much of what is fetched has come.
+            anew: packages to fetch again, ignoring uv's cache.
+            own: a wheel that was built here, to install along: uv inspects every new environment, which takes as long
+                as installing.
+            report: called with the progress of fetching.
 
         Returns:
             Whether `own` was installed along.
@@ -160,12 +160,12 @@ class Uv:
             build = folder / "build.txt"
             build.write_text(_pins(lock.build, lock), encoding="utf-8")
             allowed = [word for file in lock.files if file.is_source for word in ("--no-binary", file.name)]
-            # uv builds apart from the environment, with these and nothing else
+            # uv builds outside the environment, with exactly these
             allowed += ["--build-constraints", str(build)] if lock.build else []
             brought = vendor.complete(self._root, lock)
             if brought:
                 here = vendor.laid_out(self._root, lock, folder / "wheels")
-                # all of them lie in one folder, whatever place the lock names
+                # all of them are in one folder, whatever places the lock names
                 by_hash = _by_hash([file._replace(direct=False) for file in lock.files], lock, folder, own)
                 apart = ("--no-index", "--offline", "--find-links", str(here))
                 done = self._run("pip", "sync", "--python", python, *again, *allowed, *apart, *by_hash)
@@ -184,10 +184,10 @@ class Uv:
         return along
 
     def _refuse_uncached(self, lock: Lockfile, python: str) -> None:
-        """Say which files of a lock are not on this machine, where none may be fetched.
+        """Check that all files of a lock are on this machine, if none may be fetched.
 
         Raises:
-            OutsideError: there are such files.
+            OutsideError: some are not; names them.
         """
         words = ("pip", "install", "--dry-run", "--no-deps", "--offline", "--python", python)
         missing = []
@@ -208,7 +208,7 @@ class Uv:
             )
 
     def install_wheel(self, wheel: Path, prefix: Path) -> None:
-        """Installs a wheel that was built here, and nothing else; what is there of the project is replaced.
+        """Install a wheel that was built here, and nothing else; replaces an installed version of the project.
 
         Raises:
             OutsideError: it cannot be installed.
@@ -221,7 +221,7 @@ class Uv:
     def _install_from_several(
         self, lock: Lockfile, python: str, again: Sequence[str], folder: Path
     ) -> process.Completed:
-        """What is from a framework's own index from there, and all else as ever, each by its hash."""
+        """Install files from a framework's own index from there, and all others as usual, each by its hash."""
         own = self._own()
         if own is None and not all(file.location(lock.path) for file in lock.files):
             named = ", ".join(f"{name} ({label})" for name, label in lock.indexes.items())
@@ -253,17 +253,17 @@ class Uv:
 
 
 class Downloads:
-    """How much of a lock's files uv has fetched, by what it says on the way: of large files alone, when they come."""
+    """The progress of uv's downloads, from its output, which mentions large files only, when they are complete."""
 
     def __init__(
         self, lock: Lockfile, report: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Count for one lock.
+        """Count the downloads for one lock.
 
         Args:
             lock: the lock, which has the sizes.
-            report: called with what a person should read.
-            clock: seconds, from whenever.
+            report: called with a text for people.
+            clock: returns seconds since any moment.
         """
         self._sizes = {file.name: file.size or 0 for file in lock.files}
         self._report = report
@@ -273,7 +273,7 @@ class Downloads:
         self._come: set[str] = set()
 
     def hear(self, line: str) -> None:
-        """Take in a line of uv's."""
+        """Process a line of uv's output."""
         said = _FETCHED.fullmatch(line)
         if said is None or said["name"] not in self._sizes:
             return
@@ -281,7 +281,7 @@ class Downloads:
             self._begun = self._clock()
         (self._come if said["done"] else self._wanted).add(said["name"])
         done = sum(self._sizes[name] for name in self._come)
-        # more may be announced later; what is said of the whole is what is known of it
+        # uv may announce more files later; the total covers those that it has announced
         total = sum(self._sizes[name] for name in self._wanted | self._come)
         passed = self._clock() - self._begun
         rate = f", {size_text(round(done / passed))}/s" if done and passed > 0 else ""
@@ -292,7 +292,7 @@ _FETCHED = re.compile(r" *Download(?:ing|(?P<done>ed)) (?P<name>[a-z0-9-]+)(?: \
 
 
 def _by_hash(files: Iterable[LockedFile], lock: Lockfile, folder: Path, own: Path | None = None) -> tuple[str, ...]:
-    """Arguments that ask for exactly these files of a lock, and for a wheel that was built here."""
+    """Arguments that request exactly these files of a lock, and a wheel that was built here."""
     requirements = folder / "requirements.txt"
     text = _pins(files, lock)
     if own is not None:
@@ -306,7 +306,7 @@ def _pins(files: Iterable[LockedFile], lock: Lockfile) -> str:
 
 
 def _without_trees(lock: Lockfile, folder: Path) -> str:
-    """A lock as the installer is to read it: what is built from trees is installed apart, by kgen."""
+    """A lock in the form for the installer: kgen itself installs what is built from trees."""
     if not lock.trees:
         return str(lock.path)
     data = tomli.loads(lockfiles.content_of(lock.path).decode())
@@ -357,22 +357,22 @@ def realise(
     beside: Beside,
     report: Callable[[str], None],
 ) -> None:
-    """Makes the environment anew and puts it in its place.
+    """Make the environment again and move it to its place.
 
-    The one that was there stands until the new one is whole, and stays if that fails. To be called under
+    The previous environment stays until the new one is complete, or if that fails. Call this under
     :func:`kgen.storage.exclusive`.
 
     Args:
-        of: what it is made from.
-        lock: the lock, read.
+        of: the lock, and where the environment is.
+        lock: the lock, parsed.
         uv: the installer.
-        thorough: whether every file is compared with its hash afterwards. An installer links files to those of its
-            cache, so that editing one in an environment damages the cache too, and every environment made from it.
-        beside: what is beside the packages, and the project's own wheel if there is one.
+        thorough: whether to compare every file with its hash afterwards. An installer links files to those in its
+            cache, so editing one in an environment damages the cache and every environment made from it.
+        beside: the files besides the packages, and the project's own wheel if there is one.
         report: called with each stage.
 
     Raises:
-        OutsideError: that was impossible; what was there is unchanged.
+        OutsideError: the environment could not be made; the previous one is unchanged.
     """
     texts = _ahead(beside.files)
     root = of.environment.folder.parent.parent
@@ -411,7 +411,7 @@ def realise(
 
 
 def _ahead(find: Callable[[], T]) -> Callable[[], T]:
-    """Begins to find something, and gives what waits for it: what it needs is imported while uv is at work."""
+    """Start a computation in the background and return a function that waits for its result; uv runs meanwhile."""
     found: list[T] = []
     faults: list[BaseException] = []
 

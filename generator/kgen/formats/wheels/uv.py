@@ -1,4 +1,4 @@
-"""uv as the resolver that closes and hashes wheels. Speaks uv's command line and reads its answers; decides nothing."""
+"""uv as the resolver that resolves and hashes wheels: its command line and its answers. Decides nothing."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _PIN = re.compile(r"\b([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?(?:\{[^}]*\})?=
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unclosed:
-    """What uv could not close.
+    """A resolution for which uv found no solution.
 
     Attributes:
-        named: the pins that uv's explanation names: package -> version.
+        named: the pins in uv's explanation: package -> version.
         reason: uv's explanation, in one paragraph.
     """
 
@@ -46,7 +46,7 @@ class Unclosed:
 
     @property
     def cause(self) -> str:
-        """The facts that the explanation rests on, without the reasoning."""
+        """The facts in the explanation, without the reasoning."""
         return bounded("; ".join(_PREMISES.findall(self.reason)) or self.reason)
 
 
@@ -55,7 +55,7 @@ _NO_DEPENDENCIES = "--no-deps"
 
 
 class Uv:
-    """uv, asked to close requirements for one target at a time. Safe to use from several threads."""
+    """Runs uv to resolve requirements for one target at a time; safe to use from several threads."""
 
     def __init__(
         self,
@@ -65,13 +65,13 @@ class Uv:
         own: Callable[[str, str], str] | None = None,
         sources: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Ask with this asker.
+        """Set up how uv is asked.
 
         Args:
-            asker: what starts uv.
-            root: the project's root, from which on paths in requirements are meant.
-            own: framework and label of a build -> the framework's own index that has it; None if none is to be used.
-            sources: package -> the index that uv is configured to take it from, where it is asked for by name.
+            asker: starts uv.
+            root: the project's root, to which paths in requirements are relative.
+            own: returns the framework's own index with the build of a framework and label; None to use none.
+            sources: package -> the index that uv is configured to take it from, if it is a direct requirement.
         """
         self._sources = sources
         self._asker = asker
@@ -79,10 +79,10 @@ class Uv:
         self._own = own
 
     def own_indexes(self, resolution: Resolution) -> Mapping[str, str]:
-        """Framework -> its own index, for each build of a resolution that is to be looked for there, and what it needs.
+        """Framework -> its own index, for each build of a resolution that comes from there, and for its dependencies.
 
         Raises:
-            OutsideError: where that is cannot be found out.
+            OutsideError: the URL of the index cannot be determined.
         """
         if self._own is None:
             return {}
@@ -100,23 +100,23 @@ class Uv:
         in_flight: int | None = None,
         facts: Mapping[str, str] = MappingProxyType({}),
     ) -> Pylock | Unclosed:
-        """Close a resolution for its Python and platform, wheels only.
+        """Resolve everything else for a resolution's Python and platform, wheels only.
 
         Args:
-            resolution: what the solver decided.
+            resolution: the solver's decision.
             platform: the target.
             constraints: versions that other environments use.
             added: requirements besides those of the resolution.
-            offline: answer from uv's cache alone.
-            in_flight: how many requests to the index uv may have in flight; None for its own choice, or the user's.
-            facts: variables that tell uv of the target what it would find out of this machine.
+            offline: whether to use only uv's cache.
+            in_flight: the number of concurrent requests to the index; None for uv's own or the user's choice.
+            facts: variables that tell uv about the target what it would otherwise find out about this machine.
 
         Raises:
             OutsideError: uv, the index or the network failed.
         """
         request = resolution.request
-        # The libraries are needed by what is installed anyway; named here, uv asks for all of them at once, instead of
-        # one after the other as it comes upon them, and most of its time is waiting for the index.
+        # The frameworks require these libraries anyway. Naming them makes uv request all of them at once instead of one
+        # after the other, and uv spends most of its time waiting for the index.
         libraries = [
             f"{name}=={version}" if name in resolution.pinned else name
             for name, version in resolution.libraries.items()
@@ -147,7 +147,7 @@ class Uv:
             standing_in = stand_ins(resolution.sources, folder)
             standing = _placed(resolution, apart)
             named = [text for is_asked, text in standing if is_asked]
-            # what another package brings in is from its place only where that applies
+            # a place that another package names only applies where that package's requirement does
             brought = [text for is_asked, text in standing if not is_asked]
             closed = self._compile(
                 [*requirements, *named], [*narrowed, *brought], arguments, in_flight, kept,
@@ -158,7 +158,7 @@ class Uv:
             return self._with_sources(closed, standing_in, resolution, platform)
 
     def _here(self, dependencies: Iterable[str]) -> Iterator[str]:
-        """Requirements as uv understands them from whatever folder: paths are those of this machine."""
+        """Requirements that uv understands in any folder, with paths of this machine."""
         for text in dependencies:
             wish = parse_requirement(text)
             reference = direct.reference_of(wish)
@@ -171,7 +171,7 @@ class Uv:
     def _with_sources(
         self, closed: Pylock, standing_in: Mapping[str, SourceRelease], resolution: Resolution, platform: Platform
     ) -> Pylock:
-        """What was closed, with the source distributions in the place of the wheels that stood for them."""
+        """The result, with source distributions instead of the wheels that replaced them."""
         taken = [standing_in[name] for package in closed.packages for name in _files_of(package) if name in standing_in]
         if not taken:
             return closed
@@ -189,11 +189,11 @@ class Uv:
         return dataclasses.replace(closed, packages=packages)
 
     def building(self, names: Collection[str], resolution: Resolution, platform: Platform) -> Pylock | Unclosed:
-        """What these source distributions and trees, and the project itself, are built with, as wheels.
+        """The wheels that build these source distributions and trees, and the project itself.
 
         Args:
             names: the projects that are not wheels.
-            resolution: what they are in.
+            resolution: the resolution that contains them.
             platform: the target.
 
         Raises:
@@ -206,12 +206,12 @@ class Uv:
         asked = _target(resolution, platform)
         if resolution.request.project_build or placed:
             asked.remove(_NO_DEPENDENCIES)  # the matrix names all that builds a source distribution, a project does not
-        # the tools may be younger than a source distribution that they build: no day is asked for
+        # build tools may be newer than the source distribution that they build, so the cut-off day does not apply
         day = [] if names else _cutoff(resolution.request.cutoff)
         return self._compile(list(texts), [], [*asked, *day], macos=_macos(resolution, platform))
 
     def offers(self, requirement: str, resolution: Resolution, platform: Platform) -> bool:
-        """Whether an index or folder that uv is configured with has a wheel for this exact requirement."""
+        """Whether a configured index or folder has a wheel for this exact requirement."""
         found = self._compile(
             [requirement], [], _alone(resolution, platform),
             own=self.own_indexes(resolution), macos=_macos(resolution, platform),
@@ -219,7 +219,7 @@ class Uv:
         return isinstance(found, Pylock)
 
     def beside_default_index(self, name: str, resolution: Resolution, platform: Platform) -> Version | None:
-        """The newest wheel of a project in what uv is configured with beside its default index; None if none is."""
+        """The newest wheel of a project outside uv's default index; None if there is none."""
         with storage.scratch() as nothing:
             arguments = [*_alone(resolution, platform), "--default-index", nothing.as_uri()]
             found = self._compile([name], [], arguments, macos=_macos(resolution, platform))
@@ -255,7 +255,7 @@ class Uv:
 
 
 def _placed(resolution: Resolution, folder: Path) -> list[tuple[bool, str]]:
-    """Requirements on wheels that stand for what is built; whether each is asked for, or only brought in by another."""
+    """Requirements on wheels that replace what is built; whether each is requested, or only brought in by another."""
     releases = {one.name: one for one in resolution.direct}
     standing = {
         one.name: folder / filename
@@ -275,12 +275,12 @@ def _placed(resolution: Resolution, folder: Path) -> list[tuple[bool, str]]:
 
 @contextlib.contextmanager
 def _for_sources(sources: Sequence[SourceRelease]) -> Iterator[Path]:
-    """A folder for what stands in for these: the same each time, so that uv is asked the same; else one of this run."""
+    """A folder for replacements of these: always the same one, so that uv's input is too; else a scratch folder."""
     place = questions.stand_ins() / lockfiles.digest(repr(sorted(sources)).encode("utf-8", "surrogatepass"))
     try:
         place.mkdir(parents=True, exist_ok=True)
         stand_ins(sources, place)
-    except (OSError, OutsideError):  # the cache takes nothing
+    except (OSError, OutsideError):  # the cache cannot be written
         with storage.scratch() as folder:
             yield folder
     else:
@@ -288,13 +288,13 @@ def _for_sources(sources: Sequence[SourceRelease]) -> Iterator[Path]:
 
 
 def stand_ins(sources: Sequence[SourceRelease], folder: Path) -> Mapping[str, SourceRelease]:
-    """Writes wheels with nothing but metadata in the place of source distributions; file name -> what it stands for.
+    """Write wheels with only metadata as replacements of source distributions; file name -> what it replaces.
 
-    So uv learns what they require without building them: a lock runs no code of a package, and the interpreter that
-    runs kgen may be too new to build what is this old. What is there already stays as it is.
+    They tell uv the requirements without building anything: locking runs no code of a package, and the interpreter that
+    runs kgen may be too new to build such an old release. Existing files stay unchanged.
 
     Raises:
-        OutsideError: one of them cannot be written.
+        OutsideError: a file cannot be written.
     """
     made = {}
     for one in sources:
@@ -327,19 +327,19 @@ def _files_of(package: Package) -> list[str]:
 
 
 def _preferences(kept: Sequence[Requirement]) -> str:
-    """A lock as uv finds it where it is to write one: it keeps the versions in it that it can."""
+    """A lock in the place where uv will write one: uv keeps its versions where it can."""
     rows = [(wish.name, *(one.version for one in wish.specifier)) for wish in kept]
     head = 'lock-version = "1.0"\ncreated-by = "kgen"\n'
     return head + "".join(f'[[packages]]\nname = "{name}"\nversion = "{version}"\n' for name, version in rows)
 
 
 def _alone(resolution: Resolution, platform: Platform) -> list[str]:
-    """Arguments to ask for one package without what it needs."""
+    """Arguments for one package without its dependencies."""
     return [*_target(resolution, platform), *_cutoff(resolution.request.cutoff)]
 
 
 def _target(resolution: Resolution, platform: Platform) -> list[str]:
-    """The same, whatever the day."""
+    """Arguments for the target, without the cut-off day."""
     request = resolution.request
     return [
         _NO_DEPENDENCIES, "--python-version", request.python,
@@ -348,7 +348,7 @@ def _target(resolution: Resolution, platform: Platform) -> list[str]:
 
 
 def _cutoff(cutoff: datetime.date | None, republished: Mapping[str, datetime.date] = MappingProxyType({})) -> list[str]:
-    """The whole day counts, in UTC, so that a lock does not depend on where it is made."""
+    """Arguments for the cut-off day, in UTC and including the whole day, so that locks are the same everywhere."""
     if cutoff is None:
         return []
     later = [f"{name}={_end_of(day)}" for name, day in sorted(republished.items()) if day > cutoff]
@@ -361,14 +361,14 @@ def _end_of(day: datetime.date) -> str:
 
 
 def _macos(resolution: Resolution, platform: Platform) -> Version | None:
-    """The oldest macOS of a target, which uv reads from a variable; None for other systems."""
+    """The macOS floor of a target, which uv reads from a variable; None on other systems."""
     return resolution.request.macos or platform.macos
 
 
 def uv_platform(platform: Platform, glibc: Version | None) -> str:
-    """Uv's name of a target.
+    """The name of a target in uv.
 
-    Where uv does not know the glibc floor, the next newer one; the lock is judged by the real one.
+    If uv does not have the glibc floor, the next newer one is used; kgen judges the lock by the real floor.
     """
     floor = glibc or platform.glibc
     if floor is None:

@@ -1,8 +1,8 @@
-"""Tar archives of many large files: several written at once, and what was written compared with its digest.
+"""Writes tar archives of many large files in parallel, and compares what was written with its digests.
 
-The layout is that of :mod:`tarfile`. Sizes are known beforehand, so that each member has its place before the first is
-copied; the kernel copies where it can, and what it wrote is read back for the digest while it is still in memory. A
-file that was compared before, and is the same file still, is copied without that.
+The layout is that of :mod:`tarfile`. Sizes are known in advance, so each member has its offset before the first one is
+copied. The kernel does the copying where it can, and the result is read back for the digest while it is in memory. A
+file that was compared before and has not changed is copied without reading it back.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from kgen.model import grammar
 from kgen.verified_files import Stamp, stamp_of
 
 _CHUNK = 4 * 1024 * 1024
-"""Bytes that are copied, and then hashed, at a time: few enough to be in the processor's cache still."""
+"""Bytes that are copied, and then hashed, at a time: few enough to stay in the processor's cache."""
 
 _CHUNK_OF_KNOWN = 64 * 1024 * 1024
-"""Bytes to copy at a time where they are not inspected: few enough that ctrl-C acts at once."""
+"""Bytes that are copied at a time without inspection: few enough that ctrl-C acts at once."""
 
 
 Report = Callable[[int, int], None]
-"""Called with how many bytes are there, and how many there will be."""
+"""Called with the number of bytes done, and in total."""
 
 
 @dataclass(kw_only=True)
@@ -40,8 +40,8 @@ class Progress:
 
     Attributes:
         report: called with each change.
-        total: how many there will be, as far as is known.
-        done: how many there are.
+        total: the total number of bytes, as far as it is known.
+        done: the number of bytes done.
     """
 
     report: Report
@@ -50,22 +50,22 @@ class Progress:
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, count: int) -> None:
-        """There are more; fewer, where some had to be given up."""
+        """Add to the bytes done; negative to take some back."""
         with self.guard:
             self.done += count
             self.report(self.done, max(self.total, self.done))
 
 
 class Member(NamedTuple):
-    """A file of an archive.
+    """A file in an archive.
 
     Attributes:
-        path: where it is in it.
-        sha256: what identifies it.
-        size: its bytes.
-        source: its content, or the file that has it.
-        offset: where in that file it begins.
-        known: what that file is like if its bytes were compared with the digest before; it is copied unread then.
+        path: its path in the archive.
+        sha256: its digest.
+        size: its size in bytes.
+        source: its content, or the file that contains it.
+        offset: the offset in that file.
+        known: the state of that file when its bytes were compared with the digest; it is then copied without reading.
     """
 
     path: str
@@ -77,10 +77,10 @@ class Member(NamedTuple):
 
 
 def damaged(path: str) -> HashMismatchError:
-    """That a member of an archive is not what it is listed with.
+    """The error that a member of an archive does not match the archive's list.
 
     Args:
-        path: where it is in the archive.
+        path: its path in the archive.
     """
     return HashMismatchError(
         f"{grammar.printable(path)} is damaged: its sha256 is not the listed one",
@@ -97,22 +97,22 @@ def digest(content: IO[bytes]) -> str:
 
 
 def write(output: Path, members: Sequence[Member], *, known: bool = False) -> bool:
-    """Write an archive beside its place, compare what was written with its digests, and then put it there.
+    """Write an archive beside its place, compare it with its digests, and then move it there.
 
-    Does not write where the file that is there has exactly these members; they are compared all the same, unless it is
-    known. A member whose file is known is copied unread, and must be the same file still when that is done.
+    Writes nothing if the existing file has exactly these members; compares them all the same, unless they are known. A
+    member whose file is known is copied without reading, and must still be the same file afterwards.
 
     Args:
         output: the file.
-        members: what is to be in it, in this order.
-        known: whether what is there was compared before, with the digests of these members.
+        members: its members, in order.
+        known: whether the existing file was compared before, with the digests of these members.
 
     Returns:
-        Whether it was written; if not, every byte of what was there has been compared, now or before.
+        Whether it was written; if not, every byte of the existing file has been compared, now or before.
 
     Raises:
-        HashMismatchError: a member has another digest; what was there is unchanged.
-        OSError: something cannot be read or written; what was there is unchanged.
+        HashMismatchError: a member has another digest; the existing file is unchanged.
+        OSError: something cannot be read or written; the existing file is unchanged.
     """
     placed, size = _layout(members)
     if _has_layout(output, placed, size):
@@ -124,9 +124,9 @@ def write(output: Path, members: Sequence[Member], *, known: bool = False) -> bo
     try:
         with _opened(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
             copy = functools.partial(filecopy.copy, is_reserved=filecopy.reserve(file, size))
-            # The kernel lets one thread at a time write into a file. Members that are only copied are one after the
-            # other for that: where each had a thread, waiting for the others took half as much again.
-            # What is in memory is small, and a thread of its own would take longer than it.
+            # The kernel lets only one thread at a time write to a file. So members that are only copied share a thread:
+            # with a thread for each, waiting made it take half as long again. Members in memory are small, and starting
+            # a thread for one would take longer than writing it.
             is_large = [one.member.known is None and isinstance(one.member.source, Path) for one in placed]
             copied = [one for one, large in zip(placed, is_large, strict=True) if not large]
             hashed = [[one] for one, large in zip(placed, is_large, strict=True) if large]
@@ -139,7 +139,7 @@ def write(output: Path, members: Sequence[Member], *, known: bool = False) -> bo
 
 
 def pieces(members: Sequence[Member]) -> tuple[list[filecopy.Piece], int]:
-    """What :func:`write` makes of members, piece by piece, and the size of the whole."""
+    """The pieces that :func:`write` writes for members, and the total size."""
     placed, size = _layout(members)
     found: list[filecopy.Piece] = []
     for one in placed:
@@ -151,10 +151,10 @@ def pieces(members: Sequence[Member]) -> tuple[list[filecopy.Piece], int]:
 
 
 def require_writable(output: Path) -> None:
-    """Check that an archive could be begun in a place; nothing stays there.
+    """Check that an archive can be created in this place; leaves nothing behind.
 
     Raises:
-        OSError: the system does not let it.
+        OSError: the system does not allow it.
     """
     part = _part_of(output)
     with _opened(part, os.O_RDWR | os.O_CREAT):
@@ -177,7 +177,7 @@ class _Placed(NamedTuple):
 
 
 def _layout(members: Sequence[Member]) -> tuple[list[_Placed], int]:
-    """Where each member is, and the size of the whole."""
+    """The offset of each member, and the total size."""
     placed = []
     place = 0
     for one in members:
@@ -194,7 +194,7 @@ def _up(size: int, step: int) -> int:
 
 
 def _has_layout(path: Path, placed: Sequence[_Placed], size: int) -> bool:
-    """Whether a file has the members of an archive at their places, by name and size."""
+    """Whether a file has these members at their offsets, by name and size."""
     try:
         if path.stat().st_size != size or not path.is_file():
             return False
@@ -214,11 +214,11 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 
 
 def _each(groups: Sequence[Sequence[_Placed]], work: Callable[[_Placed, threading.Event], None]) -> None:
-    """Do something with each member, the largest groups first, on every processor: hashing needs them all.
+    """Process each member, the largest groups first, on every processor: hashing needs them all.
 
     Args:
-        groups: the members; those of a group one after the other.
-        work: what to do, and an event that is set when the result is not wanted any more.
+        groups: the members; those in a group are processed one after the other.
+        work: processes a member; its event is set when the result is no longer wanted.
     """
     cancel = threading.Event()
 
@@ -244,17 +244,17 @@ def _each(groups: Sequence[Sequence[_Placed]], work: Callable[[_Placed, threadin
 
 
 _Copy = Callable[[int, int, int, int, int], None]
-"""Copies a stretch of a file: the file and where it begins there, the archive and the place there, and the length."""
+"""Copies a range of a file; arguments: the file, the offset there, the archive, the offset there, the length."""
 
 
 def _put(file: int, one: _Placed, cancel: threading.Event, copy: _Copy) -> None:
-    """Write a member at its place, and see that what is there then is the member.
+    """Write a member at its offset, and verify it.
 
     Args:
         file: the archive.
         one: the member.
-        cancel: set when the result is not wanted any more.
-        copy: copies what need not be looked at.
+        cancel: set when the result is no longer wanted.
+        copy: copies what need not be inspected.
     """
     os.pwrite(file, one.head, one.start)
     source = one.member.source
@@ -279,16 +279,16 @@ def _put(file: int, one: _Placed, cancel: threading.Event, copy: _Copy) -> None:
 def _compare(
     file: int, one: _Placed, cancel: threading.Event, before: Callable[[int, int], None] = lambda _start, _count: None
 ) -> None:
-    """Check that a member is what it is listed with.
+    """Check that a member matches its digest.
 
     Args:
         file: the archive.
         one: the member.
-        cancel: set when the result is not wanted any more.
-        before: called with each stretch of the member, as start and length, before it is read.
+        cancel: set when the result is no longer wanted.
+        before: called with each range of the member, as offset and length, before it is read.
 
     Raises:
-        HashMismatchError: it is not.
+        HashMismatchError: it does not.
     """
     found = hashlib.sha256()
     buffer = memoryview(bytearray(min(_CHUNK, one.member.size)))
@@ -309,7 +309,7 @@ def _copy_known(source: int, file: int, one: _Placed, cancel: threading.Event, c
     """Copy a member whose file was compared before.
 
     Raises:
-        HashMismatchError: it is not that file any more.
+        HashMismatchError: the file has changed since.
     """
     done = 0
     while done < one.member.size and not cancel.is_set():

@@ -1,7 +1,7 @@
-"""An environment on disk: where it is, and whether it is whole and of this lock.
+"""An environment on disk: where it is, and whether it is complete and made from this lock.
 
-What kgen has installed is written down in the environment's record, the last file of a sync. Without a record, or
-with one of another lock, an environment is not whole, whatever else is in it.
+The environment's record, the last file that a sync writes, states what kgen installed. Without a record, or with that
+of another lock, an environment is not complete, whatever else it contains.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from kgen.model.format import Format
 RECORD = "share/kgen/environment.json"
 SOURCE = "share/kgen/source"
 METADATA = ".dist-info"
-"""The end of the folder that says that a package is there."""
+"""The suffix of the folder that shows that a package is installed."""
 _SCHEMA = 1
 
 
 class Source(NamedTuple):
-    """What an environment is made from.
+    """The lock of an environment, and where the environment is.
 
     Attributes:
         environment: the locked environment.
         lock: its lock for this platform.
-        content: what is in the lock.
-        prefix: where the environment is to be.
+        content: the content of the lock.
+        prefix: the folder of the environment.
         form: the form of the lock.
     """
 
@@ -43,15 +43,15 @@ class Source(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called on disk."""
+        """Its name on disk."""
         return self.prefix.name
 
     @property
     def state(self) -> bytes:
-        """All that the environment depends on, as one text; kept in it and compared, which is quicker than a digest.
+        """Everything that the environment depends on as one text, stored in it; comparing is faster than hashing.
 
-        The token in its first line is what a repository cannot know: a folder that came with one is not taken for an
-        environment, whatever it holds.
+        The first line contains a token that no repository can know. A folder that came with a repository is therefore
+        never taken for an environment, whatever it contains.
         """
         parts = (f"kgen {__version__} {usertoken.token()}".rstrip(), str(self.prefix))
         return "\n\n".join(parts).encode("utf-8", "surrogateescape") + b"\n\n" + self.content
@@ -68,13 +68,13 @@ class Source(NamedTuple):
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """What names the environment's folder to the processes in it."""
+        """The variables that give the environment's folder to its processes."""
         own = self.form.prefix_variable
         return {"VIRTUAL_ENV": str(self.prefix), **({} if own is None else {own: str(self.prefix)})}
 
 
 def source(environment: LockedEnvironment, lock: Path, envs: Path, form: Format) -> Source:
-    """Reads what an environment is made from, no deeper than it takes to notice a change.
+    """Read the lock of an environment, no further than it takes to notice a change.
 
     Args:
         environment: the locked environment.
@@ -100,9 +100,9 @@ class Record(NamedTuple):
     Attributes:
         lock: the sha256 of the lock.
         python: the full version of the interpreter, such as `3.12.11`.
-        installed: folder of metadata in site-packages -> digest, size and time of modification of its RECORD;
-            for what is not a wheel the same of the file that says it is there, by its path in the environment.
-        own: path in the environment -> digest, of the files that belong to no package.
+        installed: metadata folder in site-packages -> digest, size and modification time of its RECORD. For packages
+            that are not wheels: path in the environment of the file that shows the package is installed -> the same.
+        own: path in the environment -> digest, for files that belong to no package.
     """
 
     lock: str
@@ -112,7 +112,7 @@ class Record(NamedTuple):
 
 
 def read_record(prefix: Path) -> Record | None:
-    """The record of the environment in this folder; None if there is none that can be understood."""
+    """The record of the environment in this folder; None if there is no valid one."""
     try:
         data: Any = json.loads(files.read(prefix / RECORD))
         if data["schema"] != _SCHEMA:
@@ -128,10 +128,10 @@ def read_record(prefix: Path) -> Record | None:
 
 
 def is_kgens(prefix: Path) -> bool:
-    """Whether kgen has made the environment in this folder, this version or an earlier one, whole or not.
+    """Whether this or an earlier version of kgen made the environment in this folder, complete or not.
 
-    It carries then what every version has written into each: the record, or the text of what it was made from.
-    Only regular files in the folder itself count; anything else may belong to another program.
+    It then contains what every version writes: the record, or the text of its state. Only regular files directly in the
+    folder count; anything else may belong to another program.
     """
     for name, told in ((RECORD, _is_record), (SOURCE, lambda content: content.startswith(b"kgen "))):
         path = prefix / name
@@ -153,7 +153,7 @@ def _is_record(content: bytes) -> bool:
 
 
 def record_text(record: Record) -> str:
-    """The record as it is written."""
+    """The record as text."""
     data = {
         "schema": _SCHEMA,
         "lock": record.lock,
@@ -165,12 +165,12 @@ def record_text(record: Record) -> str:
 
 
 def site_packages(prefix: Path) -> Path | None:
-    """Where the packages of the environment in this folder are; None if it has no such folder."""
+    """The folder of the packages of the environment in this folder; None if there is none."""
     return next(iter(sorted(prefix.glob("lib/python3*/site-packages"))), None)
 
 
 def installed(site: Path, form: Format) -> dict[str, tuple[str, int, int]]:
-    """What is installed: folder of metadata -> digest, size and time of modification of its RECORD."""
+    """Metadata folder -> digest, size and modification time of its RECORD."""
     found = {}
     for name, path in _metadata(site, form).items():
         try:
@@ -182,7 +182,7 @@ def installed(site: Path, form: Format) -> dict[str, tuple[str, int, int]]:
 
 
 def _metadata(site: Path, form: Format) -> dict[str, str]:
-    """What says that a package is there: RECORDs by their folders, and the files that its form has for that."""
+    """The files that show which packages are installed: RECORDs by their folders, and those of the form."""
     prefix = site.parents[2]
     own = sorted(prefix.glob(form.metadata)) if form.metadata is not None else ()
     try:
@@ -196,11 +196,10 @@ def _metadata(site: Path, form: Format) -> dict[str, str]:
 
 
 def is_whole(of: Source) -> bool:
-    """Whether the environment is there, was made of exactly this, and has not lost a package since.
+    """Whether the environment exists, was made from exactly this, and has not lost a package since.
 
-    What the user added does not count: it stays.
-
-    Files are looked at by name only; :mod:`kgen.formats.verify` looks into them.
+    What the user added does not count: it stays. Files are only looked at by name; :mod:`kgen.formats.verify` reads
+    them.
     """
     if not _is_made_of(of):
         return False
@@ -212,7 +211,7 @@ def is_whole(of: Source) -> bool:
 
 
 def is_altered(of: Source) -> bool:
-    """Whether the environment was made of exactly this, and has lost or changed a package since."""
+    """Whether the environment was made from exactly this, and has lost or changed a package since."""
     return _is_made_of(of) and not is_whole(of)
 
 
@@ -228,9 +227,9 @@ def _is_made_of(of: Source) -> bool:
 
 
 def _is_of_another_user(path: Path) -> bool:
-    """Whether another user shares an environment, whose token is unknown.
+    """Whether another user, whose token is unknown, shares this environment.
 
-    What came with a repository is the user's own, except for root, whose archives keep their owners.
+    What came with a repository belongs to this user, except for root, whose archives keep their owners.
     """
     user = os.geteuid()
     return user != 0 and path.stat().st_uid != user
@@ -269,7 +268,7 @@ def _size_and_time(path: str) -> tuple[int, int]:
 
 
 def put_beside(prefix: Path, texts: Mapping[str, str]) -> dict[str, str]:
-    """Writes what belongs to no package: path in the environment -> text; gives the digest of each."""
+    """Write files that belong to no package: path in the environment -> text; returns the digest of each."""
     own = {}
     for name, text in texts.items():
         path = prefix / name
@@ -281,8 +280,8 @@ def put_beside(prefix: Path, texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def link(place: Path, folder: Path) -> None:
-    """Makes a place in an environment stand for a folder outside, which is made if it is not there."""
-    with contextlib.suppress(OSError):  # Keras makes it as well, when it first needs it
+    """Link a place in an environment to a folder outside, which is created if it is missing."""
+    with contextlib.suppress(OSError):  # Keras also creates it when it first needs it
         folder.mkdir(parents=True, exist_ok=True)
     place.parent.mkdir(parents=True, exist_ok=True)
     place.symlink_to(folder, target_is_directory=True)

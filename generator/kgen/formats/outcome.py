@@ -25,7 +25,7 @@ Reporter = Callable[[EnvironmentRequest, str], None]
 
 
 class Locked(Protocol):
-    """What is locked for one request, whatever its form."""
+    """What is locked for one request, in any form."""
 
     @property
     def summary(self) -> Summary:
@@ -33,26 +33,26 @@ class Locked(Protocol):
 
     @property
     def size(self) -> int | None:
-        """Bytes to download; None if the size of a file is not known."""
+        """The bytes to download; None if the size of some file is unknown."""
 
 
 class Summary(NamedTuple):
-    """What kgen prints of a lock.
+    """What kgen prints about a lock.
 
     Attributes:
-        frameworks: the frameworks, then Keras: package -> version, by the names that the packages have in this form.
-        runtime: the accelerator with its runtime's version; None on the CPU.
+        frameworks: package -> version of the frameworks, then Keras, by their package names in this form.
+        runtime: the accelerator with its runtime version; None on the CPU.
         cudnn: the cuDNN; None on the CPU.
-        driver: the oldest driver that serves it; None on the CPU, or where the form does not say it.
-        packages: what kgen's solver decided on: package -> version; nothing where another one did.
-        libraries: the same of the accelerator's libraries.
-        versions: every package -> its version.
-        licences: package -> the licence that it declares, of those that declare one.
+        driver: the oldest driver that supports it; None on the CPU, or if the form does not state it.
+        packages: package -> version, as kgen's solver decided; empty if another solver did.
+        libraries: the same for the accelerator's libraries.
+        versions: package -> version, for every package.
+        licences: package -> its declared licence, if it declares one.
         local: the files that only this machine can fetch from where they were found.
-        warnings: what speaks against it, as sentences.
-        why: what decided on the versions, as data.
-        solved: the request that was solved, with the frameworks that dependencies bring along; None where it is that
-            which was asked.
+        warnings: warnings, as sentences.
+        why: the reasons for the versions, as data.
+        solved: the request that was solved, including frameworks that dependencies bring in; None if it is the original
+            one.
     """
 
     frameworks: Mapping[str, str]
@@ -74,20 +74,20 @@ L_co = TypeVar("L_co", bound=Locked, covariant=True)
 
 @dataclass(slots=True, kw_only=True)
 class Outcome(Generic[L_co]):
-    """What became of one request in one form.
+    """The outcome of one request in one form.
 
     Attributes:
-        request: what was asked.
+        request: the request.
         form: the form.
-        lock: the judged lock, if it came to that.
+        lock: the verified lock, if there is one.
         conflict: why there is no solution.
-        tree: the resolver's own reasons why there is none, where they say more.
-        error: what failed outside.
-        faults: what makes what was closed unfit to be written.
-        notes: what the user should know about the way there.
-        remarks: the same about this run alone, as how a channel was asked.
-        moved: what was locked and could not stay, as other packages were to be upgraded.
-        seconds: how long it took.
+        tree: the resolver's own reasons for that, if they say more.
+        error: an error of the environment, such as the network's.
+        faults: what makes the result unfit to be written.
+        notes: what the user should know about how kgen found it.
+        remarks: the same about this run only, such as how a channel was queried.
+        moved: locked packages that had to change because others were upgraded.
+        seconds: the time that it took.
     """
 
     request: EnvironmentRequest
@@ -104,30 +104,30 @@ class Outcome(Generic[L_co]):
 
 
 def status(outcomes: Sequence[Outcome[Locked]]) -> ExitStatus:
-    """The exit status that outcomes come to: that there is no solution weighs more than what failed outside."""
+    """The exit status for outcomes: a missing solution takes precedence over an error of the environment."""
     if any(outcome.conflict is not None for outcome in outcomes):
         return ExitStatus.NO_SOLUTION
     return next((one.error.status for one in outcomes if one.error is not None), ExitStatus.DONE)
 
 
 class LockJob(NamedTuple):
-    """What is to be locked, and how.
+    """What to lock, and how.
 
     Attributes:
         matrix: the facts.
-        settings: the settings, with the flags over them.
-        requests: what is asked; platforms of one environment stand together.
-        moving: packages that are taken in their newest version whatever the old lock has; None for all of them.
-        merge: whether old locks may be in conflict after a merge; what both sides share is kept then.
-        every: whether the requests are for all platforms of their environments, so that no other stays in a file that
-            is for several; None where nothing is to be written.
+        settings: the settings, overridden by flags.
+        requests: the requests; the platforms of one environment are consecutive.
+        moving: packages to take in their newest version whatever the old lock has; None for all.
+        merge: whether old locks may have merge conflicts; what both sides share is kept then.
+        every: whether the requests cover all platforms of their environments, so that a file for several platforms
+            keeps no others; None to write nothing.
         report: called with each request and its stage.
-        alone: whether locks are made in one form only, and of requests that have one Python.
-        take_over: the lock of another tool that locks begin with, where kgen has none.
-        taken: platform -> project of the Python index -> the version that this lock has.
-        form: what hints must repeat that is not part of a request, or more than it holds: field -> value.
-        repeatable: whether what came of the same before is as good as what is found out now: who is to be told why a
-            lock has its versions, and a form that takes wheels into its locks, need the answers themselves.
+        alone: whether locks are made in one form only, and from requests with one Python.
+        take_over: the lock of another tool to start from, if there is no lock of kgen.
+        taken: platform -> project of the Python index -> its version in that lock.
+        form: field -> value, for what hints must repeat besides a request.
+        repeatable: whether an earlier result may replace a new one. It may not if the user asks for reasons, or for a
+            form that includes wheels, because these need the answers themselves.
     """
 
     matrix: CompatibilityMatrix
@@ -145,12 +145,12 @@ class LockJob(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What became of all requests in one form.
+    """The outcomes of all requests in one form.
 
     Attributes:
         outcomes: one for each request.
-        files: environment -> the files of its locks, by name; none of one that was not locked on all its platforms, and
-            what is there of it stays.
+        files: environment -> the files of its locks, by name; none for an environment that was not locked on all its
+            platforms, whose existing files stay.
     """
 
     outcomes: Sequence[Outcome[Locked]] = ()
@@ -158,7 +158,7 @@ class Part(NamedTuple):
 
 
 Finish = Callable[[Sequence[Outcome[Locked]]], Part]
-"""Ends the locking in one form; is given what became of the requests in the default form, or nothing if it is that."""
+"""Ends the locking in one form, given the outcomes in the default form (none while that is locked itself)."""
 
 
 def by_environment(outcomes: Sequence[Outcome[L_co]]) -> Iterator[tuple[str, Sequence[Outcome[L_co]]]]:
@@ -176,4 +176,4 @@ Progress = Callable[[Sequence[EnvironmentRequest]], contextlib.AbstractContextMa
 
 
 def unreported(_request: EnvironmentRequest, _stage: str) -> None:
-    """Reports nothing."""
+    """Report nothing."""

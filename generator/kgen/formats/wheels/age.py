@@ -1,4 +1,4 @@
-"""Dependencies that the user names and that are older in a lock than their newest: found, and told with the reason."""
+"""Finds dependencies that the user names and that a lock has in an older version than their newest, with the reason."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 _AT_A_TIME = 8
 
 _RECENT = datetime.timedelta(days=548)
-"""A release that was published so long before the newest one is an answer that few would take."""
+"""A release that is older than the newest one by more than this is an answer that few users would accept."""
 
 
 class Aged(NamedTuple):
-    """A package that was asked for by name, in an older version than its newest.
+    """A package that the user named, in an older version than its newest.
 
     Attributes:
         name: its normalised name.
-        locked: what is locked.
+        locked: the locked version.
         newest: the newest release that the request allows.
-        reason: why that cannot be had whatever else is asked for; empty if nothing about it by itself is in the way.
+        reason: why that release itself does not work for the target; empty if it would.
         built: whether it has no wheel at all, and could be built from source.
-        following: why the first release after the locked one is not for the target; empty if it is.
-        glibc: the oldest glibc for which the newest release has a wheel, or else the first after the locked one; None
-            where that is not what is in the way.
+        following: why the first release after the locked one does not work for the target; empty if it would.
+        glibc: the oldest glibc for which the newest release, or else the first after the locked one, has a wheel; None
+            if glibc is not the obstacle.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Aged(NamedTuple):
 
 
 class _Obstacle(NamedTuple):
-    """Why no file of a release fits a target.
+    """Why no file of a release works for a target.
 
     Attributes:
-        text: the reason; empty if one does.
-        built: whether there is nothing but source distributions of it.
-        glibc: the oldest glibc for which it has a wheel, where that is what is in the way.
+        text: the reason; empty if a file works.
+        built: whether there are only source distributions.
+        glibc: the oldest glibc for which it has a wheel, if glibc is the obstacle.
     """
 
     text: str = ""
@@ -67,13 +67,13 @@ class _Obstacle(NamedTuple):
 
 
 class Releases:
-    """What indexes have of projects, each asked for once; safe to use from several threads.
+    """The releases of projects on indexes, each queried once; safe to use from several threads.
 
     Args:
-        open_index: gives the indexes; is called when the first project is asked for.
+        open_index: returns the indexes; called when the first project is queried.
 
     Attributes:
-        pages: project -> what tells whether its page is another than before; empty of one that no index has.
+        pages: project -> a digest of its page; empty if no index has the project.
         complete: whether every index has answered.
     """
 
@@ -86,12 +86,12 @@ class Releases:
         self.complete = True
 
     def ask(self, names: Sequence[str]) -> None:
-        """Ask for several at a time."""
+        """Query several projects concurrently."""
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             self._found.update(zip(names, pool.map(self._read, names), strict=True))
 
     def of(self, name: str) -> Mapping[Version, Sequence[IndexFile]]:
-        """Version -> its files; {} where no index tells, as of what comes from a folder."""
+        """Version -> its files; {} if no index has the project, for example because it comes from a folder."""
         if name not in self._found:
             self.ask([name])
         return self._found[name]
@@ -118,13 +118,13 @@ class Releases:
 def aged(
     matrix: CompatibilityMatrix, resolution: Resolution, versions: Mapping[str, Version], releases: Releases
 ) -> Iterator[Aged]:
-    """What the user names and is older than its newest.
+    """The packages that the user names and that are older than their newest.
 
     Args:
         matrix: the facts.
-        resolution: what was decided; of its frameworks it says itself why they are not newer.
-        versions: what is locked.
-        releases: what there is.
+        resolution: the solver's decision, which itself explains why frameworks are not newer.
+        versions: package -> the locked version.
+        releases: the releases on the indexes.
     """
     request = resolution.request
     held = {wish.name: wish for wish in request.held}

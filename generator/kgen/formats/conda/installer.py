@@ -1,4 +1,4 @@
-"""Realises a lock of conda: a new prefix, which conda, mamba and micromamba know as theirs, in place of the old one."""
+"""Makes a conda lock's environment: a new prefix that conda, mamba and micromamba recognise replaces the old one."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 
 _KNOWN = ".conda/environments.txt"
 _SCRIPT = 4096
-"""So many bytes of a program are looked at for the folder that it was made in."""
+"""Bytes of a program that are searched for the folder that it was made in."""
 
 _UNPACKED = "unpacked"
-"""The folder of the packages that a bundle brought, as rattler links them."""
+"""The folder of the packages that came with a bundle, unpacked for rattler to link."""
 
 _STATE = "conda-meta/state"
 _UNSET = "***unset***"
-"""What conda leaves of a variable that was set once."""
+"""What conda stores for a variable that was set once and then unset."""
 
 
 def prepare(of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool) -> Installation:
@@ -61,7 +61,7 @@ def prepare(of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool)
     own = beside(lock)
     root = of.environment.folder.parent.parent
     brought = root if vendor.complete(root, lock) else None
-    # what a bundle brought is unpacked beside it: a folder of the project, on a machine that may have no other
+    # packages from a bundle are unpacked beside them, in the project: this machine may have no other cache
     rattler = opened(root / vendor.FOLDER / _UNPACKED if brought else None)
 
     def make(report: Callable[[str], None]) -> None:
@@ -93,7 +93,7 @@ def _file_of(lock: Lockfile, record: Mapping[str, Any]) -> LockedFile:
 
 
 def differences(of: Source) -> tuple[Difference, ...]:
-    """Everything in an environment that is not as locked, sorted by path."""
+    """Every difference between an environment and its lock, sorted by path."""
     from kgen.formats.conda import verify  # noqa: PLC0415 - brings threads; rarely asked for
 
     return verify.differences(of, condafiles.platform_of(condafiles.read(of.lock), host.subdir()))
@@ -122,25 +122,25 @@ def realise(
     links: Mapping[str, Path] = MappingProxyType({}),
     brought: tuple[Path, Lockfile] | None = None,
 ) -> None:
-    """Makes the environment anew and puts it in its place; to be called under :func:`kgen.storage.exclusive`.
+    """Make the environment again and move it to its place; call this under :func:`kgen.storage.exclusive`.
 
-    The one that was there stands until the new one is whole, and stays if that fails.
+    The previous environment stays until the new one is complete, or if that fails.
 
     Args:
-        of: what it is made from.
-        file: its lock.
+        of: the lock, and where the environment is.
+        file: the lock.
         locked: the part of it for this platform.
         rattler: the installer of packages.
-        uv: gives the installer of wheels, where there are some.
-        files: gives what is beside the packages: path in the environment -> text.
+        uv: returns the installer of wheels, if there are any.
+        files: returns the files besides the packages: path in the environment -> text.
         report: called with each stage.
-        thorough: whether every file is compared with its digest afterwards. An installer links files to those of its
-            cache, so that editing one in an environment damages the cache too, and every environment made from it.
-        links: path in the environment -> the folder outside that it stands for, which is made if it is not there.
-        brought: the project's folder and the lock, where a bundle has brought all that is in that.
+        thorough: whether to compare every file with its digest afterwards. An installer links files to those in its
+            cache, so editing one in an environment damages the cache and every environment made from it.
+        links: path in the environment -> the folder outside that it links to, which is created if it is missing.
+        brought: the project's folder and the lock, if a bundle brought everything in the lock.
 
     Raises:
-        OutsideError: that was impossible; what was there is unchanged.
+        OutsideError: the environment could not be made; the previous one is unchanged.
     """
     with storage.staged_folder(of.prefix, owned=is_kgens) as staged:
         report("installing")
@@ -179,10 +179,11 @@ def realise(
 
 
 def register(prefix: Path) -> None:
-    """Puts an environment into the list from which `conda env list` knows those outside of conda's own folder.
+    """Add an environment to the list from which `conda env list` knows those outside conda's own folder.
 
-    conda and micromamba do so with each that they make, and take out what is no longer there. Only where one of them
-    is on this machine, or was: nobody else reads it. That it cannot be written matters to nobody, as to conda.
+    conda and micromamba add each environment that they make, and remove those that no longer exist. kgen adds one only
+    if either of them is, or was, on this machine, because nothing else reads the list. Like conda, it ignores a list
+    that cannot be written.
     """
     home = host.home()
     if home is None or "\n" in str(prefix):
@@ -201,7 +202,7 @@ def register(prefix: Path) -> None:
 def _install_wheels(
     of: Source, locked: CondaPlatform, prefix: Path, uv: str, brought: tuple[Path, Lockfile] | None
 ) -> None:
-    """Every wheel of the lock by its hash, and none of what they say they need: the lock has that."""
+    """Install every wheel of the lock by its hash, without resolving dependencies, which are all in the lock."""
     with storage.scratch() as folder:
         requirements = folder / "requirements.txt"
         apart: tuple[str, ...] = ()
@@ -219,7 +220,7 @@ def _install_wheels(
                 cwd=of.environment.folder.parent.parent,
             )
 
-        # from uv's cache or the index that it is configured for; else from where the lock says
+        # from uv's cache or its configured index, or else from the URL in the lock
         done = install(lambda one: f"=={one['version']}")
         if done.status != 0 and brought is None:
             done = install(lambda one: f" @ {one['url']}")
@@ -231,7 +232,7 @@ def _install_wheels(
 
 
 def _make_scripts_movable(staged: Path, place: Path) -> None:
-    """Programs of wheels name the interpreter beside which they were made; it is about to move."""
+    """Make programs of wheels, which name the interpreter beside which they were installed, independent of its path."""
     before, after = str(staged).encode(), str(place).encode()
     changed = {}
     for path in (staged / "bin").iterdir():
@@ -241,7 +242,7 @@ def _make_scripts_movable(staged: Path, place: Path) -> None:
             start = program.read(_SCRIPT)
         if start.startswith(b"#!") and before in start:
             content = path.read_bytes().replace(before, after)
-            # a new file: what is there may be a link to one of the cache
+            # a new file: the existing one may be a link into the cache
             new = path.with_name(f".{path.name}.kgen")
             new.write_bytes(content)
             shutil.copymode(path, new)
@@ -252,7 +253,7 @@ def _make_scripts_movable(staged: Path, place: Path) -> None:
 
 
 def _record_again(staged: Path, changed: Mapping[Path, bytes]) -> None:
-    """Has the RECORDs of wheels say what their programs are now."""
+    """Update the RECORDs of wheels for their changed programs."""
     site = site_packages(staged)
     for path in sorted(site.glob("*.dist-info/RECORD")) if site is not None else ():
         with path.open(encoding="utf-8", newline="") as file:

@@ -1,23 +1,24 @@
-"""rattler, as conda's solver and installer: the one place that imports py-rattler and knows its ways.
+"""rattler as conda's solver and installer: the only module that imports py-rattler and works around its peculiarities.
 
-Imported with this module is nothing of it; the first call does that, and says what to install where it is missing.
-What is odd about py-rattler 0.28.0 is dealt with here, each at its place; `tests/test_rattlertool.py` has for each a
-test of the bare library that fails when it is so no longer, and says what can go then:
+Importing this module does not import py-rattler. The first call does, and reports what to install if it is missing. The
+peculiarities of py-rattler 0.28.0 are handled here, each in one place. For each, `tests/test_rattlertool.py` has a test
+of the bare library that fails when the peculiarity is gone, and says what can be removed then:
 
-- a solve can take the interpreter down at its exit (https://github.com/PyO3/pyo3-async-runtimes/issues/40):
-  :func:`_load` has the exit wait for the moment that rattler's threads need to let go; kgen itself ends with
-  `os._exit`, and waits for nothing;
-- specs given as text are parsed in another grammar than specs given as objects, strictly: always objects here;
-- the cut-off is taken for UTC whatever its zone is: only UTC comes in;
-- a fault inside Rust is a `PanicException`, which is no `Exception`: :func:`_panic_text` makes an ordinary error of it;
+- a solve can crash the interpreter at its exit (https://github.com/PyO3/pyo3-async-runtimes/issues/40):
+  :func:`_load` makes the exit wait for the moment that rattler's threads need to finish. kgen itself ends with
+  `os._exit`, and does not wait;
+- specs given as text are parsed in another grammar than specs given as objects, strictly: kgen always passes objects;
+- the cut-off is taken for UTC whatever its time zone is: kgen always passes UTC;
+- an error inside Rust is a `PanicException`, which is not an `Exception`: :func:`_panic_text` makes an ordinary error
+  of it;
 - `install` wants the inner object of a spec: :meth:`Rattler.install`;
-- what is locked is kept although its channel has lost or mended it: :meth:`Rattler._still_there`;
-- shards, which are what makes a large channel quick to load, are refused when a server answers that they have not
-  changed and names no ETag, as a plain web server does (https://github.com/conda/rattler/issues/2719, closed as the
-  server's fault): whatever is wrong with them, :meth:`Rattler._solve` goes on without;
-- nothing says whether a channel is as it was: :meth:`Rattler.state` reads that from the cache, see
+- locked packages are kept although their channel has removed or corrected them: :meth:`Rattler._still_there`;
+- shards, which make a large channel quick to load, are refused if a server answers that they have not changed and sends
+  no ETag, as a plain web server does (https://github.com/conda/rattler/issues/2719, closed as the server's fault):
+  whatever is wrong with them, :meth:`Rattler._solve` goes on without;
+- nothing tells whether a channel is unchanged: :meth:`Rattler.state` reads that from the cache, see
   :mod:`kgen.formats.conda.shards`;
-- the activation that rattler writes expands what packages put into variables, which was left so when quotes were mended
+- the activation that rattler writes expands what packages put into variables, which stayed so when quotes were fixed
   (https://github.com/conda/rattler/pull/2621): kgen writes its own, see :mod:`kgen.emitters.activation`.
 
 Those without a link are not known to be reported.
@@ -63,13 +64,13 @@ CondaRecord = Mapping[str, Any]
 INSTALL = "pip install 'keras-kgen[conda]'"
 
 _SETTLE = 0.05
-"""Seconds that an interpreter waits at its exit; with none, one process in four ended with a signal."""
+"""Seconds that an interpreter waits at its exit; without waiting, one process in four ended with a signal."""
 
 _SILENCE = 60
-"""Seconds after which a channel that says nothing counts as unreachable."""
+"""Seconds after which a channel that does not answer counts as unreachable."""
 
 _ALTOGETHER = 900.0
-"""Seconds that all channels together may take for what is to be solved."""
+"""Seconds that all channels together may take for one solve."""
 
 _OF_SHARDS = re.compile(r"\.msgpack\.zst|304 Not Modified")
 _UNANSWERED = re.compile(r"error sending request")
@@ -78,27 +79,27 @@ _NO_PACKAGE = "kgen-asks-whether-this-index-is-of-now"
 """The name of a package that no channel has."""
 
 _CLOCK = 20_000_000
-"""Nanoseconds by which the times of files may be behind the clock."""
+"""Nanoseconds by which the time stamps of files may lag behind the clock."""
 
 _SOLVE = datetime.timedelta(seconds=120)
 _NAMES = ("PanicException",)
 _TOOLS = ("pixi", "rattler")
-"""Whose configuration counts, the last for most."""
+"""The tools whose configuration counts, in increasing order of precedence."""
 
 
 class Query(NamedTuple):
-    """What is to be solved for one platform.
+    """What to solve for one platform.
 
     Attributes:
-        platform: conda's name of it.
-        channels: channels by name or URL, the first having the say.
+        platform: the platform, as a conda subdir.
+        channels: channels by name or URL, in order of strict priority.
         specs: match specs.
-        virtuals: the virtual packages of the target machine: name -> version, with a build or not.
-        cutoff: nothing published after this day is used; None for no such limit.
-        locked: packages that are kept where they can be: others are preferred to them only where they fit nothing. One
-            without a URL is taken from whatever channel has its version and build.
-        constraints: match specs that hold for what comes in, and bring nothing in.
-        undated: whether packages are used in spite of `cutoff` whose channel does not say when they were published.
+        virtuals: the virtual packages of the target machine: name -> version, optionally with a build.
+        cutoff: the last day whose publications may be used; None for no limit.
+        locked: packages to keep if possible: others replace them only if they do not fit. One without a URL is taken
+            from whichever channel has its version and build.
+        constraints: match specs for packages if they are installed; they install nothing.
+        undated: whether to use packages without a publication date in spite of `cutoff`.
     """
 
     platform: str
@@ -112,13 +113,13 @@ class Query(NamedTuple):
 
 
 class Unsolvable(NamedTuple):
-    """That there is no solution, and the solver's own tree of reasons."""
+    """There is no solution; contains the solver's own tree of reasons."""
 
     tree: str
 
 
 def available() -> bool:
-    """Whether py-rattler is installed; costs no import of it."""
+    """Whether py-rattler is installed; does not import it."""
     import importlib.util  # noqa: PLC0415 - as rarely needed as the answer
 
     return importlib.util.find_spec("rattler") is not None
@@ -136,17 +137,17 @@ def _load() -> Any:  # noqa: ANN401 - a module
 
 
 class Rattler:
-    """A session with rattler: one set of connections and one cache of what channels say."""
+    """A session with rattler: one set of connections, and one cache of what channels say."""
 
     def __init__(self, cache: Path | None = None) -> None:
-        """Prepare; nothing is asked for.
+        """Prepare the session without any request.
 
-        Mirrors, certificates, proxies and authentication are those that the user has configured rattler, pixi or conda
-        for; of what several say, rattler's counts, and then pixi's. Where conda's names certificates, the process's
-        environment is changed for a moment: see :func:`changes_environment`.
+        Mirrors, certificates, proxies and authentication are those that the user configured for rattler, pixi or conda,
+        in this order of precedence. If conda's configuration names certificates, the process's environment is changed
+        for a moment: see :func:`changes_environment`.
 
         Args:
-            cache: where channels' answers and packages are kept; None for the place that conda's tools share.
+            cache: the folder for channels' answers and packages; None for the one that conda's tools share.
 
         Raises:
             UsageError: py-rattler is not installed, or its configuration is wrong.
@@ -186,16 +187,16 @@ class Rattler:
         self._since = 0
 
     def solve(self, queries: Sequence[Query]) -> list[list[CondaRecord] | Unsolvable | OutsideError]:
-        """Solve all of them, in one loop; a channel that fails fails the queries that need it only.
+        """Solve all queries in one event loop; a channel that fails only fails the queries that need it.
 
         Raises:
-            SettingsError: conda's configuration does not have a channel asked.
+            SettingsError: conda's configuration forbids a channel.
         """
         for query in queries:
             self._see_that_all_may_be_asked(query.channels)
 
         async def every() -> list[list[CondaRecord] | Unsolvable | OutsideError]:
-            # one after the other: they share what the first has fetched, and two at a time gain nothing
+            # one after the other: the others use what the first has fetched, and concurrency gains nothing
             return [await self._solve(query) for query in queries]
 
         import asyncio  # noqa: PLC0415 - as below
@@ -211,28 +212,28 @@ class Rattler:
             return [late for _ in queries]
 
     def state(self, channels: Sequence[str], platform: str) -> str | None:
-        """What tells one state of channels from another, as far as a platform sees it.
+        """A digest of the current state of channels, as far as it concerns a platform.
 
-        Channels are asked, so that it is of now. It is known of channels in shards, whose index has the digest of all
-        that is said of a package, when rattler has just had it confirmed.
+        Queries the channels. It is only known for sharded channels, whose index has a digest of everything about a
+        package, and after rattler has just confirmed that index.
 
         Args:
             channels: channels by name or URL.
             platform: the platform, as a conda subdir.
 
         Returns:
-            The digest; None where there is none to tell.
+            The digest; None if it is unknown.
 
         Raises:
             OutsideError: a channel does not answer.
         """
-        with contextlib.suppress(SettingsError):  # who solves meets it again, and tells
+        with contextlib.suppress(SettingsError):  # reported when solving
             self._see_that_all_may_be_asked(channels)
             return self._state(channels, platform)
         return None
 
     def _state(self, channels: Sequence[str], platform: str) -> str | None:
-        # of what no channel has, rattler looks into the index of shards and into nothing else
+        # for a package that no channel has, rattler reads only the index of shards
         nothing = [self._rattler.MatchSpec(_NO_PACKAGE)]
         where: Any = {"sources": list(channels), "platforms": self._subdirs(platform)}
         found = self._asked(lambda gateway: gateway.query(**where, specs=nothing, recursive=False), channels)
@@ -242,12 +243,12 @@ class Rattler:
             return None
         urls = [place.url for place in self.places(channels, platform)]
         kept = shards.kept(self._cache or shards.usual_cache(), urls)
-        # one that holds is not asked for again
+        # an index that is still fresh is not requested again
         now = {url: one.digest for url, one in kept.items() if max(one.written, one.fresh_until * 1e9) >= self._since}
         return shards.state([(url, now[url]) for url in urls]) if len(now) == len(urls) else None
 
     def places(self, channels: Sequence[str], platform: str) -> list[shards.Place]:
-        """Where the indexes of channels in shards are, for :func:`kgen.formats.conda.shards.unchanged`.
+        """The URLs of the indexes of sharded channels, for :func:`kgen.formats.conda.shards.unchanged`.
 
         Args:
             channels: channels by name or URL.
@@ -258,7 +259,7 @@ class Rattler:
         for channel in channels:
             base = f"{self._rattler.Channel(channel).base_url.rstrip('/')}/"
             mirrors = [mirror + base.removeprefix(own) for own, mirror in self._mirrors if base.startswith(own)]
-            # what else is configured says how channels are reached, which rattler alone follows
+            # other settings change how channels are reached, and only rattler implements them
             asked = (mirrors or [base])[0] if configured <= {"mirrors"} and len(mirrors) <= 1 else None
             found += [
                 shards.Place(f"{base}{subdir}/{shards.NAME}", asked and f"{asked}{subdir}/{shards.NAME}")
@@ -267,10 +268,10 @@ class Rattler:
         return found
 
     def names(self, channels: Sequence[str], platform: str) -> frozenset[str] | OutsideError:
-        """The names of all packages that channels have for a platform, as they spell them.
+        """The names of all packages that channels have for a platform, in their spelling.
 
         Raises:
-            SettingsError: conda's configuration does not have a channel asked.
+            SettingsError: conda's configuration forbids a channel.
         """
         self._see_that_all_may_be_asked(channels)
         where: Any = {"sources": list(channels), "platforms": self._subdirs(platform)}
@@ -278,9 +279,9 @@ class Rattler:
         return found if isinstance(found, OutsideError) else frozenset(one.source for one in found)
 
     def _see_that_all_may_be_asked(self, channels: Sequence[str]) -> None:
-        """Refuse names that conda's configuration has several channels for, and channels that it keeps from users.
+        """Refuse names that conda's configuration maps to several channels, and channels that it forbids.
 
-        Of a name that stands for others, a stranger may have a channel on the public server.
+        A stranger may have a channel with such a name on the public server.
         """
         own = self._condarc
         where = ", ".join(map(str, own.files))
@@ -303,7 +304,7 @@ class Rattler:
     def _asked(
         self, ask: Callable[[rattler.Gateway], Coroutine[Any, Any, T]], channels: Sequence[str]
     ) -> T | OutsideError:
-        """What channels answer, within the time that they have; without shards where those are out of order."""
+        """The answer of channels, within their time limit; without shards if those are broken."""
         import asyncio  # noqa: PLC0415 - as below
 
         async def answered() -> T | OutsideError:
@@ -323,7 +324,7 @@ class Rattler:
             return channel_failure(f"timed out after {limit:g} s", channels)
 
     def _without_shards(self, reason: str) -> bool:
-        """Whether to ask again without shards: what the channel has as one file is the same, and may be in order."""
+        """Whether to ask again without shards: the channel's single file has the same content and may be intact."""
         if not self._sharded or not _OF_SHARDS.search(reason) or _UNANSWERED.search(reason):
             return False
         self._sharded, self._gateway = False, None
@@ -365,9 +366,9 @@ class Rattler:
         return [platform, "noarch"]
 
     async def _still_there(self, query: Query) -> list[Any]:
-        """What is locked, as the channel describes it now; without what it has no longer, or has since the cut-off.
+        """Locked packages in the channel's present description, without those removed, or published after the cut-off.
 
-        rattler itself would keep a package that has vanished, and what was wrong about it and has been put right.
+        rattler itself would keep a package that has vanished, and metadata that has been corrected since.
         """
         limit = None if query.cutoff is None else _midnight(query.cutoff).timestamp() * 1000
         urls = {one.get("url") for one in query.locked if limit is None or (one.get("timestamp") or limit) < limit}
@@ -387,7 +388,7 @@ class Rattler:
         ]
 
     def _own_address(self, url: str, channel: str) -> str:
-        """Where a package's own channel has it: shards can say that it is on the mirror that they came from."""
+        """The URL of a package on its own channel: shards may give that of the mirror that they came from."""
         for own, mirror in self._mirrors:
             if f"{channel.rstrip('/')}/".startswith(own) and url.startswith(mirror):
                 return own + url.removeprefix(mirror)
@@ -416,13 +417,13 @@ class Rattler:
     def install(
         self, records: Sequence[CondaRecord], prefix: Path, specs: Sequence[str], *, place: Path | None = None
     ) -> None:
-        """Make the folder hold exactly these packages, each compared with its hashes.
+        """Make a folder contain exactly these packages, each verified against its hashes.
 
         Args:
             records: the packages.
-            prefix: the folder, which may be empty or hold others.
-            specs: what was asked for, for the history that conda keeps.
-            place: where the folder will be moved to, which packages are to take for their own.
+            prefix: the folder, which may be empty or contain other packages.
+            specs: the requested specs, for conda's history file.
+            place: the folder's final path, which packages should contain.
 
         Raises:
             OutsideError: a package cannot be fetched, or has another hash.
@@ -452,11 +453,11 @@ class Rattler:
             raise install_failure(_panic_text(error)) from None
 
     def download(self, url: str, target: Path) -> None:
-        """Fetch a package as it is; safe to be called from many threads.
+        """Fetch a package file; safe to use from many threads.
 
         Args:
-            url: where its channel has it.
-            target: the file to write; what is in it after a failure is of no use.
+            url: its URL on its channel.
+            target: the file to write; after a failure its content is useless.
 
         Raises:
             OutsideError: it cannot be fetched.
@@ -474,12 +475,12 @@ class Rattler:
             raise download_failure(_panic_text(error), url) from None
 
     def unpack(self, package: Path, sha256: str, name: str) -> None:
-        """Have a package that is on this machine in the cache, so that :meth:`install` fetches nothing for it.
+        """Put a local package file into the cache, so that :meth:`install` does not fetch it.
 
         Args:
             package: the file.
-            sha256: what it must have.
-            name: its name, version and build, as the cache calls it.
+            sha256: its expected digest.
+            name: its name, version and build, as in the cache.
 
         Raises:
             OutsideError: it has another digest, or cannot be unpacked.
@@ -510,10 +511,10 @@ class Rattler:
             mark.write_text(sha256, encoding="ascii")
 
     def records(self, records: Sequence[CondaRecord]) -> list[Any]:
-        """The packages as rattler's own objects, which it makes from a channel's index only.
+        """The packages as rattler's own objects, which it creates only from a channel's index.
 
         Raises:
-            OutsideError: one of them is not what a channel would say.
+            OutsideError: one of them is not a valid record of a channel.
         """
         library = self._rattler
         made = []
@@ -543,13 +544,13 @@ class Rattler:
 
 
 def is_older(version: str, other: str) -> bool:
-    """Whether a version of conda is older than another, in conda's own order."""
+    """Whether a conda version is older than another, in conda's order."""
     library = _load()
     return bool(library.Version(version) < library.Version(other))
 
 
 def is_version(text: str) -> bool:
-    """Whether a text is a version in conda's own grammar."""
+    """Whether a text is a valid conda version."""
     library = _load()
     try:
         library.Version(text)
@@ -561,11 +562,11 @@ def is_version(text: str) -> bool:
 def changes_environment() -> bool:
     """Whether :class:`Rattler` changes the process's environment for a moment, which no other thread should see.
 
-    rattler takes certificates from a variable only, and so would every program that is started in that moment.
+    rattler takes certificates only from a variable, and so would every program that is started in that moment.
     """
     try:
         return condarc.read().certificates is not None
-    except SettingsError:  # whoever opens it will be told
+    except SettingsError:  # reported when the session is opened
         return False
 
 
@@ -578,7 +579,7 @@ def _trusting(own: condarc.Condarc) -> contextlib.AbstractContextManager[None]:
 
 
 def opened(cache: Path | None = None) -> Rattler:
-    """Rattler with the caches that the user has, which conda's other tools of rattler's kin share.
+    """A session with the user's caches, which conda tools based on rattler share.
 
     Args:
         cache: another folder for its caches.
@@ -588,7 +589,7 @@ def opened(cache: Path | None = None) -> Rattler:
 
 
 def described() -> str:
-    """What of rattler and its configuration may make another answer of what the same channels have; without rattler.
+    """What of rattler and its configuration may change its answer for unchanged channels; without rattler.
 
     Raises:
         SettingsError: conda's configuration is wrong.
@@ -597,7 +598,7 @@ def described() -> str:
 
     try:
         release = version("py-rattler")
-    except PackageNotFoundError:  # as another tool has brought it along
+    except PackageNotFoundError:  # such as a copy inside another tool
         release = _load().__version__
     texts = []
     for path in _configuration():
@@ -633,19 +634,19 @@ def _reraise_interrupt(error: BaseException) -> None:
 
 
 def _panic_text(error: BaseException) -> str:
-    """What an error of rattler's says, on one line."""
+    """The text of a rattler error, on one line."""
     if not isinstance(error, Exception) and type(error).__name__ not in _NAMES:
         raise error
     return re.sub(r"\s*\n\s*(Caused by: )?", ": ", str(error).strip()) or type(error).__name__
 
 
 def _midnight(day: datetime.date) -> datetime.datetime:
-    """The end of a day: what was published on it counts, as for wheels."""
+    """The end of a day: as with wheels, what was published on that day counts."""
     return datetime.datetime.combine(day + datetime.timedelta(days=1), datetime.time(), datetime.timezone.utc)
 
 
 def channel_failure(reason: str, channels: Sequence[str]) -> OutsideError:
-    """What is wrong with a channel, in the words of somebody who has to do something about it."""
+    """The error for a channel, worded for somebody who has to do something about it."""
     shown = grammar.without_credentials(reason)
     named = next((one for one in channels if one.rstrip("/") in shown), channels[0] if len(channels) == 1 else None)
     channel = f"the conda channel {named}" if named else f"a conda channel of {', '.join(channels)}"
@@ -656,9 +657,9 @@ def channel_failure(reason: str, channels: Sequence[str]) -> OutsideError:
 
 
 def download_failure(reason: str, url: str) -> OutsideError:
-    """Why a package could not be fetched; one that its channel has no longer is told apart from a channel."""
+    """The error for a package that cannot be fetched, which distinguishes a removed package from a failing channel."""
     folder, _, name = url.rpartition("/")
-    # a file that is in a folder of this machine was found before rattler was asked
+    # kgen checks that a local file exists before it asks rattler for it
     if not url.startswith("file:") and _GONE.search(logins.without_urls(reason)) is None:
         return channel_failure(reason, (folder,))
     return UnreachableError(
@@ -698,7 +699,7 @@ _FAILURES: Sequence[tuple[str, tuple[str, str]]] = (
 
 
 def install_failure(reason: str) -> OutsideError:
-    """Why an installation failed, in the words of somebody who has to do something about it."""
+    """The error for a failed installation, worded for somebody who has to do something about it."""
     shown = grammar.without_credentials(reason)
     if re.search(r"hash mismatch|expected .{0,40}hash|sha256|md5", shown, re.IGNORECASE):
         return HashMismatchError(

@@ -1,9 +1,9 @@
-"""The indexes of shards that rattler keeps in its cache: of what they are, whether they are of now; without rattler.
+"""The sharded indexes in rattler's cache, and whether they are current, determined without rattler.
 
-A channel in shards has an index for each platform, with the digest of all that is said of each package. rattler keeps
-it with the head of the answer that it came in: a mark, the length of the head, the head, and the index, unpacked. The
-head is MessagePack, of which this module reads a few texts by what stands before them; what it does not find, it leaves
-to rattler, which is slower to start than all that is done here.
+A sharded channel has an index for each platform, with a digest of everything about each package. rattler stores it with
+the header of the HTTP response: a mark, the length of the header, the header, and the decompressed index. The header is
+MessagePack; this module finds a few texts in it by the bytes before them. What it does not find, it leaves to rattler,
+which takes longer to start than everything in this module.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAME = "repodata_shards.msgpack.zst"
 _KEPT = ".shards-cache-v1"
 _MARK = b"SHARD-CACHE-V1"
 _PATIENCE = 10
-"""Seconds that a channel may take for saying that nothing is new; one that takes longer is left to rattler."""
+"""Seconds within which a channel has to confirm that nothing is new; a slower one is left to rattler."""
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _UNCHANGED = 304
@@ -34,10 +34,10 @@ class KeptIndex(NamedTuple):
     """An index in the cache.
 
     Attributes:
-        digest: of the index.
-        written: when rattler wrote it, in nanoseconds: when it was fetched, or confirmed.
-        etag: what its server calls this state of it; None if it says nothing.
-        fresh_until: until when its server said that it holds, in seconds; rattler asks nobody before.
+        digest: the digest of the index.
+        written: when rattler wrote it, after fetching or confirming it, in nanoseconds.
+        etag: the server's tag for this state; None if it sent none.
+        fresh_until: until when it is fresh according to the server, in seconds; rattler does not ask before.
     """
 
     digest: str
@@ -47,11 +47,11 @@ class KeptIndex(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where an index is.
+    """The URLs of an index.
 
     Attributes:
-        url: where its channel has it.
-        asked: where it is asked for, which for a mirror is another place; None where only rattler can ask.
+        url: its URL on its channel.
+        asked: the URL to query, which differs for a mirror; None if only rattler can query it.
     """
 
     url: str
@@ -59,7 +59,7 @@ class Place(NamedTuple):
 
 
 def usual_cache() -> Path:
-    """Where rattler's kin keep what channels answer, on Linux; elsewhere nothing of them is there."""
+    """The folder in which tools based on rattler cache channels' answers on Linux; on other systems there is none."""
     named = host.variable("RATTLER_CACHE_DIR")
     if named:
         return Path(named)
@@ -68,14 +68,14 @@ def usual_cache() -> Path:
 
 
 def kept(cache: Path, urls: Iterable[str]) -> dict[str, KeptIndex]:
-    """The indexes of these URLs that are in the cache.
+    """The indexes with these URLs in the cache.
 
     Args:
         cache: rattler's cache.
-        urls: where their channels have them.
+        urls: their URLs on their channels.
 
     Returns:
-        URL -> index; without those that are not there, or of which there are two.
+        URL -> index; without those that are missing, or that exist twice.
     """
     wanted = {url.encode(): url for url in urls}
     found: dict[str, KeptIndex | None] = {}
@@ -97,7 +97,7 @@ def kept(cache: Path, urls: Iterable[str]) -> dict[str, KeptIndex]:
 
 
 def state(indexes: Sequence[tuple[str, str]]) -> str:
-    """What tells one state of channels from another.
+    """A digest of the state of channels.
 
     Args:
         indexes: the URL and the digest of each index, in the order of the channels.
@@ -106,16 +106,16 @@ def state(indexes: Sequence[tuple[str, str]]) -> str:
 
 
 def unchanged(cache: Path, places: Sequence[Place]) -> str | None:
-    """The state of channels, where it is that of the indexes in the cache, without rattler.
+    """The state of channels, if the indexes in the cache are current; determined without rattler.
 
-    An index is of now where its server said that it holds until later, or says again that nothing is new.
+    An index is current if it is still fresh according to its server, or if the server confirms that nothing is new.
 
     Args:
         cache: rattler's cache.
         places: the indexes, in the order of the channels.
 
     Returns:
-        The state; None where it is another, or cannot be told.
+        The state; None if an index has changed, or cannot be checked.
     """
     found = kept(cache, (place.url for place in places))
     if len(found) < len(places):
@@ -135,7 +135,7 @@ def unchanged(cache: Path, places: Sequence[Place]) -> str | None:
 
 
 def _confirmed(asked: Sequence[tuple[str, str]]) -> bool:
-    """Whether servers say of all of these URLs that what has this tag is what they have."""
+    """Whether the servers confirm that each of these URLs still has this tag."""
     proxied = any(host.variable(name) or host.variable(name.upper()) for name in _PROXIES)
     import http.client  # noqa: PLC0415 - with TLS, and only where a channel is asked
 
@@ -153,7 +153,7 @@ def _confirmed(asked: Sequence[tuple[str, str]]) -> bool:
                 connections[where] = kind(parts.netloc, timeout=_PATIENCE)
             connections[where].request("GET", parts.path, headers={"If-None-Match": etag, "User-Agent": "kgen"})
             with connections[where].getresponse() as answer:
-                # whatever else it says is for rattler to make something of
+                # any other status is left to rattler
                 if answer.status != _UNCHANGED:
                     return False
                 answer.read()
@@ -166,7 +166,7 @@ def _confirmed(asked: Sequence[tuple[str, str]]) -> bool:
 
 
 def _direct(netloc: str) -> bool:
-    """Whether the process's environment, which names a proxy, has this host asked without it."""
+    """Whether the proxy settings in the environment exempt this host."""
     from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # noqa: PLC0415 - as above
 
     return bool(proxy_bypass_environment(netloc))
@@ -176,15 +176,15 @@ def _direct(netloc: str) -> bool:
 
 
 def _is_text(head: bytes, text: bytes) -> bool:
-    """Whether a text stands in the head as a whole one."""
+    """Whether the header contains this as a complete text."""
     size = len(text)
     short = bytes([0xD9, size]) if size < 1 << 8 else b"\xda" + size.to_bytes(2, "big")
     return any(before + text in head for before in (short, *([bytes([0xA0 | size])] if size < 1 << 5 else [])))
 
 
 def _header(head: bytes, name: bytes) -> bytes | None:
-    """The value of a header of the answer, which is in an array of its bytes; None if it is there not once."""
-    # what was asked comes first, and has headers of its own
+    """The value of a header field of the response, stored as an array of bytes; None unless it occurs once."""
+    # the request comes first, with header fields of its own
     marked = bytes([0xA0 | len(name)]) + name + b"\x91"
     found = list(re.finditer(re.escape(marked) + rb"(?:([\x90-\x9f])|\xdc(..))", head, re.DOTALL))
     if len(found) != 1:
@@ -192,23 +192,23 @@ def _header(head: bytes, name: bytes) -> bytes | None:
     few, many = found[0].groups()
     size = few[0] & 0x0F if few is not None else int.from_bytes(many, "big")
     value = head[found[0].end() : found[0].end() + size]
-    # bytes above 127 stand there as two, and are in no header that is read here
+    # bytes above 127 take two bytes; none of the fields that are read here has any
     return value if len(value) == size and all(byte < 1 << 7 for byte in value) else None
 
 
 def _etag(head: bytes) -> str | None:
     value = _header(head, b"etag")
     text = None if value is None else value.decode("ascii")
-    # a weak one says that two answers mean the same, not that they are the same bytes; their digests are the same then
+    # a weak tag confirms that two responses mean the same, not that they have the same bytes; here that is enough
     return text if text is not None and text.isprintable() and text.removeprefix("W/")[:1] == '"' else None
 
 
 def _fresh_until(head: bytes, came: float) -> float:
-    """Until when the answer holds, by what its server says in seconds; 0 where it says nothing of the kind.
+    """Until when the response is fresh according to its server, in seconds; 0 if the server does not say.
 
     Args:
-        head: the head.
-        came: when the answer came, in seconds.
+        head: the header.
+        came: when the response arrived, in seconds.
     """
     control, date = (_header(head, name) for name in (b"cache-control", b"date"))
     if control is None or date is None:
@@ -221,6 +221,6 @@ def _fresh_until(head: bytes, came: float) -> float:
     from email.utils import parsedate  # noqa: PLC0415 - few servers say so
 
     with contextlib.suppress(OverflowError, ValueError, TypeError):
-        # a copy that lay elsewhere has used up some of its time there
+        # a copy from an intermediate cache has spent some of its lifetime there
         return came + int(holds) - max(int(age), came - calendar.timegm(parsedate(date.decode("ascii")) or ()))
     return 0

@@ -1,6 +1,6 @@
-"""What a request is for conda: match specs, and the virtual packages of the machine that is locked for.
+"""A request in conda's terms: match specs, and the virtual packages of the target machine.
 
-Never those of the machine that locks. Knows no solver.
+Never uses the virtual packages of the machine that locks. Does not solve.
 """
 
 from __future__ import annotations
@@ -40,18 +40,20 @@ from kgen.model.resolution import Conflict
 _ANY = Version("999")
 
 _ABI = "python_abi * *_cp{minor}"
-"""That extension modules are those of the usual CPython. Of the same minor there may be one without a lock, and PyPy,
-whose modules are others, and for which nobody can ask. Only what is for one of them brings this package in."""
+"""Requires that extension modules are those of the usual CPython. For the same minor there may also be a free-threaded
+one, and PyPy, with other modules, which nobody can request. Only packages built for one of them bring this package
+in."""
 
 
 class MatchSpec(NamedTuple):
-    """A match spec, and where it comes from.
+    """A match spec and its source.
 
     Attributes:
-        spec: as conda writes it: `jaxlib * cuda12*`.
-        source: the field of the request that it is from, or the row of the matrix.
-        asked: whether a person asked for it; else it is a fact.
-        project: the project of the Python index that it stands for, which must be a package for Python; empty for none.
+        spec: the match spec, in conda's syntax: `jaxlib * cuda12*`.
+        source: the field of the request, or the row of the matrix.
+        asked: whether a user requested it; otherwise it is a fact.
+        project: the project of the Python index that it stands for, whose package must be a Python package; empty for
+            none.
     """
 
     spec: str
@@ -61,31 +63,31 @@ class MatchSpec(NamedTuple):
 
     @property
     def package(self) -> str:
-        """The package that it is about."""
+        """The package that it names."""
         return self.spec.partition(" ")[0]
 
     @property
     def renamed(self) -> str:
-        """The project that it stands for, if conda's name is another and no spelling of the same; else nothing."""
+        """The project that it stands for, if conda's name differs by more than spelling; else empty."""
         return "" if canonical_name(self.package) == canonical_name(self.project) else self.project
 
 
 class Target(NamedTuple):
-    """A request as conda sees it.
+    """A request in conda's terms.
 
     Attributes:
         request: the request.
-        channels: the channels, the first having the say.
+        channels: the channels, in order of strict priority.
         specs: what must be in the environment.
-        preferences: what is given up where it leaves no solution: a CUDA that the driver knows by itself.
-        virtuals: what the machine is assumed to have.
-        carriers: package -> the pattern that its build must have, for those that say what they are built for.
-        cutoff: the day after which nothing is used.
-        names: what conda calls projects of the Python index.
-        constraints: what holds for packages that come in, and brings none in.
-        remarks: what of the request conda has no way to say, a sentence each.
-        locked: packages of an older lock that stay where they can, as only others are to be upgraded.
-        undated: whether what no channel gives a date for is used in spite of `cutoff`.
+        preferences: what may be dropped if there is no solution: a CUDA version that the driver supports itself.
+        virtuals: the virtual packages that kgen assumes for the machine.
+        carriers: package -> the required pattern of its build string, for packages whose build tells what they are for.
+        cutoff: the last day whose publications may be used.
+        names: the conda names of projects of the Python index.
+        constraints: specs for packages if they are installed; they install nothing.
+        remarks: what of the request conda cannot express, a sentence each.
+        locked: packages of an older lock to keep if possible, because only others are upgraded.
+        undated: whether to use packages without a publication date in spite of `cutoff`.
     """
 
     request: EnvironmentRequest
@@ -102,7 +104,7 @@ class Target(NamedTuple):
     undated: bool = False
 
     def query(self, *, preferring: bool = False) -> Query:
-        """What is asked of the solver."""
+        """The query for the solver."""
         specs = (*self.specs, *(self.preferences if preferring else ()))
         return Query(
             platform=self.request.platform,
@@ -119,13 +121,13 @@ class Target(NamedTuple):
 def target(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str], names: Names | None = None
 ) -> Target:
-    """The request as conda sees it, everything from its channels.
+    """The request in conda's terms, with everything from its channels.
 
     Args:
         matrix: the facts.
-        request: what is asked.
-        channels: the channels, the first having the say.
-        names: what conda calls projects; None for what the matrix knows of that.
+        request: the request.
+        channels: the channels, in order of strict priority.
+        names: the conda names of projects; None for those in the matrix.
     """
     conda = matrix.conda
     names = names or Names.of(matrix)
@@ -153,7 +155,7 @@ def target(
 def base(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str], names: Names | None = None
 ) -> Target:
-    """Python and pip alone from conda's channels; what is in it besides are wheels, and what is asked of those."""
+    """Only Python and pip from conda's channels; everything else in the environment is wheels."""
     specs = (_python(request), MatchSpec("pip", Origin.CONDA_BASE, asked=False))
     whole = target(matrix, request, channels, names)
     return whole._replace(specs=specs, preferences=(), carriers=(), constraints=(_abi(request),), remarks=())
@@ -163,7 +165,7 @@ def base(
 
 
 def _frameworks(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> tuple[str, ...]:
-    """The frameworks of the backends, and those that they need beside them."""
+    """The frameworks of the backends, and those that they need besides."""
     backends = [matrix.backends[name] for name in request.backends]
     needed = [parse_requirement(need).name for backend in backends for need in backend.needs]
     own = [backend.framework for backend in backends]
@@ -182,7 +184,7 @@ def _wishes(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterato
         version = matrix.conda.version
         yield MatchSpec(f"{version} {accelerator.major}.*", RequestField.ACCELERATOR, asked=True)
         if accelerator.minor is not None:
-            # `<=12.6` would leave out 12.6.1, which is no newer minor
+            # `<=12.6` would exclude 12.6.1, which is not a newer minor
             yield MatchSpec(
                 f"{version} <{accelerator.major}.{accelerator.minor + 1}a0", RequestField.ACCELERATOR, asked=True
             )
@@ -198,7 +200,7 @@ def _framework_wishes(matrix: CompatibilityMatrix, request: EnvironmentRequest) 
     for name in _frameworks(matrix, request):
         framework = conda.frameworks[name]
         for package in framework.packages:
-            # who only needs a framework beside its own takes any build of it
+            # a framework that is only needed besides the backend's own may have any build
             pattern = _pattern(conda, request) if name in own and package == framework.carrier else None
             spec = _spec(package, framework.range, build=pattern)
             yield MatchSpec(spec, framework.provenance.source, asked=False)
@@ -227,7 +229,7 @@ def _user_requirements(request: EnvironmentRequest) -> Iterator[tuple[RequestFie
 
 
 class _UserWish(NamedTuple):
-    """A requirement on a project of the Python index, which conda is to serve."""
+    """A requirement on a project of the Python index that conda has to satisfy."""
 
     matrix: CompatibilityMatrix
     request: EnvironmentRequest
@@ -236,7 +238,7 @@ class _UserWish(NamedTuple):
     requirement: Requirement
 
     def specs(self) -> Iterator[MatchSpec]:
-        """What is asked of conda for it: its package, and the packages of its extras."""
+        """The match specs for it: for its package, and for the packages of its extras."""
         if not self._holds or self._is_accelerators:
             return
         requirement = self.requirement
@@ -248,7 +250,7 @@ class _UserWish(NamedTuple):
                 yield MatchSpec(_spec(found, requirement.specifier), self.place, asked=True)
 
     def constraint(self) -> Iterator[MatchSpec]:
-        """What it is as a constraint; of what no channel has nothing comes in."""
+        """Its match spec as a constraint; none for a package that no channel has, because it cannot be installed."""
         requirement = self.requirement
         package = self.names.package(requirement.name)
         known = self.names.there is None or self.names.has(package)
@@ -256,7 +258,7 @@ class _UserWish(NamedTuple):
             yield MatchSpec(_spec(package, requirement.specifier), self.place, asked=True)
 
     def remarks(self) -> Iterator[str]:
-        """What of it conda has no way to say."""
+        """What of it conda cannot express."""
         requirement = self.requirement
         if not self._holds:
             return
@@ -266,7 +268,7 @@ class _UserWish(NamedTuple):
                 " and conda's builds bring theirs"
             )
             return
-        # the build that is asked for brings what the extra of a framework's wheel does
+        # the requested build includes what the extra of a framework's wheel installs
         brought = self.matrix.extras_for_accelerators(requirement)
         for extra, accelerator in sorted(brought.items()):
             if accelerator != self.request.accelerator.whole:
@@ -293,12 +295,12 @@ class _UserWish(NamedTuple):
 
     @property
     def _is_accelerators(self) -> bool:
-        # no package of conda has the name of one of NVIDIA's wheels
+        # no conda package has the name of one of NVIDIA's wheels
         name = self.requirement.name
         return self.matrix.library(name) is not None and self.matrix.accelerator_of(name, _ANY) is not None
 
     def _package_of_extra(self, extra: str) -> str | None:
-        """The package that is a project with an extra, such as `ray-default`; None where the channels have none."""
+        """The package for a project with an extra, such as `ray-default`; None if the channels have none."""
         project = self.requirement.name
         forms = (f"{self.names.package(project)}-{extra}", f"{project}-{extra}")
         return next((name for name in forms if self.names.has(name)), None)
@@ -317,7 +319,7 @@ def _spec(package: str, specifiers: VersionRange, *, build: str | None = None) -
 
 
 def version_spec(specifiers: VersionRange) -> str:
-    """A range of versions as conda writes it; empty for any."""
+    """A version range in conda's syntax; empty for any version."""
     return ",".join(sorted({*map(_specifier, specifiers)}))
 
 
@@ -328,7 +330,7 @@ def _specifier(specifier: Comparison) -> str:
 
 
 def _pattern(conda: Conda, request: EnvironmentRequest) -> str:
-    """How the build of a carrier begins; also where no such build is known, so that none for the CPU is taken."""
+    """The pattern of a carrier's build string; also if no such build is known, so that a CPU build is never taken."""
     accelerator = request.accelerator
     return conda.cpu_build if accelerator == CPU else conda.build.format(major=accelerator.major)
 
@@ -367,9 +369,9 @@ def driver_runs(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> str
 
 
 def _driver_preferences(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Iterator[MatchSpec]:
-    """A runtime that is no newer than the driver, where that can be had.
+    """A runtime that is no newer than the driver, if there is one.
 
-    Minor-version compatibility runs a newer one too, but not what has to be compiled at run time.
+    With minor-version compatibility a newer one runs as well, but not what has to be compiled at run time.
     """
     known = driver_runs(matrix, request)
     if known is None:
@@ -383,9 +385,9 @@ def _driver_preferences(matrix: CompatibilityMatrix, request: EnvironmentRequest
 
 
 def refusal(matrix: CompatibilityMatrix, request: EnvironmentRequest, channels: Sequence[str]) -> Conflict | None:
-    """Why the channel that the matrix speaks of cannot serve this; None if it may, or other channels are asked."""
+    """Why the channel in the matrix cannot satisfy this; None if it may, or if other channels are requested."""
     conda = matrix.conda
-    # of another kind of accelerator no build can be told from others, whatever the channel
+    # for other kinds of accelerator kgen cannot recognise builds, whatever the channel
     known = request.accelerator.kind in {CPU.kind, conda.kind}
     if tuple(channels) != (conda.channel,) and known:
         return None

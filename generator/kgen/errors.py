@@ -1,7 +1,7 @@
-"""The errors that a user can meet, and the exit status each of them means.
+"""The errors that a user can meet, and their exit statuses.
 
-Lowest layer: imports nothing of kgen. An error says what is wrong with which object and where; its hints say what to
-type next. Only :mod:`kgen.cli` renders them.
+The lowest layer: imports nothing of kgen. An error states what is wrong, with which object, and where; its hints are
+commands to type next. Only :mod:`kgen.cli` prints them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 
 class ExitStatus(enum.IntEnum):
-    """What the exit status of `kgen` means."""
+    """The exit statuses of `kgen`."""
 
     DONE = 0
     CHECK_FAILED = 1
@@ -38,10 +38,10 @@ MEANINGS: Mapping[ExitStatus, str] = MappingProxyType(
 
 
 CONFLICT_CODE = "K300"
-"""The code of a request that has no solution, which is an answer and no exception."""
+"""The code of a request without a solution, which is an answer and not an exception."""
 
 BUG_CODE = "K500"
-"""The code of an unexpected fault, which is a bug."""
+"""The code of an unexpected error, which is a bug."""
 
 
 class CallChange(NamedTuple):
@@ -85,12 +85,12 @@ class KgenError(Exception):
 
 
 class Unlocked(NamedTuple):
-    """A lock that a command needs and that is not there.
+    """A missing lock that a command needs.
 
     Attributes:
-        environment: the name of the environment, as it was typed; None for each that is locked.
-        platform: the platform that the lock is to be for; None for that of the other locks.
-        installer: the name of the form that the lock is to have; None for that of the other locks.
+        environment: the name of the environment, as typed; None for each that is locked.
+        platform: the platform that the lock should be for; None for that of the other locks.
+        installer: the name of the form that the lock should have; None for that of the other locks.
     """
 
     environment: str | None = None
@@ -99,15 +99,15 @@ class Unlocked(NamedTuple):
 
 
 LOCK = "kgen lock"
-"""A hint that stands for the calls which make the lock that is missing, with the flags of the locks that are there."""
+"""A hint that stands for the commands that make the missing lock, with the flags of the existing locks."""
 
 
 class UsageError(KgenError):
     """The call is wrong: an unknown name, contradicting flags, a value that does not parse.
 
     Attributes:
-        unlocked: the lock that is missing, where that is what is wrong; the command line puts the calls that make it
-            in the place of :data:`LOCK` among the hints.
+        unlocked: the missing lock, if that is the error; the command line replaces :data:`LOCK` in the hints by the
+            commands that make it.
     """
 
     def __init__(self, message: str, *, hints: Iterable[str] = (), unlocked: Unlocked | None = None) -> None:
@@ -128,7 +128,7 @@ class OtherPlatformError(UsageError):
 
 
 class UnknownNameError(UsageError):
-    """Neither the matrix nor the settings know a backend, an environment or a package of this name."""
+    """Neither the matrix nor the settings have a backend, an environment or a package of this name."""
 
     code = "K205"
 
@@ -152,7 +152,7 @@ class SettingsError(KgenError):
 
 
 class MatrixError(KgenError):
-    """The matrix is damaged. Holds every fault that was found, each with a dotted path.
+    """The matrix is damaged. Contains every fault that was found, each with a dotted path.
 
     Attributes:
         faults: the faults, in reading order.
@@ -171,7 +171,7 @@ class MatrixError(KgenError):
 
 
 class OutsideError(KgenError):
-    """Something outside kgen failed. Its subclasses differ in what the user has to do."""
+    """Something outside kgen failed. The subclasses differ in what the user has to do."""
 
     code = "K400"
 
@@ -184,7 +184,7 @@ class OutsideError(KgenError):
 
 
 class TimedOut(OutsideError):  # noqa: N818 - it says when, not what
-    """A program did not end in time, and was ended."""
+    """A program did not end in time, and kgen ended it."""
 
     code = "K401"
 
@@ -196,17 +196,17 @@ class TimedOut(OutsideError):  # noqa: N818 - it says when, not what
 
     @property
     def stdout(self) -> str:
-        """What it had written there until its end."""
+        """Its output until then."""
         return self._heard()[0]
 
     @property
     def stderr(self) -> str:
-        """The same of the other stream."""
+        """Its error output until then."""
         return self._heard()[1]
 
 
 class Cancelled(OutsideError):  # noqa: N818 - it is not a fault
-    """Work was ended because the user asked for it."""
+    """The user ended the work."""
 
     code = "K402"
 
@@ -222,7 +222,7 @@ class JudgementError(KgenError):
 
 
 class FileError(OutsideError):
-    """The system refuses to read or to write a file or a folder. `kgen.files` makes it from an `OSError`."""
+    """The system refuses to read or write a file or a folder. `kgen.files` creates it from an `OSError`."""
 
     code = "K405"
 
@@ -234,7 +234,7 @@ class UnreachableError(OutsideError):
 
 
 class OfflineError(OutsideError):
-    """`--offline` forbids to fetch what is not on this machine."""
+    """`--offline` forbids fetching something that is not on this machine."""
 
     code = "K407"
 
@@ -252,31 +252,31 @@ class FailedProgramError(OutsideError):
 
 
 class HashMismatchError(OutsideError):
-    """A file is not the one whose hash a lock, an index or a bundle names."""
+    """A file does not match its hash in a lock, an index or a bundle."""
 
     code = "K410"
 
 
 class UnavailableError(OutsideError):
-    """No index or channel that is configured has what a lock needs."""
+    """No configured index or channel has what a lock needs."""
 
     code = "K411"
 
 
 class MalformedAnswerError(OutsideError):
-    """A server or a program answered with something that makes no sense."""
+    """A server or a program gave an answer that kgen cannot use."""
 
     code = "K412"
 
 
 class BusyError(OutsideError):
-    """Another kgen is at work in the same place."""
+    """Another kgen is running in the same place."""
 
     code = "K413"
 
 
 class ObstructedError(OutsideError):
-    """Something that kgen did not make is where it has to write, and kgen does not replace it."""
+    """Something that kgen did not make is in the place where it has to write; kgen does not replace it."""
 
     code = "K414"
 
@@ -294,6 +294,6 @@ class BuildError(OutsideError):
 
 
 class NotSyncedError(OutsideError):
-    """An environment is not on disk as it is locked, and the command may not, or cannot, install it."""
+    """An environment on disk does not match its lock, and the command may not, or cannot, install it."""
 
     code = "K417"

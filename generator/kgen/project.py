@@ -1,6 +1,6 @@
-"""Where a project is, and which file holds its settings; read without judging them.
+"""Finds a project and the file with its settings, which it reads without checking them.
 
-Kept light: `kgen run` needs no more than this to find an environment.
+Light: `kgen run` needs nothing else to find an environment.
 """
 
 from __future__ import annotations
@@ -24,22 +24,21 @@ ENVS = Path(".kgen/envs")
 """The folder of the environments on disk, unless the settings name another."""
 
 SHARE = "share/kgen"
-"""The folder in an environment that holds what kgen put there."""
+"""The folder in an environment for files from kgen."""
 
 ENVS_MARK = ".kgen-envs"
-"""What is in a folder outside of the project that a user has named with `--envs`."""
+"""A file that marks a folder outside the project which a user has named with `--envs`."""
 
 
 _REPOSITORIES = (".git", ".hg", ".jj", ".svn", ".sl", ".bzr", "_darcs", ".pijul")
-"""What is in the top folder of a repository, whatever keeps its versions."""
+"""Entries that show that a folder is the top of a repository, for various version control systems."""
 
 
 def find_root(start: Path) -> Path:
-    """The project's folder: the nearest one, from `start` upwards, that holds settings or locks, or else a package.
+    """The project's folder: the nearest one, from `start` upwards, that contains settings or locks, or else a package.
 
-    The search does not leave the repository or the home folder. A file that cannot be understood and may hold
-    settings ends it too, so that :func:`load` says what is wrong with it instead of kgen going on without it. Where
-    there is nothing of all this it is `start` itself.
+    The search does not leave the repository or the home folder. It ends at a file that may contain settings but is
+    invalid, so that :func:`load` reports that file. If nothing is found, the result is `start` itself.
     """
     start = start.resolve()
     home = host.home()
@@ -54,10 +53,10 @@ def find_root(start: Path) -> Path:
 
 
 def repository(root: Path) -> Path | None:
-    """The top of what a project is shared with: of its repository, or of uv's workspace; None where nothing tells.
+    """The top folder of what is shared: of the project's repository, or of uv's workspace; None if unknown.
 
-    A copy may have no repository in it, as in an image whose build leaves `.git` out. What the project's locks name by
-    a path was shared with it.
+    A copy may lack its repository, for example in an image whose build omits `.git`. Folders that the project's locks
+    name by a path were shared with it.
 
     Args:
         root: the project's folder.
@@ -81,21 +80,21 @@ _LOCKED_FOLDER = re.compile(r'(?m)^directory = \{ path = "([^"/][^"]*)"')
 
 
 def locate(root: Path) -> Path | None:
-    """The file in this folder that holds the settings; None if none does.
+    """The file in this folder that contains the settings; None if there is none.
 
     Raises:
-        OutsideError: a file that might hold them cannot be read.
-        SettingsError: two files hold settings, or one makes no sense.
+        OutsideError: a file that might contain them cannot be read.
+        SettingsError: two files contain settings, or one is invalid.
     """
     return load(root)[0]
 
 
 def load(root: Path) -> tuple[Path | None, Mapping[str, Any]]:
-    """The file in this folder that holds the settings, and all that is in that file.
+    """The file in this folder that contains the settings, and its whole content.
 
     Raises:
-        OutsideError: a file that might hold them cannot be read.
-        SettingsError: two files hold settings, or one makes no sense.
+        OutsideError: a file that might contain them cannot be read.
+        SettingsError: two files contain settings, or one is invalid.
     """
     own, project = root / KGEN_TOML, root / PYPROJECT
     own_data, project_data = _read(own), _read(project)
@@ -113,7 +112,7 @@ def load(root: Path) -> tuple[Path | None, Mapping[str, Any]]:
 
 
 def torch_index(root: Path) -> str | None:
-    """What the settings say about PyTorch's own index: `true`, the URL of a mirror, or nothing.
+    """The setting for PyTorch's own index: `true`, the URL of a mirror, or None.
 
     Raises:
         SettingsError: the settings cannot be read.
@@ -125,7 +124,7 @@ def torch_index(root: Path) -> str | None:
 
 
 def is_package(root: Path) -> bool:
-    """Whether the settings let the project itself be installed: `project = false` leaves it out.
+    """Whether the settings allow the project itself to be installed; `project = false` does not.
 
     Raises:
         SettingsError: the settings cannot be read.
@@ -136,13 +135,13 @@ def is_package(root: Path) -> bool:
 
 
 def envs(root: Path) -> Path:
-    """The folder in which the project's environments are, absolute.
+    """The folder of the project's environments, absolute.
 
-    Settings may come from a stranger with the rest of a repository. A folder outside of the project counts only if
-    this machine's user has once named it with `--envs`, which has left a mark in it.
+    Settings may come from a stranger, with the rest of a repository. A folder outside the project only counts if this
+    machine's user has once named it with `--envs`, which leaves a mark in it.
 
     Raises:
-        SettingsError: the settings cannot be read, or name no folder that environments may be in.
+        SettingsError: the settings cannot be read, or name a folder that cannot contain environments.
     """
     file, data = load(root)
     table = data if file is None or file.name == KGEN_TOML else data["tool"]["kgen"]
@@ -168,10 +167,10 @@ def envs(root: Path) -> Path:
 
 
 def chosen_envs(root: Path, text: str) -> Path:
-    """The folder that `--envs` names, absolute; it may be anywhere but where it would be in the project's way.
+    """The folder that `--envs` names, absolute; anywhere, unless it would conflict with the project.
 
     Raises:
-        ValueError: environments cannot be there.
+        ValueError: it cannot contain environments.
     """
     folder = Path.cwd() / parse_envs(text)
     _refuse_place(root, folder)
@@ -179,13 +178,13 @@ def chosen_envs(root: Path, text: str) -> Path:
 
 
 def _refuse_place(root: Path, folder: Path) -> None:
-    """Raises unless environments may be in this folder: kgen replaces folders in it.
+    """Check that this folder may contain environments: kgen replaces folders in it.
 
     Raises:
-        ValueError: the folder is the project's own, one above it, one that has another purpose, or elsewhere than its
-            path says.
+        ValueError: the folder is the project's own, one above it, one with another purpose, or elsewhere than its path
+            says.
     """
-    # `..` behind a link is not where the path says; who writes that gets what the system makes of it
+    # `..` after a link leads elsewhere than the path suggests; for such a path the system's own answer counts
     place, real = Path(os.path.normpath(folder)), Path(os.path.realpath(folder))
     shown = printable(str(folder))
     for one in (place, real):
@@ -205,7 +204,7 @@ def parse_envs(text: object) -> Path:
     """The folder of the environments; `~` is the home folder.
 
     Raises:
-        ValueError: this is not a folder.
+        ValueError: the value is not a folder.
     """
     if not isinstance(text, str) or not text.strip() or not is_line(text):
         raise ValueError(f"should be a folder, such as {ENVS}")
@@ -219,17 +218,17 @@ def parse_envs(text: object) -> Path:
 
 
 def _has_table(data: Mapping[str, Any]) -> bool:
-    """Whether `tool.kgen` is there; whether it is a table is found out when it is read."""
+    """Whether `tool.kgen` exists; its type is checked when it is read."""
     tool = data.get("tool")
     return isinstance(tool, dict) and "kgen" in tool
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """The TOML file; None if there is none."""
+    """The content of the TOML file; None if there is no file."""
     try:
         content = files.read(path, files.SMALL)
     except FileNotFoundError:
-        # a dangling link stands for settings that should be there
+        # a dangling link means that there should be settings
         if not path.is_symlink():
             return None
         raise FileError(
@@ -243,7 +242,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         line = content.count(b"\n", 0, error.start) + 1
         raise SettingsError(f"{path} is not UTF-8 text (at line {line})", hints=[f"edit {files.typed(path)}"]) from None
     except (ValueError, RecursionError) as error:
-        # Besides what is not TOML: numbers of thousands of digits, arrays nested hundreds deep.
+        # Also raised for numbers of thousands of digits, and for arrays nested hundreds of levels deep.
         begins = content.find(b"\n<<<<<<< ") + 1 or (1 if content.startswith(b"<<<<<<< ") else 0)
         if begins and b"\n>>>>>>> " in content:
             line = content.count(b"\n", 0, begins) + 1

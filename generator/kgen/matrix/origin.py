@@ -1,8 +1,8 @@
-"""Which matrix is in use: the one that ships with kgen, and over it what was refreshed, in the project or in the cache.
+"""Selects the matrix in use: the one that ships with kgen, overlaid by a refreshed one in the project or the cache.
 
-A refreshed matrix is a folder with the files that differ from kgen's own, and :data:`MARK`, which says what they were
-made from. kgen's own is the floor: where its files have changed since, what was refreshed is laid over them row by row,
-and a row that both have is kgen's.
+A refreshed matrix is a folder with the files that differ from kgen's own, and :data:`MARK`, which states what they were
+made from. kgen's own matrix is the base: if its files have changed since, the refreshed rows are overlaid one by one,
+and kgen's row wins if both have one.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ MARK = "refresh.toml"
 """The file that makes a folder a refreshed matrix."""
 
 NAME = "matrix"
-"""What the folder is called, beside a project's settings and in the cache."""
+"""The name of the folder, beside a project's settings and in the cache."""
 
 FOLDER_VARIABLE = "KGEN_MATRIX_DIR"
-"""A variable with a folder to use in place of the matrix that comes with kgen.
+"""A variable with a folder to use instead of the matrix that ships with kgen.
 
-The tests pin answers of a frozen copy with it, so that a refreshed `matrix/` changes none of them."""
+kgen's tests pin answers of a frozen copy with it, so that a refreshed `matrix/` changes none of them.
+"""
 
 _LIBRARIES = "libraries/"
 _REFRESHED = r"(?:libraries/)?[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?\.toml"
@@ -42,7 +43,7 @@ _OWN = frozenset(
     f"{name}.toml"
     for name in ("backends", "conda", "cuda", "cudnn", "generations", "names", "platforms", "python", "refresh")
 )
-"""What no refresh writes. How an environment selects its backend is among it: no repository can have another word."""
+"""Files that no refresh writes, including those that select an environment's backend: no repository can change them."""
 
 _CONDA_NAMES = "conda-names.toml"
 _SONAMES = "sonames.toml"
@@ -52,13 +53,13 @@ Kind = Literal["shipped", "cache", "project"]
 
 
 class Origin(NamedTuple):
-    """Where a matrix is from.
+    """The origin of a matrix.
 
     Attributes:
-        kind: whether it is kgen's own alone, or was refreshed in the user's cache or in the project.
-        folder: of what was refreshed; kgen's own if nothing was.
+        kind: whether it is only kgen's own, or was refreshed in the user's cache or in the project.
+        folder: the folder of the refreshed matrix; kgen's own if there is none.
         checked: the day of the refresh; None for kgen's own.
-        note: why a refreshed matrix that is there is not used; empty if all is well.
+        note: why an existing refreshed matrix is not used; empty if all is well.
     """
 
     kind: Kind
@@ -68,12 +69,12 @@ class Origin(NamedTuple):
 
 
 def cache_folder() -> Path:
-    """Where a matrix refreshed without `--project` lives: `matrix` in kgen's own cache folder."""
+    """The folder of a matrix refreshed without `--project`: `matrix` in kgen's cache."""
     return host.cache(NAME)
 
 
 def shipped_folder() -> Path:
-    """Where the matrix that comes with kgen is; :data:`FOLDER_VARIABLE` names another, for kgen's own tests.
+    """The folder of the matrix that ships with kgen; :data:`FOLDER_VARIABLE` overrides it, for kgen's own tests.
 
     Raises:
         OutsideError: the installation has lost its data.
@@ -83,18 +84,18 @@ def shipped_folder() -> Path:
 
 
 def project_folder(root: Path) -> Path:
-    """Where a project's own matrix lives, beside its settings."""
+    """The folder of a project's own matrix, beside its settings."""
     return root / NAME
 
 
 def current(start: Path | None = None) -> CompatibilityMatrix:
-    """The matrix in use in this folder, the working one unless named."""
+    """The matrix in use in this folder, or in the working folder."""
     texts, _ = texts_in_use(start)
     return _compiled(texts)
 
 
 def shipped() -> CompatibilityMatrix:
-    """The matrix that comes with kgen, whatever a project or the cache adds to it.
+    """The matrix that ships with kgen, without the overlay of a project or the cache.
 
     Raises:
         OutsideError: the installation has lost its data.
@@ -107,10 +108,10 @@ def _compiled(texts: Mapping[str, str]) -> CompatibilityMatrix:
 
 
 def texts_in_use(start: Path | None = None) -> tuple[Mapping[str, str], Origin]:
-    """The files of the matrix in use, and where they are from."""
+    """The files of the matrix in use, and its origin."""
     shipped = shipped_folder()
     root = project.find_root(start or Path.cwd())
-    if project_folder(root) == shipped:  # kgen's own repository: its matrix is the one that it has
+    if project_folder(root) == shipped:  # in kgen's own repository the project's matrix is kgen's
         return Folder(shipped), Origin("shipped", shipped)
     note = ""
     folders: tuple[tuple[Kind, Path], ...] = (("project", project_folder(root)), ("cache", cache_folder()))
@@ -121,7 +122,7 @@ def texts_in_use(start: Path | None = None) -> tuple[Mapping[str, str], Origin]:
         if isinstance(mark, str):
             note = mark
             continue
-        damaged = _damaged(folder, mark) if kind == "cache" else None  # a project's may be edited
+        damaged = _damaged(folder, mark) if kind == "cache" else None  # users may edit a project's matrix
         if damaged is not None:
             note = f"{folder / damaged} is damaged, and what was refreshed is not used"
             continue
@@ -130,7 +131,7 @@ def texts_in_use(start: Path | None = None) -> tuple[Mapping[str, str], Origin]:
 
 
 def layered(folder: Path) -> Mapping[str, str]:
-    """Kgen's own files under those of a refreshed matrix in this folder, if there is a sound one."""
+    """The shipped files overlaid by a refreshed matrix in this folder, if there is a valid one."""
     shipped = Folder(shipped_folder())
     mark = _mark(folder)
     sound = isinstance(mark, Mark) and (folder != cache_folder() or _damaged(folder, mark) is None)
@@ -138,19 +139,19 @@ def layered(folder: Path) -> Mapping[str, str]:
 
 
 def _damaged(folder: Path, mark: Mark) -> str | None:
-    """The first file of a refreshed matrix that is not what was written; None if all are."""
+    """The first file of a refreshed matrix that differs from what was written; None if there is none."""
     return next((name for name, (_, own) in mark.files.items() if _crc(folder / name) != own), None)
 
 
 class Mark(NamedTuple):
-    """What a refreshed matrix says about itself: the day, and file -> (check sum of kgen's own then, of its own)."""
+    """What a refreshed matrix records: the day, and file -> (checksum of the shipped file then, of its own)."""
 
     checked: dt.date
     files: Mapping[str, tuple[str, str]]
 
 
 def _mark(folder: Path) -> Mark | str | None:
-    """The mark of a refreshed matrix; None if the folder holds none, words if it makes no sense."""
+    """The mark of a refreshed matrix; None if the folder has none, an error text if it is invalid."""
     path = folder / MARK
     try:
         data = tomli.loads(files.read_text(path))
@@ -179,7 +180,7 @@ def _damage(path: Path, why: str) -> str:
 
 
 def mark_text(checked: dt.date, files: Mapping[str, str], shipped: Mapping[str, str]) -> str:
-    """The text of :data:`MARK` for these files, made over kgen's own."""
+    """The text of :data:`MARK` for these files, made from kgen's own."""
     rows = "".join(
         f'\n[file."{name}"]\nbase = "{checksum(shipped[name]) if name in shipped else ""}"\nown = "{checksum(text)}"\n'
         for name, text in sorted(files.items())
@@ -192,7 +193,7 @@ def mark_text(checked: dt.date, files: Mapping[str, str], shipped: Mapping[str, 
 
 
 def checksum(text: str) -> str:
-    """What tells whether a file is what it was."""
+    """A checksum that changes when a file does."""
     return f"{zlib.crc32(text.encode()):08x}"
 
 
@@ -204,7 +205,7 @@ def _crc(path: Path) -> str:
 
 
 class Layered(Mapping[str, str]):
-    """The files of a matrix, each that of the upper layer if it was made over this very lower one, else of both."""
+    """The files of two layers: the upper file if it was made from exactly this lower one, else a merge of both."""
 
     def __init__(self, lower: Mapping[str, str], upper: Path, mark: Mark) -> None:
         self._lower = lower
@@ -235,18 +236,18 @@ class Layered(Mapping[str, str]):
 
 
 def merged(name: str, lower: str, upper: str) -> str:
-    """A file of kgen's own, with the rows that only the refreshed one has; what either knows to be yanked is yanked."""
+    """A shipped file with the additional rows of the refreshed one; a release is yanked if either says so."""
     from kgen.matrix import writer  # noqa: PLC0415 - only after an upgrade of kgen
 
     if not _is_sound(name, upper):
         return upper  # reading it reports what is wrong with it
     try:
         if name == _CONDA_NAMES:
-            # a list as a whole, and no rows: the newer one
+            # a complete list instead of rows: take the newer one
             newer = [tomli.loads(text)["origin"]["version"] for text in (lower, upper)]
             return upper if Version(newer[1]) > Version(newer[0]) else lower
         if name == _SONAMES:
-            # read from wheels: who has read newer ones knows more
+            # facts read from wheels: take those from newer wheels
             return upper if _day_of(upper) > _day_of(lower) else lower
         if name.startswith(_LIBRARIES):
             return _merged_library(tomli.loads(lower), tomli.loads(upper))
@@ -267,12 +268,12 @@ def merged(name: str, lower: str, upper: str) -> str:
 
 
 def _day_of(text: str) -> dt.date:
-    """The youngest day on which somebody looked at a row."""
+    """The latest day on which somebody checked a row."""
     return max((row["checked"] for row in tomli.loads(text).get("provider", ())), default=dt.date.min)
 
 
 def _is_sound(name: str, text: str) -> bool:
-    """Whether a file of a refreshed matrix can be read by itself."""
+    """Whether a file of a refreshed matrix can be read."""
     faults: list[str] = []
     try:
         table = Table(tomli.loads(text), "", faults)
@@ -293,7 +294,7 @@ def _is_sound(name: str, text: str) -> bool:
 
 
 def _more_builds(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The builds of a framework's own index that only the refreshed row has."""
+    """The builds from a framework's own index that only the refreshed row has."""
     known = {(build.get("local"), platform) for build in mine.get("build", ()) for platform in build["platforms"]}
     return [
         build

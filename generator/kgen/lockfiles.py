@@ -1,7 +1,7 @@
-"""The locks of a project on disk: which environments there are, by which names, and what is in a lock.
+"""The locks of a project on disk: which environments exist, by which names, and the content of a lock.
 
-Reads kgen's own form only, and says what is wrong where a file has another: somebody who edited a lock by hand
-should hear of it before something is installed from it.
+Reads only kgen's own form, and reports every deviation: somebody who edited a lock by hand should know before something
+is installed from it.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from kgen.model.accelerator import CPU
 from kgen.model.format import Format
 from kgen.project import LOCKS
 
-if TYPE_CHECKING:  # a run that finds its environment whole reads no lock
+if TYPE_CHECKING:  # a run that finds its environment complete reads no lock
     from kgen.model.lockfile import LockedFile, LockedTree, Lockfile
     from kgen.tables import Table
 
 SCHEMA = 1
-"""The form of `[tool.kgen]` in a lock."""
+"""The version of `[tool.kgen]` in a lock."""
 
 _FILES = ("wheels", "sdist", "archive")
-"""What a package may be installed from: one of these, or one of the next."""
+"""The keys for a file from which a package is installed."""
 _TREES = ("directory", "vcs")
-"""What says in a lock that a package is built from a source tree."""
+"""The keys for a source tree from which a package is built."""
 
 _SEAL = "# sha256 of the lines above: "
 
-# Texts, not compiled: a run that finds its environment whole needs two of them.
+# Not compiled: a run that finds its environment complete needs only two of them.
 PYLOCK = r"pylock\.(?P<platform>[a-z0-9-]+)\.toml"
 _HOOK = r"(de)?activate\.d/kgen\.[a-z0-9]+"
 
 
 class LockedEnvironment(NamedTuple):
-    """A folder of `locks/`.
+    """A folder in `locks/`.
 
     Attributes:
         name: its name, such as `jax-cuda12`.
-        folder: where it is.
+        folder: its path.
         platforms: platform -> its lock.
     """
 
@@ -55,17 +55,17 @@ class LockedEnvironment(NamedTuple):
 
 
 def filename(platform: str) -> str:
-    """The name of the lock of a platform: `pylock.linux-64.toml`."""
+    """The name of the lock for a platform: `pylock.linux-64.toml`."""
     return f"pylock.{platform}.toml"
 
 
 def is_hook(path: str) -> bool:
-    """Whether a path in the folder of an environment's locks is that of a hook, of whatever kgen."""
+    """Whether a path in the folder of an environment's locks is a hook, written by any version of kgen."""
     return re.fullmatch(_HOOK, path) is not None
 
 
 def environments(root: Path) -> tuple[LockedEnvironment, ...]:
-    """Every environment that the project has a lock of, sorted by name."""
+    """Every environment that the project has a lock for, sorted by name."""
     found = []
     replay.looked(root / LOCKS)
     try:
@@ -88,7 +88,7 @@ def environments(root: Path) -> tuple[LockedEnvironment, ...]:
 
 
 def choose(root: Path, name: str) -> LockedEnvironment:
-    """The environment of this name, or the only one that it names without its accelerator: `jax`.
+    """The environment of this name, or the only one with this name before its accelerator: `jax`.
 
     Raises:
         UsageError: there is none, or there are several.
@@ -97,7 +97,7 @@ def choose(root: Path, name: str) -> LockedEnvironment:
 
 
 def only(name: str, found: Sequence[LockedEnvironment]) -> LockedEnvironment:
-    """The one environment that a name means.
+    """The only environment that a name stands for.
 
     Raises:
         UsageError: there are several.
@@ -111,7 +111,7 @@ def only(name: str, found: Sequence[LockedEnvironment]) -> LockedEnvironment:
 
 
 def called(root: Path, name: str) -> tuple[LockedEnvironment, ...]:
-    """The environments that a name may mean: by itself, without the accelerator or the Python, or as Keras has it.
+    """The environments that a name may stand for: the full name, without accelerator or Python, or Keras's name.
 
     Raises:
         UsageError: there is none.
@@ -138,7 +138,7 @@ def called(root: Path, name: str) -> tuple[LockedEnvironment, ...]:
 
     backends = {accelerators.without_ending(one): one for one in known}
     backend = accelerators.without_ending(name)
-    # `torch-cuda12` is like `jax-cuda12`, and torch is not like jax
+    # compare backends only: `torch-cuda12` is similar to `jax-cuda12`, but torch is not similar to jax
     near = nearest(backend.lower(), [*known, *backends] if backend == name else backends)
     raise NotLockedError(
         f"there is no locked environment `{grammar.shown(name)}` in {root / LOCKS}",
@@ -150,7 +150,7 @@ def called(root: Path, name: str) -> tuple[LockedEnvironment, ...]:
 
 
 def _is_of_backend(environment: LockedEnvironment, name: str) -> bool:
-    """Whether an environment is that of one backend, which Keras calls so: `theano` is `keras2-theano`."""
+    """Whether an environment has only the backend with this name in Keras: `theano` is `keras2-theano`."""
     short = accelerators.without_ending(environment.name)
     if not short.endswith(f"-{name}"):
         return False
@@ -158,12 +158,12 @@ def _is_of_backend(environment: LockedEnvironment, name: str) -> bool:
 
 
 def choose_on_disk(root: Path, name: str, form: Format | None = None) -> tuple[LockedEnvironment, Format]:
-    """The environment of this name, and the form of its locks that is meant: `jax-cuda12-conda` is of conda's.
+    """The environment of this name, and the form of its locks: `jax-cuda12-conda` has a conda lock.
 
     Args:
         root: the project.
-        name: its name, on disk or among the locks, or that of its backend if that is locked once.
-        form: the form that is meant anyway; None where the name says it.
+        name: its name, on disk or among the locks, or the name of its backend if that is locked once.
+        form: the form, if the call determines it; None if the name does.
 
     Raises:
         UsageError: there is none, or there are several; or it is not locked in that form.
@@ -177,15 +177,15 @@ def choose_on_disk(root: Path, name: str, form: Format | None = None) -> tuple[L
 def called_in_form(
     root: Path, name: str, form: Format | None = None
 ) -> tuple[str, tuple[LockedEnvironment, ...], Format]:
-    """The environments that a name may mean, and the form of their locks: `jax-conda` is of conda's locks.
+    """The environments that a name may stand for, and the form of their locks: `jax-conda` has conda locks.
 
     Args:
         root: the project.
         name: its name, on disk or among the locks, or without the accelerator or the Python.
-        form: the form that is meant where the name says none; None for the default one.
+        form: the form if the name includes none; None for the default one.
 
     Returns:
-        The name without what it says about the form, the environments, and the form.
+        The name without its form, the environments, and the form.
 
     Raises:
         UsageError: there is none.
@@ -194,7 +194,7 @@ def called_in_form(
     try:
         return bare, called(root, bare), of
     except NotLockedError as error:
-        # the name of a joint environment may end so, and goes before this
+        # a joint environment may have a name with this end, and takes precedence
         for one in formats.others():
             shorter = name.removesuffix(one.suffix)
             if shorter != name and form in (None, one):
@@ -206,11 +206,11 @@ def called_in_form(
 
 
 def form_of(name: str, form: Format | None = None) -> tuple[str, Format]:
-    """What an environment on disk is called among the locks, and the form of those that is meant.
+    """The name among the locks of an environment on disk, and the form of its locks.
 
     Args:
         name: its name.
-        form: the form that is meant where the name says none; None for the default one.
+        form: the form if the name includes none; None for the default one.
     """
     for one in formats.others():
         if re.fullmatch(rf".+-{accelerators.pattern()}{one.suffix}", name):
@@ -238,7 +238,7 @@ def lock_path(environment: LockedEnvironment, form: Format, platform: str | None
     Args:
         environment: the environment.
         form: the form.
-        platform: a platform that it is to be for; a file that is for several is not looked into. None for whichever.
+        platform: the platform of the lock; a file for several platforms is not opened to check. None for any.
     """
     try:
         inside = sorted(environment.folder.iterdir())
@@ -275,25 +275,25 @@ def instead(platform: str | None) -> str:
 
 
 def digest(content: bytes) -> str:
-    """What identifies a lock: the sha256 of its bytes."""
+    """The digest of a lock: the sha256 of its bytes."""
     import hashlib  # noqa: PLC0415 - loads OpenSSL
 
     return hashlib.sha256(content).hexdigest()
 
 
 def seal(text: str) -> str:
-    """A lock's text with its last line: the sha256 of all above it, so that an edit is seen without rendering anew."""
+    """A lock's text with its seal, the sha256 of everything above, as last line: it reveals edits without rendering."""
     return f"{text}{_SEAL}{digest(text.encode())}\n"
 
 
 def is_as_sealed(content: bytes) -> bool | None:
-    """Whether a lock is still, to the byte, what was sealed; None if it never was: older kgens did not."""
+    """Whether a lock is identical to what was sealed; None if it has no seal, as older kgens wrote none."""
     above, mark, last = content.rpartition(_SEAL.encode())
     return last == f"{digest(above)}\n".encode() if mark else None
 
 
 def digest_of_files(files: Mapping[str, bytes]) -> str:
-    """What identifies files, by their paths: the sha256 of the list of theirs that sha256sum would make."""
+    """The digest of files, by their paths: the sha256 of the list that sha256sum would print for them."""
     return digest("".join(f"{digest(content)}  {path}\n" for path, content in sorted(files.items())).encode())
 
 
@@ -301,17 +301,17 @@ def read(path: Path) -> Lockfile:
     """The lock in this file.
 
     Raises:
-        OutsideError: it cannot be read.
+        OutsideError: the file cannot be read.
         SettingsError: it does not have the form that kgen writes; with every fault.
     """
     return parse(path, content_of(path))[0]
 
 
 def content_of(path: Path) -> bytes:
-    """The bytes of a file of the folder of an environment.
+    """The bytes of a file in the folder of an environment.
 
     Raises:
-        OutsideError: it cannot be read.
+        OutsideError: the file cannot be read.
     """
     try:
         return files.read(path)
@@ -320,7 +320,7 @@ def content_of(path: Path) -> bytes:
 
 
 def parse(path: Path, content: bytes) -> tuple[Lockfile, Mapping[str, Any]]:
-    """The lock that these bytes are, and all that is in them.
+    """The lock in these bytes, and all of their data.
 
     Raises:
         SettingsError: they do not have the form that kgen writes; with every fault.
@@ -367,9 +367,9 @@ DECIDED: Mapping[str, str] = MappingProxyType(
         " that uv or a dependency gave the `newer` release and the `bound`",
     }
 )
-"""What a lock says beside the request that it was made for: key of `[tool.kgen]` -> meaning.
+"""What a lock contains besides its request: key of `[tool.kgen]` -> meaning.
 
-The version of the accelerator's toolkit stands by the name of the accelerator: `cuda = "12.8"`.
+The key of the accelerator's toolkit version is the name of the accelerator: `cuda = "12.8"`.
 """
 
 
@@ -439,13 +439,13 @@ def _backends(kgen: Table) -> tuple[str, ...]:
 
 
 def _unused(top: Table, kgen: Table) -> None:
-    """What kgen writes for other tools and for people; to write a lock again takes it in this form."""
+    """Check what kgen writes for other tools and for people; writing a lock again needs it in this form."""
     top.parsed("requires-python", grammar.line)
     top.parsed_texts("environments", grammar.line)
     for row in kgen.tables("why"):
         for key in ("subject", "rule", "source"):
             row.prose(key)
-        if row.has("receipts"):  # read again where the version is kept
+        if row.has("receipts"):  # used when the version is kept
             row.get("receipts", int)
             row.parsed("subject", _release)
             row.texts("devices")
@@ -471,7 +471,7 @@ def _release(text: str) -> str:
 
 
 def _request(kgen: Table, kind: str) -> None:
-    """What the lock says it was made for, which :func:`kgen.freshness.recorded` makes a request of."""
+    """Check the recorded request, which :func:`kgen.fields.request_of` turns into a request."""
     from packaging.version import Version  # noqa: PLC0415 - see above
 
     from kgen.model.driver import DriverVersion  # noqa: PLC0415
@@ -502,7 +502,7 @@ def _request(kgen: Table, kind: str) -> None:
 
 
 def _files(of: Table, key: str, trees: list[LockedTree] | None = None) -> Iterable[LockedFile]:
-    """The files in an array of tables; what is a tree is added to `trees` where there may be such."""
+    """The files in an array of tables; source trees are added to `trees` if they are allowed."""
     import urllib.parse  # noqa: PLC0415 - see above
 
     from kgen.model.lockfile import LockedFile  # noqa: PLC0415
@@ -561,7 +561,7 @@ def _files(of: Table, key: str, trees: list[LockedTree] | None = None) -> Iterab
 
 
 def _require_one_source(package: Table, name: str) -> None:
-    """Check that a package has one source: uv reads the file too, and may not find another than kgen has looked at."""
+    """Check that a package has only one source: uv reads the file too, and must find the one that kgen checked."""
     sources = [kind for kind in (*_FILES, *_TREES) if package.has(kind)]
     if len(sources) > 1:
         package.fault("name", f"`{name}` has several sources ({' and '.join(sources)}); kgen locks one")

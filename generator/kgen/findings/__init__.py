@@ -1,7 +1,8 @@
-"""What on a machine will break a locked environment, each with the command that fixes it.
+"""Finds what will break a locked environment on a machine, each with the command that fixes it.
 
-Looks at facts that others have gathered and starts nothing, so that every finding can be had from written-down facts.
-A kind of finding is a module in `rules`, and all that kgen has to know of it: its name is the finding's identifier.
+Examines facts that others have gathered, and starts nothing, so that every finding can be reproduced from recorded
+facts. Each kind of finding is a module in `rules`, whose name is the identifier of the finding; kgen needs nothing
+else.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ __all__ = [
 ]
 
 _NEVER_UNSET = {"PATH"}
-"""Every start-up file mentions it."""
+"""Variables that every start-up file mentions."""
 
 
 def variables_told() -> tuple[str, ...]:
-    """Patterns of the variables whose place in start-up files is worth knowing."""
+    """Patterns of the variables whose places in start-up files the findings report."""
     told = {row.name for row in variables.known()} - _NEVER_UNSET
     return "KERAS_[A-Z_]+", "PYTHONHOME", "(?:NCCL|GLOO)_SOCKET_IFNAME", *sorted(told)
 
@@ -50,17 +51,17 @@ def examine(
     conditions: Mapping[str, tuple[Condition, ...]] = MappingProxyType({}),
     folder: str = "",
 ) -> tuple[Finding, ...]:
-    """Every finding, the faults first.
+    """Every finding, faults first.
 
     Args:
         machine: the drivers and the GPUs.
-        around: what surrounds the environments.
+        around: the surroundings of the environments.
         examined: the environments.
-        matrix: what serves which GPU.
-        libraries: stem of a shared library, as `libcudnn` -> what it is.
-        target: the target of the settings that the machine is, which is judged by its description; empty for this one.
-        conditions: kind of accelerator -> the state that each of its devices is in.
-        folder: the project's; empty for another machine.
+        matrix: the facts about GPUs.
+        libraries: stem of a shared library, such as `libcudnn` -> what it is.
+        target: the target in the settings that describes the machine; empty for this machine.
+        conditions: kind of accelerator -> the state of each of its devices.
+        folder: the project's folder; empty for another machine.
     """
     facts = Facts(machine, around, tuple(examined), matrix, libraries, target, conditions, folder)
     rules = {name: rule for name, rule in known().items() if rule.of_description or not target}
@@ -69,7 +70,7 @@ def examine(
 
 
 def _merged(found: Sequence[Finding]) -> Iterator[Finding]:
-    """What is the same but for the environment, once."""
+    """Findings that differ only in their environment, combined."""
     environments: dict[Finding, list[str]] = {}
     for finding in found:
         environments.setdefault(finding._replace(environments=()), []).extend(finding.environments)

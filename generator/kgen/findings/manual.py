@@ -1,4 +1,4 @@
-"""The documentation of the findings: a page for each rule, made from the rule itself."""
+"""The documentation of the findings: a page for each rule, generated from the rule itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WIDTH = 100
 
 
 def pages() -> Mapping[str, str]:
-    """Name of a file in `docs/findings` -> its text; `README.md` lists the others."""
+    """File name in `docs/findings` -> its text; `README.md` lists the others."""
     found = {f"{name}.md": _page(name) for name in known()}
     rows = [f"- [`{name}`]({name}.md): {rule.title}." for name, rule in sorted(known().items())]
     head = _filled(

@@ -1,4 +1,4 @@
-"""Words that several rules say alike."""
+"""Phrases that several rules share."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from kgen.surroundings import Surroundings
 PROCESS = "the environment of this process"
 
 _SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
-"""Folders of the system itself: a machine does not start without them."""
+"""Folders of the system itself, without which a machine does not start."""
 
 
 def backends(lock: Lockfile) -> str:
-    """The words that `kgen lock` takes for what this lock holds."""
+    """The words that `kgen lock` takes for the content of this lock."""
     if len(lock.backends) == 1:
         return f"{lock.backends[0]}{lock.form.words}"
     name = accelerators.without_ending(lock.environment.removesuffix(lock.form.suffix))
@@ -35,18 +35,18 @@ def kind_of(lock: Lockfile) -> Kind:
 
 
 def lock_again(lock: Lockfile, kind: Kind, facts: Facts, words: str) -> str:
-    """The command that locks for the machine that is judged; `words` say what it has."""
+    """The command that locks for the examined machine; `words` say what it has."""
     asked = f"--target {facts.target}" if facts.target else f"--{kind.name} auto {words}"
     return f"kgen lock {backends(lock)} {asked}"
 
 
 def made_again(one: ExaminedEnvironment) -> str:
-    """The command that has an environment made from its lock once more."""
+    """The command that makes an environment again from its lock."""
     return f"rm -r {shlex.quote(str(one.prefix))} && kgen sync {one.lock.environment}"
 
 
 def newer_driver(kind: Kind, around: Surroundings) -> str:
-    """How a newer driver gets onto this machine."""
+    """How to install a newer driver on this machine."""
     if around.container is not None:
         return "update the driver of the machine that runs the container"
     install = kind.driver_help.install
@@ -55,23 +55,23 @@ def newer_driver(kind: Kind, around: Surroundings) -> str:
 
 
 def shown_none(kind: Kind, around: Surroundings) -> str | None:
-    """That a container was told to have no device, which matters only where it has none; None if it was not."""
+    """The setting with which a container got no device, to report if it has none; None without such a setting."""
     contained = kind.driver_help.contained
     if contained is None or around.container is None:
         return None
-    # devices that the runtime gives by CDI come with `void`, too
+    # `void` also occurs when the runtime passes devices by CDI
     value = around.variables.get(contained.chooses)
     return f"{contained.chooses} is `{value}`" if value in contained.none else None
 
 
 def place(variable: str, around: Surroundings) -> str:
-    """Where a start-up file sets the variable, as a comment behind a command."""
+    """The place where a start-up file sets the variable, as a comment after a command."""
     places = around.set_in.get(variable, ())
     return f"   # and for good: {', '.join(places)}" if places else ""
 
 
 def without(path: Path, via: str, around: Surroundings) -> str:
-    """The command after which the loader no longer finds a library there, and everything else as before."""
+    """The command that makes the loader not find a library there any more, with everything else as before."""
     folder = path.parent
     if via == PRELOAD:
         return less(PRELOAD, {str(path), path.name}, "[ :]+", " ", around)
@@ -86,7 +86,7 @@ def without(path: Path, via: str, around: Surroundings) -> str:
 
 
 def _out_of_reach(path: Path, via: str) -> str:
-    """The same where no variable leads there."""
+    """The same if no variable names the folder."""
     if via == PRELOAD_FILE:
         named = shlex.quote(str(path))
         return f"grep -nF {named} {PRELOAD_FILE}   # every program loads what stands there: sudoedit {PRELOAD_FILE}"
@@ -103,17 +103,17 @@ def _out_of_reach(path: Path, via: str) -> str:
 
 
 def looking_first(folder: Path) -> str:
-    """The command after which the loader looks into a folder before it looks elsewhere."""
+    """The command that makes the loader search a folder before others."""
     return f"export {LIBRARY_PATH}={shlex.quote(str(folder))}${{{LIBRARY_PATH}:+:${LIBRARY_PATH}}}"
 
 
 def is_systems(folder: Path) -> bool:
-    """Whether a folder is one of the system's own, or the part of one for this architecture."""
+    """Whether a folder belongs to the system, or is its subfolder for this architecture."""
     return str(folder) in _SYSTEM or (str(folder.parent) in _SYSTEM and folder.name.endswith("-linux-gnu"))
 
 
 def less(variable: str, entries: Collection[str], between: str, joint: str, around: Surroundings) -> str:
-    """The command that takes entries out of a variable, however they are written, and leaves the others as they are."""
+    """The command that removes entries from a variable, however they are spelled, and keeps the others as they are."""
     every = re.split(between, around.variables.get(variable, ""))
     kept = [one for one in every if one and not _leads_to(one, entries)]
     text = f"export {variable}={shlex.quote(joint.join(kept))}" if kept else f"unset {variable}"
@@ -121,11 +121,11 @@ def less(variable: str, entries: Collection[str], between: str, joint: str, arou
 
 
 def _leads_to(entry: str, places: Collection[str]) -> bool:
-    """Whether an entry, as it is written, is one of these places; the loader's own words in it may be anything."""
+    """Whether an entry, as spelled, is one of these places; the loader's own tokens in it may stand for anything."""
     if "$" not in entry:
         return entry in places or os.path.normpath(entry) in places
     words = re.split(r"\$(?:ORIGIN|LIB|PLATFORM|\{(?:ORIGIN|LIB|PLATFORM)\})", entry)
     if words[0] == "" and words[1].startswith("/../"):
-        # what is above the folder of a program is anywhere
+        # the parent of a program's folder may be anywhere
         words = ["", words[1].rpartition("../")[2].join(("/", "")), *words[2:]]
     return any(re.fullmatch(".+".join(map(re.escape, words)).rstrip("/"), one) for one in places)

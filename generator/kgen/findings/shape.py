@@ -1,4 +1,4 @@
-"""What a finding is, what finds it, and the facts that it looks at."""
+"""Findings, the rules that find them, and the facts that rules examine."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ class ExaminedEnvironment(NamedTuple):
 
     Attributes:
         lock: its lock.
-        prefix: where it is on disk, or would be.
-        whole: whether it is there.
-        interpreter: whether this machine has a CPython of its minor; None if that was not looked for.
-        free: the bytes that may be written where it is, or would be; None if unknown.
-        opened: the accelerator's libraries that its frameworks would open on this machine; none where it is not there.
+        prefix: its folder on disk, which may not exist.
+        whole: whether it exists.
+        interpreter: whether this machine has a CPython of its minor; None if kgen did not look.
+        free: the bytes that can be written to its folder; None if unknown.
+        opened: the accelerator's libraries that its frameworks would open on this machine; none if it does not exist.
         shared: files that several of its distributions own.
-        missing: libraries and packages that its distributions brought and that are gone.
-        doubled: projects that it has the metadata of two releases of.
-        free_threaded: whether its interpreter is the free-threaded one; None where it is not there.
-        rivals: plugins of its frameworks that stand in each other's way.
-        versions: project -> the version that is installed, of one that was changed since it was made; else empty.
-        too_old: libraries that a variable puts in the place of others, and that lack what its files need.
+        missing: libraries and packages that its distributions installed and that are gone.
+        doubled: projects for which it has the metadata of two releases.
+        free_threaded: whether its interpreter is free-threaded; None if it does not exist.
+        rivals: plugins of its frameworks that conflict with each other.
+        versions: project -> the installed version, if it was changed since the environment was made; else empty.
+        too_old: libraries that a variable substitutes for others, and that lack what its files need.
         unknown_flags: flags in variables that its compilers do not know.
     """
 
@@ -77,11 +77,11 @@ class ExaminedEnvironment(NamedTuple):
 
 
 class SystemLibrary(NamedTuple):
-    """A library of an accelerator that may be on a machine beside the locked one.
+    """An accelerator's library that a machine may have in addition to the locked one.
 
     Attributes:
-        title: what people call it, such as `cuDNN`.
-        packages: the packages, one of which carries it.
+        title: the name that people use, such as `cuDNN`.
+        packages: the packages, one of which contains it.
     """
 
     title: str
@@ -89,17 +89,17 @@ class SystemLibrary(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """All that a rule may look at.
+    """Everything that a rule may examine.
 
     Attributes:
         machine: the drivers and the GPUs.
-        around: what surrounds the environments.
+        around: the surroundings of the environments.
         examined: the environments.
-        matrix: what serves which GPU.
-        libraries: stem of a shared library, as `libcudnn` -> what it is.
-        target: the target of the settings that is judged by its description; empty for this machine.
-        conditions: kind of accelerator -> the state that each of its devices is in.
-        folder: the project's; empty for another machine.
+        matrix: the facts about GPUs.
+        libraries: stem of a shared library, such as `libcudnn` -> what it is.
+        target: the target in the settings that describes the machine; empty for this machine.
+        conditions: kind of accelerator -> the state of each of its devices.
+        folder: the project's folder; empty for another machine.
     """
 
     machine: Host
@@ -112,11 +112,11 @@ class Facts(NamedTuple):
     folder: str = ""
 
     def seen_by(self, interface: str) -> str:
-        """Where a fact about the machine is from: an interface of this machine, or the description of another."""
+        """The source of a fact about the machine: an interface of this machine, or the description of another."""
         return f"target.{self.target} of the settings" if self.target else interface
 
     def unasked(self, kind: Kind) -> bool:
-        """Whether a driver is at work that kgen cannot ask: its library and its devices are here, and that is not."""
+        """Whether there is a driver that kgen cannot query: its library and devices exist, but not the interface."""
         here, says, library = self.machine.of(kind.name), kind.driver_help, self.around.driver_library
         return (
             not here.found
@@ -131,7 +131,7 @@ class Facts(NamedTuple):
 
     @property
     def accelerated(self) -> tuple[ExaminedEnvironment, ...]:
-        """The environments that are for a GPU."""
+        """The environments for a GPU."""
         return tuple(one for one in self.examined if one.lock.accelerated)
 
 
@@ -139,13 +139,12 @@ class Rule(NamedTuple):
     """A kind of finding.
 
     Attributes:
-        rank: the order in which rules look: what the rest depends on comes first.
+        rank: the order of rules; what others depend on comes first.
         title: what it finds, in a line.
-        about: what that means and how kgen knows, in a paragraph for the documentation.
-        fixing: what to do about it, in a paragraph for the documentation.
-        examine: the findings in these facts.
-        of_description: whether it judges another machine by its description too: it looks at driver, GPUs, glibc and
-            locks alone.
+        about: what that means and how kgen knows, as a paragraph of the documentation.
+        fixing: what to do about it, as a paragraph of the documentation.
+        examine: returns the findings in these facts.
+        of_description: whether it also judges a described machine, from its driver, GPUs, glibc and locks only.
     """
 
     rank: int

@@ -1,7 +1,7 @@
-"""Many receipts at once: what each says in short, from an index that is rebuilt wherever it is missing or wrong.
+"""Collections of receipts: a summary of each, from an index that is rebuilt if it is missing or wrong.
 
-The index is a file of SQLite in kgen's cache. A row is about one file as it was (its size and times) or about one blob
-of git; a file that changed gets a new row. Nothing is in the index that is not in the receipts.
+The index is an SQLite file in kgen's cache. A row is about one file in one state (its size and times), or about one git
+blob; a changed file gets a new row. The index contains nothing that is not in the receipts.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from kgen.errors import SettingsError
 from kgen.validation import receipts
 
 _VERSION = 2
-"""The version of the tables: an index of another version is made anew."""
+"""The version of the tables; an index of another version is rebuilt."""
 
 _PATIENCE = 5.0
-"""Seconds for which another kgen may keep the index to itself; then it is done without."""
+"""Seconds to wait for another kgen that has locked the index; after that, kgen goes on without the index."""
 
 
 class Entry(NamedTuple):
-    """A receipt of a collection.
+    """A receipt in a collection.
 
     Attributes:
-        digest: the sha256 of what it says: the same receipt in two places has one.
+        digest: the sha256 of its content, so that copies of a receipt have the same.
         environment: the environment's name on disk.
         platform: the platform, as a conda subdir.
-        content: the digest of what the lock installs; None in receipts of old.
-        kind: `cpu`, or the kind of accelerator as `cuda`.
-        device: what it was proven on, for people.
-        capability: the architecture of the GPU; None where there was none.
-        driver: the driver of the GPU; None where there was none.
+        content: the digest of what the lock installs; None in old receipts.
+        kind: `cpu`, or the kind of accelerator, such as `cuda`.
+        device: the device, in words.
+        capability: the architecture of the GPU; None without a GPU.
+        driver: the driver of the GPU; None without a GPU.
         verdict: `passed` or `failed`.
         date: the day, such as `2026-11-20`.
         as_locked: whether exactly what is locked was installed.
-        step: seconds of a step, of its slowest backend; None where nothing was measured.
-        suite: what was to be proven.
+        step: seconds of a step of its slowest backend; None if nothing was measured.
+        suite: the suite that was run.
         text: the receipt itself, as JSON.
         source: where it was found.
     """
@@ -65,23 +65,23 @@ class Entry(NamedTuple):
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """The receipt, as :func:`kgen.validation.receipts.parse` has it."""
+        """The receipt, as :func:`kgen.validation.receipts.parse` returns it."""
         found: Mapping[str, Any] = json.loads(self.text)
         return found
 
     @property
     def slug(self) -> str:
-        """What a file with it is called, but for its ending."""
+        """The name of its file without the suffix."""
         return receipts.slug(self.data["device"], self.suite)
 
 
 class Skipped(NamedTuple):
-    """What looked like a receipt.
+    """A file that looked like a receipt.
 
     Attributes:
         source: where it was found.
         why: what is wrong with it.
-        what: that it is none, in words.
+        what: that it is not a receipt, in words.
     """
 
     source: str
@@ -94,7 +94,7 @@ _Found = tuple[list[Entry], list[Skipped]]
 
 
 def entry_of(data: Mapping[str, Any], source: str = "") -> Entry:
-    """What a receipt says in short."""
+    """The summary of a receipt."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     said = json.dumps(receipts.statement(data), sort_keys=True, separators=(",", ":"))
     device = data["device"]
@@ -128,7 +128,7 @@ class Index:
 
     Args:
         path: its file.
-        report: called with a remark where it cannot be kept, and the receipts are read without it.
+        report: called with a remark if it cannot be stored, and kgen reads the receipts without it.
     """
 
     def __init__(self, path: Path, report: Callable[[str], None] | None = None) -> None:
@@ -141,7 +141,7 @@ class Index:
         try:
             self._base = self._opened()
         except (OSError, sqlite3.Error):
-            # it is a cache: whatever is wrong with it is cured by another one
+            # it is a cache: rebuilding it fixes whatever is wrong
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
             try:
@@ -163,7 +163,7 @@ class Index:
             self._base.close()
 
     def of_folder(self, place: Path) -> _Found:
-        """The receipts below a folder, or the one that a file is.
+        """The receipts below a folder, or the one in a file.
 
         Raises:
             OutsideError: the folder cannot be read.
@@ -186,10 +186,10 @@ class Index:
         return entries, skipped
 
     def of_revision(self, root: Path, revision: str, below: str) -> _Found:
-        """The receipts that a revision of git has below a folder, where locks have theirs.
+        """The receipts in a git revision, in the folders below a folder in which locks have theirs.
 
         Raises:
-            OutsideError: git cannot be asked.
+            OutsideError: git failed.
         """
         known = self._known()
         listed = gittool.blobs(root, revision, below)
@@ -241,7 +241,7 @@ class Index:
                 base.execute(f"CREATE TABLE receipt (key TEXT PRIMARY KEY, state TEXT, {', '.join(_COLUMNS)})")
                 base.execute(f"PRAGMA user_version = {_VERSION}")
                 base.commit()
-            # a damaged file is found out here, and not while it is used
+            # detects a damaged file now rather than during use
             base.execute("SELECT * FROM receipt").fetchone()
         except BaseException:
             base.close()
@@ -255,12 +255,12 @@ class Index:
 
 
 def _may_be_one(content: bytes) -> bool:
-    """Whether a file claims to be a receipt: folders of receipts may hold other JSON."""
+    """Whether a file claims to be a receipt: folders of receipts may contain other JSON files."""
     return receipts.DETAIL.encode() in content or (b'"schema"' in content and b'"as_locked"' in content)
 
 
 def _files_of(place: Path) -> Iterator[tuple[Path, str]]:
-    """Every JSON file, with what changes when the file does."""
+    """Every JSON file, with a text that changes when the file does."""
     if not place.is_dir():
         yield place, _state(place.stat())
         return
@@ -276,7 +276,7 @@ def _files_of(place: Path) -> Iterator[tuple[Path, str]]:
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(entry.path)
             elif entry.name.endswith(".json"):
-                with contextlib.suppress(OSError):  # a link that leads nowhere, or removed meanwhile
+                with contextlib.suppress(OSError):  # a dangling link, or a file removed meanwhile
                     yield Path(entry.path), _state(entry.stat())
 
 

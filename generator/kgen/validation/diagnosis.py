@@ -1,4 +1,4 @@
-"""Why a validation failed, in words: from what the framework logged, and from the rows of `diagnoses.toml`."""
+"""Diagnoses why a validation failed, from the framework's log and from the rows of `diagnoses.toml`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kgen.validation import variables
 from kgen.validation.variables import Variable
 
 _MOST = 4
-"""So many causes are said; the first fit best."""
+"""The largest number of causes in a diagnosis; the first ones fit best."""
 
 _QUOTED = 6
 _HEADER = "(most recent call first):"
@@ -34,7 +34,7 @@ _NOISE = re.compile(
 
 
 _TOOLS = r"(?:ptxas|nvlink|nvcc|fatbinary|libdevice[\w.]*)\b"
-"""What compilers for NVIDIA's GPUs take of a toolkit."""
+"""The parts of a toolkit that compilers for NVIDIA GPUs use."""
 
 
 _SYNC, _CHECK = "kgen sync ", "python -m pip check   # with this Python: it names what is missing or does not fit"
@@ -45,9 +45,9 @@ class Diagnosis(NamedTuple):
     """The explanation of a failure.
 
     Attributes:
-        causes: what it comes from, in kgen's words: they name nothing of this machine.
-        quotes: lines of the framework's own.
-        hints: what to type next.
+        causes: the causes, in kgen's words, which contain nothing about this machine.
+        quotes: lines of the framework's own output.
+        hints: commands to type next.
     """
 
     causes: tuple[str, ...] = ()
@@ -72,32 +72,32 @@ def diagnose(
     locked: Collection[str] | None = None,
     status: int | None = None,
 ) -> Diagnosis:
-    """Looks for the cause of a failure.
+    """Look for the cause of a failure.
 
     Args:
         fault: how it failed.
         environment: the environment's name, for hints.
-        output: what the framework printed.
+        output: the framework's output.
         failure: the step's `failed` event; empty if it reported none.
-        watched: the variables that can turn the framework aside and were set.
-        missing: rows of package and file: libraries that should be on disk and are not.
-        installed: normalised name -> version of what is there.
-        foreign: whether a library of an accelerator was loaded from outside the environment, the driver's aside.
-        synced: whether the environment is one that `kgen sync` makes from a lock.
-        locked: the normalised names of what the lock installs, where a program of the user's ran, which may need more.
-        status: its exit status, minus the signal's number if one ended it; None if it ran out of time.
+        watched: variables that were set and can misdirect the framework.
+        missing: rows of package and file: libraries that should be on disk but are not.
+        installed: normalised name -> version of the installed packages.
+        foreign: whether a library of an accelerator, other than the driver's, was loaded from outside the environment.
+        synced: whether `kgen sync` makes the environment from a lock.
+        locked: the normalised names of what the lock installs, if a program of the user ran, which may need more.
+        status: its exit status, or the negative signal number; None if it ran out of time.
     """
     causes: list[str] = []
     hints: list[str] = []
     rows = _rows()
     facts = failure.get("facts", {})
-    # The step has already explained what it refused by itself.
+    # The step has already explained what it refused itself.
     raised = [] if failure.get("kind") else failure.get("errors", ())
     errors = [f"{error['type']}: {error['message']}" for error in raised]
     reasons = [str(reason) for reason in facts.get("reasons", ())]
     text = "\n".join([*errors, *reasons, output])
     driver = facts.get("driver") or {}
-    # where the driver's library was asked, its answer is known
+    # if the driver's library was queried, its answer counts
     spoken = () if driver.get("init") else [row for row in rows["driver"] if "pattern" in row]
     matches = [(row, match) for row in (*spoken, *rows["log"]) if (match := re.search(row["pattern"], text))]
     effects = {
@@ -129,12 +129,12 @@ def diagnose(
         causes.append(row["says"].format(match[0], *(group or "" for group in match.groups())))
         hint = row.get("hint", "")
         if locked is not None and "unlocked" in row and canonical_name(match[1].partition(".")[0]) not in locked:
-            hint = row["unlocked"]  # no sync brings what is not locked
+            hint = row["unlocked"]  # a sync does not install what is not locked
         hints.append(hint.format(match[0], *match.groups(), environment=environment))
     for cause, hint in _of_signal(status, rows["signal"]):
         causes.append(cause)
         hints.append(hint)
-    # what may have an effect and may have none comes last, and only where one was seen
+    # variables that may or may not have an effect come last, and only if an effect was seen
     for variable in _variables(fault, watched):
         led = variable.effect == "toolkit" and _leads_to_toolkit(watched[variable.name], text)
         if variable.effect is not None and (led or effects.get(variable.effect)):
@@ -174,7 +174,7 @@ def _of_signal(status: int | None, rows: Sequence[Mapping[str, Any]]) -> Iterabl
 
 
 def _is_stub(driver: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the driver's library that was found has no driver behind it, by its path or its answer."""
+    """Whether the driver's library that was found has no driver behind it, according to its path or its answer."""
     return bool(driver.get("stub")) or any(row["code"] == driver.get("init") for row in rows if row.get("stub"))
 
 
@@ -188,40 +188,40 @@ def _of_variable(row: Variable, watched: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _leads_to_toolkit(value: str, text: str) -> bool:
-    """Whether a compiler said that it took a tool, or its library, from a folder that the variable names."""
+    """Whether a compiler said that it took a tool, or its library, from a folder in the variable."""
     folders = (re.escape(one.rstrip("/")) for one in value.split(":") if one.strip("/"))
     return any(re.search(rf"(?<![\w./-]){folder}/(?:\S*/)?{_TOOLS}", text) for folder in folders)
 
 
 def out_of_memory(failure: Mapping[str, Any]) -> bool:
-    """Whether what a framework raised says that the memory was full."""
+    """Whether the framework's error says that the memory was exhausted."""
     text = "\n".join(f"{error['type']}: {error['message']}" for error in failure.get("errors", ()))
     return any(row.get("memory") and re.search(row["pattern"], text) for row in _rows()["log"])
 
 
 def folded(text: str) -> str:
-    """The first line of a framework's message, as far as a person reads it; `--json` has the whole."""
+    """The first line of a framework's message, shortened for people; `--json` has all of it."""
     lines = text.strip().splitlines()
     return _shown(lines[0]) if lines else ""
 
 
 def _are_there(packages: Mapping[str, str], installed: Mapping[str, str]) -> bool:
-    """Whether each of these packages is there in a version of its range."""
+    """Whether each of these packages is installed in a version of its range."""
     from packaging.specifiers import SpecifierSet  # noqa: PLC0415 - only a failure pays for it
 
     return all(name in installed and installed[name] in SpecifierSet(text) for name, text in packages.items())
 
 
 def _line(text: str, place: int) -> str:
-    """The line around a place of a text."""
+    """The line at a position of a text."""
     return text[text.rfind("\n", 0, place) + 1 :].partition("\n")[0]
 
 
 def _quotes(known: Sequence[str], errors: Sequence[str], output: str) -> tuple[str, ...]:
-    """The framework's own lines: those that were understood, what it raised, and the last of its log that tell."""
+    """The framework's own lines: those that kgen recognised, its errors, and the last informative ones of its log."""
     log = [line for line in output.splitlines() if _TELLING.search(line) and not _NOISE.search(line)]
     if _HEADER in output:
-        # Where Python was when the process crashed or ran out of time; the main thread comes last.
+        # Python's stack when the process crashed or ran out of time; the main thread comes last.
         frames = output.rpartition(_HEADER)[2].splitlines()[1 : 1 + _FRAMES]
         log += [frame for frame in frames if frame.lstrip().startswith("File ")]
     lines = [*known, *(line for error in errors[:2] for line in error.splitlines()[:2]), *log[-_QUOTED:]]
@@ -229,7 +229,7 @@ def _quotes(known: Sequence[str], errors: Sequence[str], output: str) -> tuple[s
 
 
 def _shown(line: str) -> str:
-    """A line of whatever a framework printed, safe for a terminal and not endless."""
+    """A line of a framework's output, made safe for a terminal and shortened."""
     text = "".join(character if character.isprintable() else "�" for character in line.strip())
     return text if len(text) <= _WIDEST else text[:_WIDEST] + "…"
 

@@ -1,4 +1,4 @@
-"""What a run of the step reported -> a verdict. Decides on data alone; starts nothing, reads nothing."""
+"""Turns the report of a run of the step into a verdict. Decides from data only; starts and reads nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Fault(enum.Enum):
 
 
 _DRIVERS = frozenset({"cuda", "nvidia-ml"})
-"""Libraries that come with the driver, and never from an environment."""
+"""Libraries that come with the driver, never from an environment."""
 
 _STAGES = {
     "start": Fault.IMPORT,
@@ -61,7 +61,7 @@ _STAGES = {
 """What it means to fail in a stage of the step."""
 
 _LEFT = {parts.CONTRACT: "not in its contract", parts.ABSENT: "not here"}
-"""Parts that were not done, in words."""
+"""Parts that were not run, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ class Verdict:
 
 
 def skipped(reason: str) -> Verdict:
-    """The verdict where nothing was run."""
+    """The verdict if nothing was run."""
     return Verdict(outcome=Outcome.SKIPPED, message=reason, result={})
 
 
@@ -106,11 +106,11 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
     Args:
         subject: what was run.
         observation: what it reported.
-        locked: normalised name -> version of the lock, by the names of its form; empty without one.
+        locked: normalised name -> version in the lock, by the names of its form; empty without a lock.
     """
     result = observation.last("result")
     reported = observation.last("installed")
-    # two forms may call different packages by one name: those of its own come first where its lock is compared with
+    # two forms may use one name for different packages: names of the lock's own form take precedence
     lists = {name: rows for name, rows in reported.items() if isinstance(rows, Mapping)}
     own = lists.pop(subject.listed, {})
     installed = {name: version for rows in (*lists.values(), own) for name, version in rows.items()}
@@ -158,7 +158,7 @@ def judge(subject: Subject, observation: Observation, locked: Mapping[str, str])
 
 
 def _of_failure(subject: Subject, observation: Observation) -> tuple[Fault, str]:
-    """What it means that there is no result."""
+    """The meaning of a missing result."""
     failed = observation.last("failed")
     stage = failed.get("stage") or observation.stage or "start"
     fault = Fault.BACKEND if failed.get("kind") == "wrong-backend" else _STAGES.get(stage, Fault.PART)
@@ -172,7 +172,7 @@ def _of_failure(subject: Subject, observation: Observation) -> tuple[Fault, str]
         by = f"KERAS_BACKEND is `{set_to}`" if set_to is not None else "KERAS_BACKEND is not set"
         return fault, f"Keras runs on `{facts['found']}`, and this environment is for `{facts['wanted']}`; {by}"
     errors = failed.get("errors") or [{"type": "Error", "message": ""}]
-    # The innermost cause is what a person looks for; the outermost may be Keras's wrapping of it.
+    # The innermost error is what a person looks for; the outermost may be Keras's wrapper around it.
     first = errors[0]
     text = folded(first["message"])
     if fault in {Fault.FAILS, Fault.PART} and out_of_memory(failed):
@@ -193,7 +193,7 @@ def _end(status: int) -> str:
 def _of_result(
     subject: Subject, result: Mapping[str, Any], wrong: tuple[Mismatch, ...], distance: Distance | None
 ) -> tuple[Fault | None, str]:
-    """What a result means: where it ran, whether it was compiled, what was loaded, and the numbers, in this order."""
+    """The meaning of a result: where it ran, if it was compiled, what was loaded, and the numbers, in this order."""
     elsewhere = _elsewhere(subject, result)
     if elsewhere is not None:
         return Fault.ELSEWHERE, elsewhere
@@ -214,7 +214,7 @@ def _of_result(
 
 
 def _of_numbers(distance: Distance | None, result: Mapping[str, Any]) -> tuple[Fault, str]:
-    """What numbers mean that are too far from the reference."""
+    """The meaning of numbers that are too far from the reference."""
     endless = next(filter(None, map(_not_finite, (result, result.get("uncompiled") or {}))), None)
     if endless is not None:
         return Fault.NOT_FINITE, endless
@@ -222,7 +222,7 @@ def _of_numbers(distance: Distance | None, result: Mapping[str, Any]) -> tuple[F
 
 
 def _of_parts(found: tuple[Part, ...], message: str) -> tuple[Fault | None, str, Mapping[str, Any]]:
-    """What the parts of the full suite mean where the network trains as it should; and the first error of one."""
+    """The meaning of the full suite's parts, if the network trained as it should; and the first error of a part."""
     failed = [one for one in found if one.outcome == parts.FAILED]
     failure = next((one.failure for one in failed if one.failure), {})
     if failed:
@@ -236,13 +236,13 @@ def _of_parts(found: tuple[Part, ...], message: str) -> tuple[Fault | None, str,
 
 
 def _elsewhere(subject: Subject, result: Mapping[str, Any]) -> str | None:
-    """Where the step ran instead of the device that it was to run on; None if it ran there."""
+    """Where the step ran instead of the requested device; None if it ran there."""
     proof = result["proof"]
     places = result["device"]["placed"]
     kind = f"{subject.device}:"
     asked = {what: places.get(what, []) for what in ("weights", "outputs")}
     astray = sorted({place for found in asked.values() for place in found if not place.startswith(kind)})
-    # XLA's program says itself what it is for, and may hand a loss back in the host's memory.
+    # XLA's program states its own target, and may return a loss in the host's memory.
     if proof.get("target") == subject.device:
         astray = [place for place in astray if place in asked["weights"]]
     if astray or not any(asked.values()) or proof.get("target", subject.device) != subject.device:
@@ -255,7 +255,7 @@ def _elsewhere(subject: Subject, result: Mapping[str, Any]) -> str | None:
 
 
 def _width(distance: Distance) -> float:
-    """How far it is in all, to compare two."""
+    """The overall distance, to compare two."""
     return max(value for value in (distance.losses, distance.weights, distance.outputs) if value is not None)
 
 
@@ -275,7 +275,7 @@ def _distance_text(distance: Distance | None, result: Mapping[str, Any]) -> str:
 
 
 def _not_finite(result: Mapping[str, Any]) -> str | None:
-    """Where a result has the first number that is none; None where all of its numbers are."""
+    """The place of the first number in a result that is not finite; None if all are."""
     losses = zip(result.get("losses", ()), reference.load()["losses"], strict=False)
     for step, (loss, wanted) in enumerate(losses, start=1):
         if not math.isfinite(float(loss)):

@@ -1,12 +1,11 @@
-"""What is left of a validation: `locks/<env>/receipts/<device>.json`, tied to what the lock installs by digests.
+"""Receipts of validations: `locks/<env>/receipts/<device>.json`, tied by digests to what a lock installs.
 
-A receipt is an in-toto Statement with the predicate `test-result`, so that other tools can sign, store and judge it.
-Its subjects are the lock file and what the lock installs; what only kgen knows stands in one extension field. It says
-nothing of the machine that others could not have: no user, no host, no path of a person's home. Its form is
-`receipt.schema.json`.
+A receipt is an in-toto Statement with the predicate `test-result`, so that other tools can sign, store and evaluate it.
+Its subjects are the lock file and what the lock installs; kgen's own details are in one extension field. It contains
+nothing private about the machine: no user, no host, no path in a home folder. `receipt.schema.json` defines its form.
 
-In here a receipt is one flat mapping (:func:`compose`, :func:`parse`); only :func:`statement` and :func:`parse` know
-how it stands in the file. :func:`parse` also reads the receipts that kgen wrote before they were Statements.
+In this module a receipt is one flat mapping (:func:`compose`, :func:`parse`); only :func:`statement` and :func:`parse`
+know its form in the file. :func:`parse` also reads receipts from before kgen wrote Statements.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from kgen.model import grammar
 from kgen.model.lockfile import Lockfile
 from kgen.tables import Table, mismatch
 
-if TYPE_CHECKING:  # slow to import, and a look at what is proven needs none of it
+if TYPE_CHECKING:  # slow to import, and not needed to read receipts
     from kgen.validation.judge import Verdict
 
 SCHEMA = 2
@@ -37,13 +36,13 @@ FOLDER = "receipts"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 DETAIL = "urn:uuid:5a05e03d-7d09-4339-9df8-30eb8fbff261"
-"""The extension field of a test result that holds what kgen knows. Chosen once: a name that needs no owner."""
+"""The extension field of a test result for kgen's details. Chosen once: a UUID needs no owner."""
 
 SUITES = ("basic", "full")
-"""What can be asked to be proven: that a network trains as the reference does; the parts of Keras beyond that too."""
+"""What the user can ask to prove: that a network trains like the reference; or also the parts of Keras beyond that."""
 
 BASIC, FULL = SUITES
-"""The basic one is what every receipt was about before there were several."""
+"""Before there were several suites, every receipt was about the basic one."""
 
 INSTALL_SET = "install-set"
 """The subject whose digest is that of what the lock installs; another kgen or matrix does not change it."""
@@ -52,10 +51,10 @@ STEP_PROGRAM = "kgen-step"
 """The configuration of the test: the program that trains."""
 
 SKEW = dt.timedelta(days=1)
-"""How far a date may be off: a day is the unit of receipts, and clocks are in all time zones."""
+"""How far a date may be off: receipts state the day only, and clocks are in all time zones."""
 
 _BARE = 1
-"""The schema of receipts that were no Statements."""
+"""The schema of receipts that were not Statements."""
 
 _RESULTS = {"PASSED": "passed", "FAILED": "failed"}
 _TESTS = {"passedTests": "passed", "failedTests": "failed"}
@@ -67,12 +66,12 @@ class Receipt(NamedTuple):
 
     Attributes:
         path: its file.
-        data: what is in it, looked at as far as the other attributes say it.
-        stale: whether the lock installs something else since, or is gone.
+        data: its content, checked as far as the other attributes show.
+        stale: whether the lock installs something else now, or is gone.
         environment: the environment's name on disk.
         platform: the platform, as a conda subdir.
-        device: what it was proved on, for people.
-        driver: the driver of the GPU; None where there was none.
+        device: the device, in words.
+        driver: the driver of the GPU; None without a GPU.
         verdict: `passed` or `failed`.
         date: the day, such as `2026-11-20`.
         as_locked: whether exactly what is locked was installed.
@@ -91,12 +90,12 @@ class Receipt(NamedTuple):
 
     @property
     def suite(self) -> str:
-        """What was to be proven."""
+        """The suite that was run."""
         return suite_of(self.data)
 
 
 def device_name(kind: str, name: str | None) -> str:
-    """The name of a receipt's file without its ending: `cpu`, `nvidia-h200`, or `gpu` for one without a name."""
+    """The name of a receipt's file without its suffix: `cpu`, `nvidia-h200`, or `gpu` for a GPU without a name."""
     return kind if kind == "cpu" or not name else _SLUG.sub("-", name.lower()).strip("-")
 
 
@@ -104,21 +103,21 @@ def date_fault(date: str, today: dt.date) -> str | None:
     """What is wrong with the date of a receipt; None if nothing is.
 
     Args:
-        date: the date, as the receipt has it.
-        today: the day.
+        date: the date in the receipt.
+        today: the current day.
     """
     ahead = dt.date.fromisoformat(date) > today + SKEW
     return f"it is dated {date}, in the future: a clock was wrong" if ahead else None
 
 
 def slug(device: Mapping[str, str | None], suite: str) -> str:
-    """The name of a receipt's file without its ending: that of the device, and of a suite that is not the basic one."""
+    """The name of a receipt's file without its suffix: the device, and the suite if that is not the basic one."""
     name = device_name(str(device["kind"]), device["name"])
     return name if suite == BASIC else f"{name}-{suite}"
 
 
 def suite_of(data: Mapping[str, Any]) -> str:
-    """The suite that a receipt is about; those from before there were several do not say."""
+    """The suite of a receipt; older receipts do not state it."""
     return str(data.get("suite", BASIC))
 
 
@@ -134,10 +133,10 @@ def compose(
 
     Args:
         locked: the lock.
-        device: kind, name, capability, driver; of a GPU the kind of accelerator too.
-        verdicts: backend -> its verdict; none of them skipped.
-        today: the day.
-        suite: what was to be proven, one of :data:`SUITES`.
+        device: kind, name, capability, driver; for a GPU also the kind of accelerator.
+        verdicts: backend -> its verdict, without skipped ones.
+        today: the current day.
+        suite: the suite that was run, one of :data:`SUITES`.
     """
     from kgen.validation.judge import Outcome  # noqa: PLC0415 - see above
 
@@ -163,7 +162,7 @@ def compose(
 
 
 def step_digest() -> str:
-    """What identifies the program that trains: a sha256 over its files and their names."""
+    """The digest of the program that trains: a sha256 over its files and their names."""
     import hashlib  # noqa: PLC0415 - loads OpenSSL
 
     from kgen.validation.program import STEP, step_files  # noqa: PLC0415 - see above
@@ -180,7 +179,7 @@ def _step(backend: str, verdict: Verdict, kind: str) -> dict[str, Any]:
         "backend": backend,
         "verdict": verdict.outcome.value,
         "fault": None if verdict.fault is None else verdict.fault.value,
-        # What the framework printed is not in it: it may name paths and people.
+        # The framework's output is left out: it may contain names of paths and people.
         "causes": list(verdict.diagnosis.causes),
     }
     if not result:
@@ -221,7 +220,7 @@ def _step(backend: str, verdict: Verdict, kind: str) -> dict[str, Any]:
 
 
 def statement(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A receipt as the in-toto Statement that stands in its file."""
+    """A receipt as the in-toto Statement for its file."""
     lock, steps = data["lock"], data["steps"]
     content, program = lock.get("content"), data.get("step_program")
     apart = {"schema", "lock", "verdict", "step_program"}
@@ -234,7 +233,7 @@ def statement(data: Mapping[str, Any]) -> dict[str, Any]:
         "predicateType": PREDICATE,
         "predicate": {
             "result": next(result for result, verdict in _RESULTS.items() if verdict == data["verdict"]),
-            # who validated before programs had digests did not note which one it was
+            # older receipts do not state which program it was
             "configuration": [{"name": STEP_PROGRAM, "digest": {"sha256": program}}] if program else [],
             **{key: [one["backend"] for one in steps if one["verdict"] == verdict] for key, verdict in _TESTS.items()},
             DETAIL: {"schema": SCHEMA, **{key: value for key, value in data.items() if key not in apart}},
@@ -243,12 +242,12 @@ def statement(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render(data: Mapping[str, Any]) -> bytes:
-    """The text of a receipt's file: the same for the same content."""
+    """The text of a receipt's file, identical for identical content."""
     return (json.dumps(statement(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def path_of(locked: Lockfile, device: Mapping[str, str | None], suite: str = BASIC) -> Path:
-    """Where the receipt of this lock, device and suite belongs: one of another suite is another proof."""
+    """The path for a receipt of this lock, device and suite; different suites are different proofs."""
     return locked.path.parent / FOLDER / _file_name(locked, device, suite)
 
 
@@ -257,13 +256,13 @@ def _file_name(locked: Lockfile, device: Mapping[str, str | None], suite: str) -
 
 
 def write_below(folder: Path, locked: Lockfile, data: Mapping[str, Any]) -> Path:
-    """Writes a receipt as `<env>/<device>.json` below a folder that is not a project's.
+    """Write a receipt as `<env>/<device>.json` below a folder that does not belong to a project.
 
     Returns:
         Its path.
 
     Raises:
-        OutsideError: that was impossible.
+        OutsideError: it cannot be written.
     """
     from kgen import storage  # noqa: PLC0415 - see above
 
@@ -274,14 +273,15 @@ def write_below(folder: Path, locked: Lockfile, data: Mapping[str, Any]) -> Path
 
 
 def write(locked: Lockfile, data: Mapping[str, Any]) -> Path | None:
-    """Writes a receipt, in place of an older one for the same device.
+    """Write a receipt, which replaces an older one for the same device.
 
     Returns:
-        Its path; None if a stronger one stands: of the same lock, passed, with exactly what is locked, while this one
-        is of an environment that was something else.
+        Its path; None if a stronger receipt exists: for the same lock, passed, with exactly what is locked, while the
+            new
+        one is about an environment with other packages.
 
     Raises:
-        OutsideError: that was impossible; what was there is unchanged.
+        OutsideError: it cannot be written; the existing one is unchanged.
     """
     path = path_of(locked, data["device"], suite_of(data))
     old = _load(path)
@@ -305,7 +305,7 @@ def _is_stronger(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 
 def find(folder: Path) -> tuple[Receipt, ...]:
-    """The receipts of an environment's folder, by device.
+    """The receipts in the folder of an environment, by device.
 
     Raises:
         OutsideError: they cannot be read.
@@ -315,7 +315,7 @@ def find(folder: Path) -> tuple[Receipt, ...]:
 
 
 def stale(folder: Path) -> tuple[Receipt, ...]:
-    """Those receipts of an environment's folder that are older than its lock: it installs something else.
+    """The receipts in the folder of an environment whose lock installs something else now.
 
     Raises:
         OutsideError: they cannot be read.
@@ -351,7 +351,7 @@ def _found(folder: Path) -> Iterator[Receipt]:
 
 
 def _is_of(data: Mapping[str, Any], folder: Path) -> bool:
-    """Whether the lock of a receipt is still there as it was, or written again for the same files."""
+    """Whether the lock of a receipt still exists unchanged, or was written again for the same files."""
     proven = data["lock"]
     path = folder / proven["file"]
     try:
@@ -371,7 +371,7 @@ def load(path: Path, environment: str | None = None) -> Mapping[str, Any]:
     """The receipt in a file; see :func:`parse`.
 
     Raises:
-        OutsideError: it cannot be read.
+        OutsideError: the file cannot be read.
         SettingsError: it is not a receipt.
     """
     try:
@@ -396,16 +396,16 @@ def _load(path: Path) -> Mapping[str, Any] | None:
 
 
 def parse(path: Path, content: bytes, environment: str | None = None) -> Mapping[str, Any]:
-    """The receipt that these bytes are; `schema` says in which form.
+    """The receipt in these bytes, in any form that `schema` allows.
 
     Args:
         path: the file, for messages.
         content: its bytes.
-        environment: the environment that it must be of; None for the one whose folder the file is in, and empty for
-            any: a collection is in no environment's folder.
+        environment: the environment that it must be for; None for the one whose folder contains the file, and empty for
+            any, because a collection is in no environment's folder.
 
     Raises:
-        SettingsError: they are none of this version of kgen; with every fault.
+        SettingsError: it is not a receipt of this version of kgen; with every fault.
     """
     owner = path.parent.parent.name if environment is None else environment
     faults: list[str] = []
@@ -431,7 +431,7 @@ def parse(path: Path, content: bytes, environment: str | None = None) -> Mapping
 
 
 def _flat(top: Table) -> Mapping[str, Any]:
-    """What a Statement says, as :func:`compose` makes it; notes what of the Statement itself is not as it should be."""
+    """The content of a Statement, in the form of :func:`compose`; reports what is wrong with the Statement itself."""
     for key, wanted in (("_type", STATEMENT), ("predicateType", PREDICATE)):
         found = top.get(key, str, required=True)
         if found not in {wanted, None}:
@@ -462,8 +462,8 @@ def _flat(top: Table) -> Mapping[str, Any]:
 
 
 def _look_at_results(predicate: Table, steps: object) -> None:
-    """Notes where what stands in the predicate for everybody is not what kgen's own detail says."""
-    if not isinstance(steps, list):  # which is noted where the detail is looked at
+    """Report where the predicate, which any tool can read, contradicts kgen's own details."""
+    if not isinstance(steps, list):  # reported with the details
         return
     rows = [one for one in steps if isinstance(one, dict)]
     for key, verdict in _TESTS.items():
@@ -475,7 +475,7 @@ def _look_at_results(predicate: Table, steps: object) -> None:
 
 
 def _digests(of: Table, key: str) -> dict[str, str]:
-    """Name -> sha256 of the things that an array of resource descriptors names."""
+    """Name -> sha256 of the items in an array of resource descriptors."""
     found = {}
     for row in _rows(of, key):
         name = row.parsed("name", grammar.file, required=True)
@@ -488,7 +488,7 @@ def _digests(of: Table, key: str) -> dict[str, str]:
 
 
 def _look(top: Table, environment: str, wanted: int) -> None:
-    """Notes what of a receipt is not as its schema has it, as far as kgen or a person reads it."""
+    """Report where a receipt violates its schema, as far as kgen or a person reads it."""
     schema = top.get("schema", int, required=True)
     if schema is not None and schema != wanted:
         top.fault("schema", f"is {schema}, and this kgen reads {wanted}")

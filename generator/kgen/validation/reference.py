@@ -1,6 +1,6 @@
-"""The trajectory that a backend must follow, and how far from it is too far.
+"""The trajectory that a backend must follow, and the tolerated distance from it.
 
-`reference.json` is made by `step/kgen_step/reference.py` in float64, and a test makes it again.
+`step/kgen_step/reference.py` generates `reference.json` in float64, and a test generates it again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Tolerance:
         losses: relative, for each step.
         weights: absolute, for each number of each weight after the last step.
         outputs: absolute, for each probability of a forward pass.
-        reason: why so much and no more.
+        reason: why exactly that much.
     """
 
     losses: float
@@ -50,11 +50,11 @@ TOLERANCES: Mapping[str, Tolerance] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distance:
-    """How far a result is from the reference; infinite where it is not a number or of another shape.
+    """The distance of a result from the reference; infinite for a value that is not a number, or another shape.
 
     Attributes:
         losses: the largest relative distance of a loss; None for a forward pass.
-        weights: the largest distance of a number of the trained weights; None for a forward pass.
+        weights: the largest distance of a number in the trained weights; None for a forward pass.
         outputs: the largest distance of an output; None for training.
     """
 
@@ -63,7 +63,7 @@ class Distance:
     outputs: float | None = None
 
     def within(self, tolerance: Tolerance) -> bool:
-        """Whether all that was measured is near enough, and something was."""
+        """Whether everything that was measured is within the tolerance, and something was measured."""
         pairs = (
             (self.losses, tolerance.losses),
             (self.weights, tolerance.weights),
@@ -75,13 +75,13 @@ class Distance:
 
 @functools.cache
 def load() -> Mapping[str, Any]:
-    """The reference: `losses`, `outputs` of the first batch before training, `weights` by name after it."""
+    """The reference: `losses`, `outputs` of the first batch before training, `weights` by name after training."""
     data: Mapping[str, Any] = json.loads((Path(__file__).parent / "reference.json").read_text(encoding="utf-8"))
     return data
 
 
 def distance(result: Mapping[str, Any]) -> Distance:
-    """How far the `losses` and `weights`, or the `outputs`, of a step's result are from the reference."""
+    """The distance of the `losses` and `weights`, or the `outputs`, in a step's result from the reference."""
     reference = load()
     if result.get("contract") == "forward":
         flat = [value for row in result.get("outputs", ()) for value in row]
@@ -102,7 +102,7 @@ def apart(one: Iterable[float], other: Iterable[float]) -> float:
 
 
 def _largest(found: Iterable[Any], wanted: Iterable[float], *, relative: bool) -> float:
-    """The largest distance; the step writes what is not a finite number as text."""
+    """The largest distance; the step writes a number that is not finite as text."""
     have, want = [float(value) for value in found], list(wanted)
     if len(have) != len(want) or not all(map(math.isfinite, have)):
         return math.inf

@@ -39,8 +39,9 @@ from tests.wheelhouse import Wheelhouse
 
 _FOREIGN = ("UV_", "PIP_", "KGEN_", "KERAS_", "XDG_", "LC_", "CONDA_", "FORCE_", "CLICOLOR")
 _FOREIGN_NAMES = frozenset({"COLORTERM", "COLUMNS", "LINES", "LANGUAGE", "NO_COLOR", "VIRTUAL_ENV"})
-_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
-"""With it each of the thousands of processes that the tests start compiles all that it imports anew, PyTorch too."""
+_OURS_ALONE = frozenset({"PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS"})
+"""Nothing that a test starts has these. With the first, each of thousands of processes compiles all that it
+imports anew, PyTorch too; the second says which of kgen's tests run, not which of a project's."""
 
 _LONG = ("frameworks", "long")
 """The marks of tests that take a minute where most take a second."""
@@ -86,13 +87,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     """The same environment on every machine, in which nothing leads out of it; gives the one from outside."""
-    outside = {name: value for name, value in os.environ.items() if name != _NO_BYTECODE}
+    outside = {name: value for name, value in os.environ.items() if name not in _OURS_ALONE}
     home = tmp_path_factory.mktemp("home")
     caches = tmp_path_factory.mktemp("caches")
     with pytest.MonkeyPatch.context() as patch:
         for name in filter(_is_foreign, outside):
             patch.delenv(name)
-        patch.delenv(_NO_BYTECODE, raising=False)
+        for name in _OURS_ALONE:
+            patch.delenv(name, raising=False)
         for name, value in {
             "HOME": str(home),
             "XDG_CACHE_HOME": str(home / "cache"),

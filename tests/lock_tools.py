@@ -14,7 +14,7 @@ from kgen.uvtool import find
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "tests" / "requirements.txt"
-_WORDS = (
+WORDS = (
     "--group",
     "dev",
     "--extra",
@@ -33,7 +33,7 @@ _WORDS = (
 def main() -> int:
     """Runs uv; returns its exit status."""
     command = [
-        *(find(), "pip", "compile", "pyproject.toml", *_WORDS, "--no-annotate", "--quiet"),
+        *(find(), "pip", "compile", "pyproject.toml", *WORDS, "--no-annotate", "--quiet"),
         *("--custom-compile-command", "python -m tests.lock_tools", "-o", str(LOCK.relative_to(ROOT))),
         *sys.argv[1:],
     ]

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import tomli
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from tests import lock_tools
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "generator" / "kgen"
@@ -48,6 +50,20 @@ def test_linter(tool: tuple[str, ...]) -> None:
     program = Path(sys.executable).parent / tool[0]
     done = _run(str(program), *tool[1:])
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_oldest_python_is_the_same_everywhere() -> None:
+    """The one that is promised is the one that linters hold the code to, that tools are locked for and that CI runs."""
+    project = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    oldest = project["project"]["requires-python"].removeprefix(">=")
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    pythons = workflow["jobs"]["pythons"]["strategy"]["matrix"]["python"]
+    assert pythons[0] == oldest
+    assert all(Version(python) > Version(oldest) for python in pythons[1:])
+    assert project["tool"]["mypy"]["python_version"] == oldest
+    assert project["tool"]["ruff"]["target-version"] == f"py{oldest.replace('.', '')}"
+    assert oldest in lock_tools.WORDS
+    assert f"kgen needs Python {oldest} or newer" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_module_imports_alone() -> None:

@@ -57,8 +57,8 @@ def shared_reasons(
     for one, alone, versions in answers:
         own = []
         for name, version in sorted(versions.items()):
-            beside = holders[(*_group(one.request), name, version)]
-            others = tuple(dict.fromkeys(other for other in beside if other != one.request.environment))
+            held = (*_group(one.request), name, version)
+            others = tuple(dict.fromkeys(other for other in holders[held] if other != one.request.environment))
             if others and alone.get(name, version) != version:
                 own.append(Reason(name, version, SharedRelease(others), ()))
         found.append(tuple(own))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_what_a_sync_lacks_is_named(kgen_alone: Kgen, index: Index) -> None:
     assert head.endswith(" and 12 more")
     assert hints == [
         "",
-        "hint: kgen sync numpy-cpu   # without --offline, where there is a network",
+        "hint: kgen sync numpy   # where there is a network",
         "hint: kgen bundle numpy-cpu -o numpy-cpu.tar   # there, then `kgen unbundle` here",
     ]
     assert index.behaviour.asked == []
@@ -69,7 +70,10 @@ def test_what_a_lock_lacks_is_named(kgen_alone: Kgen, index: Index, project: Pat
     assert failed.status == 4
     assert "is not in uv's cache, and `--offline` keeps uv from fetching it" in failed.stderr
     # and no command that would lock something else
-    assert re.findall("^hint: .*$", failed.stderr, re.MULTILINE) == [f"hint: {uvtool.WITH_A_NETWORK}"]
+    again = f"kgen {shlex.join((*LOCK, 'numpy'))}   # where there is a network"
+    assert re.findall("^hint: .*$", failed.stderr, re.MULTILINE) == [f"hint: {again}"]
+    by_variable = kgen_alone(*LOCK, "numpy", UV_OFFLINE="1")
+    assert by_variable.stderr == failed.stderr.replace(again, f"env -u UV_OFFLINE {again}")
     assert "look at `dependencies`" not in failed.stderr
     assert index.behaviour.asked == []
     assert not (project / "locks").exists()
@@ -86,4 +90,5 @@ def test_a_bundle_and_a_refresh_fetch_nothing(kgen_alone: Kgen, index: Index) ->
         failed = kgen_alone(*words, "--offline")
         assert failed.status == 4, words
         assert f"`--offline` keeps kgen from fetching {what}" in failed.stderr
+        assert f"\nhint: kgen {shlex.join(words)}   # where there is a network\n" in failed.stderr
     assert index.behaviour.asked == []

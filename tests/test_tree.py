@@ -50,6 +50,15 @@ def test_what_needs_what(planted: Kgen) -> None:
             2, "", f"error: `{words[-1]}` is a package, and `kgen tree` begins with an environment\n\nhint: {hint}\n"
         )
     assert "there is no locked environment `absent`" in planted("tree", "absent").stderr
+    needed_by = "hint: kgen tree numpy-cpu --invert --package above   # what needs it\n"
+    assert planted("list", "above") == Result(
+        2,
+        "",
+        f"error: `above` is a package, and `kgen list` takes environments\n\n{needed_by}"
+        "hint: kgen list   # every package, with its version in each environment\n",
+    )
+    assert "there is no locked environment `absent`" in planted("list", "absent").stderr
+    assert planted("explain", "above").stderr.startswith(f"error: unknown backend `above`\n\n{needed_by}")
     assert planted("sync", "numpy").status == 0
 
     assert planted("tree", "numpy", "--package", "Above") == Result(

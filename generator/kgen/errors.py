@@ -233,6 +233,10 @@ class UnreachableError(OutsideError):
     code = "K406"
 
 
+WITH_A_NETWORK = "run the same without --offline, and without UV_OFFLINE, where there is a network"
+"""A hint that stands for the whole call without them."""
+
+
 class OfflineError(OutsideError):
     """`--offline` forbids fetching something that is not on this machine."""
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from kgen import host, process, storage
 from kgen.errors import (
+    WITH_A_NETWORK,
     FailedProgramError,
     MissingProgramError,
     OfflineError,
@@ -187,7 +188,7 @@ def fetched(url: str, commit: str, cache: Path, *, offline: bool) -> Path:
         if offline:
             raise OfflineError(
                 f"commit {commit[:12]} of {url} is not on this machine, and `--offline` keeps git from fetching it",
-                hints=["fetch it where there is a network: run the same without --offline"],
+                hints=[WITH_A_NETWORK],
             )
         refs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
         done = _over_network("fetch", "--quiet", "--force", "--", url, *refs, folder=repository)

@@ -134,12 +134,12 @@ def called(root: Path, name: str) -> tuple[LockedEnvironment, ...]:
     short = short or [one for one, of in known.items() if _is_of_backend(of, name)]
     if short:
         return tuple(known[one] for one in short)
-    from kgen.tables import nearest  # noqa: PLC0415 - only a mistake pays for it
+    from kgen.tables import misspelt  # noqa: PLC0415 - only a mistake pays for it
 
     backends = {accelerators.without_ending(one): one for one in known}
     backend = accelerators.without_ending(name)
     # compare backends only: `torch-cuda12` is similar to `jax-cuda12`, but torch is not similar to jax
-    near = nearest(backend.lower(), [*known, *backends] if backend == name else backends)
+    near = misspelt(backend.lower(), [*known, *backends] if backend == name else backends)
     raise NotLockedError(
         f"there is no locked environment `{grammar.shown(name)}` in {root / LOCKS}",
         hints=[f"did you mean `{backends.get(near, near)}`?", LOCK]

@@ -47,6 +47,28 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return folded[close[0]] if close else None
 
 
+_SHORT = 3
+"""So many letters has a name of which one letter in three may be wrong."""
+
+
+def misspelt(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` is a misspelling of; None where it is rather one of its own, as `torchrl` and `cupy`.
+
+    Args:
+        name: what was written.
+        known: the names that there are.
+    """
+    lowered = name.casefold()
+    alike = (nearest(name, [one], 0.65 if len(one) <= _SHORT else 0.75) for one in known)
+    found = [one for one in alike if one is not None and not _begins(lowered, one.casefold())]
+    return nearest(name, found)
+
+
+def _begins(name: str, known: str) -> bool:
+    """Whether a name is a known one and more than a letter besides."""
+    return name.startswith(known) and len(name) > len(known) + 1
+
+
 def mismatch(value: object, *wanted: type) -> str:
     """What to say about a value that is of none of the wanted kinds."""
     # Versions are the usual victims, and 3.10 without quotes is 3.1.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from kgen import files, host, limits, logins, process, storage
 from kgen.errors import (
+    WITH_A_NETWORK,
     FailedProgramError,
     FileError,
     KgenError,
@@ -367,9 +368,6 @@ def not_cached(reason: str) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(first or second for first, second in _NOT_CACHED.findall(reason)))
     return found or (("what is asked for",) if _CUT_OFF in reason.lower() else ())
 
-
-WITH_A_NETWORK = "run the same without --offline, and without UV_OFFLINE, where there is a network"
-"""What helps where nothing may be fetched. What was typed is not known here: a part of it would lock something else."""
 
 VARIANTS = "wheel variant"
 """uv's name for a wheel variant, where it takes none."""

@@ -17,7 +17,7 @@ from kgen.model import grammar
 from kgen.model.accelerator import Accelerator
 from kgen.model.requirement import Requirement, parse_requirement
 from kgen.parsers import parse_gpu
-from kgen.tables import nearest
+from kgen.tables import misspelt, nearest
 
 if TYPE_CHECKING:
     from kgen.actions.request_flags import RequestFlags
@@ -27,6 +27,8 @@ _ALIKE = 0.8
 
 
 _VERSION = r"[0-9]+(\.[0-9]+)+"
+_SHORTEST = 3
+"""Names of so many letters are like too many others."""
 _SHORT = range(2, 4)
 """So many letters has what people write in the place of a long name."""
 
@@ -247,7 +249,7 @@ def _of_build(name: str, matrix: CompatibilityMatrix, known: Collection[str]) ->
         return None if inner is None or not inner.names else inner._replace(flags=flags_of_local)
     first, _, rest = name.lower().partition("-")
     flags_of_rest = _accelerator(rest) if rest else None
-    backend = first if first in known else nearest(first, known) or _short_for(first, matrix.short_names)
+    backend = first if first in known else _near(first, matrix, known)
     return None if flags_of_rest is None or backend is None else _Meant((backend,), flags=flags_of_rest)
 
 
@@ -313,11 +315,15 @@ def _environment(name: str, matrix: CompatibilityMatrix, known: Collection[str])
 
 
 def _near(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> str | None:
-    """The name that was most likely meant."""
+    """The name that was most likely meant; None where it is that of a project of its own."""
+    if name.lower() in matrix.known_projects:
+        return None
+    others = {other: named for other, named in matrix.other_names.items() if named in known and len(other) > _SHORTEST}
+    near = misspelt(name.lower(), [*known, *others])
     return (
-        nearest(name.lower(), known)
+        (None if near is None else others.get(near, near))
         or _short_for(name, matrix.short_names)
-        or nearest(name, list(matrix.backends), _ALIKE)
+        or nearest(name, [one for one in matrix.backends if one not in known], _ALIKE)
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from kgen import files, host, index, project, uvsettings, uvtool, wheels
-from kgen.errors import HashMismatchError, KgenError, OfflineError, OutsideError, UnavailableError
+from kgen.errors import WITH_A_NETWORK, HashMismatchError, KgenError, OfflineError, OutsideError, UnavailableError
 from kgen.explain.names import few
 from kgen.explain.sizes import size_text
 from kgen.formats import interface, vendor
@@ -76,7 +76,7 @@ def _refuse_absent(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, L
             f"{len(absent)} of {len(wanted)} files, {size_text(size)}, are not in a folder on this machine, and"
             f" `--offline` keeps kgen from fetching them: {named}",
             hints=[
-                uvtool.WITH_A_NETWORK,
+                WITH_A_NETWORK,
                 "name a folder of them in UV_FIND_LINKS",
             ],
         )

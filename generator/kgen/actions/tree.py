@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from email.parser import HeaderParser
 from pathlib import Path
@@ -117,6 +118,19 @@ def holding(root: Path, package: str) -> str | None:
             if any(canonical_name(file.name) == name for file in lock.files):
                 return one.name
     return None
+
+
+def needing(root: Path, package: str) -> str | None:
+    """The call that says what needs a package; None where it is in no lock.
+
+    Args:
+        root: the project's folder.
+        package: the package, spelled anyhow.
+    """
+    holder = holding(root, package)
+    if holder is None:
+        return None
+    return shlex.join(["kgen", "tree", holder, "--invert", "--package", package]) + "   # what needs it"
 
 
 def require(found: Tree, package: str) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
 from kgen import replay
-from kgen.errors import BUG_CODE, ExitStatus, FileError, KgenError
-from kgen.host import is_terminal, variable
+from kgen.errors import BUG_CODE, WITH_A_NETWORK, ExitStatus, FileError, KgenError
+from kgen.host import OFFLINE, is_offline, is_terminal, variable
 from kgen.model.grammar import printable
 
 _SHOWN = 400
@@ -170,9 +171,24 @@ def more(code: str) -> None:
         say(f"\nmore: kgen help {code}")
 
 
+_online: list[str] = []
+"""The call that is answered, as it is typed where there is a network; nothing where it may use one already."""
+
+
+def called(words: Sequence[str], *, offline: bool) -> None:
+    """Note the call that is answered: a hint may repeat it.
+
+    Args:
+        words: the words behind the program, without those that every command has.
+        offline: whether that flag was among them.
+    """
+    without = f"env -u {OFFLINE} " if is_offline() else ""
+    _online[:] = [f"{without}{shlex.join(['kgen', *words])}   # where there is a network"] if offline or without else []
+
+
 def hints(texts: Iterable[str]) -> None:
     """Print hints, set apart by a blank line."""
-    listed = list(dict.fromkeys(texts))
+    listed = list(dict.fromkeys(_online[0] if one == WITH_A_NETWORK and _online else one for one in texts))
     if listed:
         say("")
     for text in listed:

@@ -14,14 +14,16 @@ from typing import Annotated
 
 from kgen.actions import explain as action
 from kgen.actions.request_flags import RequestFlags
+from kgen.actions.tree import needing
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, Json, option
 from kgen.cli.request import asking
-from kgen.errors import CONFLICT_CODE, ExitStatus
+from kgen.errors import CONFLICT_CODE, ExitStatus, UnknownNameError
 from kgen.explain import explanation, report
 from kgen.explain.commands import CommandForm
 from kgen.fields import Scope
 from kgen.matrix import origin
+from kgen.project import find_root
 
 
 @asking(Scope.REQUEST, "explain")
@@ -40,7 +42,12 @@ def run(
     json: Json = False,
 ) -> ExitStatus:
     """Solve each environment and explain the answers; one that is locked, by its own request and versions."""
-    result = action.explain(asked, origin.current(), Path.cwd(), newest=newest)
+    try:
+        result = action.explain(asked, origin.current(), Path.cwd(), newest=newest)
+    except UnknownNameError as error:
+        needed_by = (needing(find_root(Path.cwd()), name) for name in asked.names)
+        error.hints = (*filter(None, needed_by), *error.hints)
+        raise
     conflicts, form = result.conflicts, CommandForm(values=result.form, written=result.written)
     if json:
         data = {"environments": [explanation.data(*one, form) for one in result.explained]}

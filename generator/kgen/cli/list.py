@@ -12,15 +12,30 @@ __command__ = {
 from pathlib import Path
 
 from kgen.actions.status import packages
+from kgen.actions.tree import needing
 from kgen.cli import console
 from kgen.cli.options import Environments, Json
-from kgen.errors import ExitStatus
+from kgen.errors import ExitStatus, NotLockedError, UsageError
 from kgen.project import find_root
 
 
 def run(environments: Environments = None, *, json: Json = False) -> ExitStatus:
-    """Print each package with its version in each environment."""
-    found = packages(find_root(Path.cwd()), environments or ())
+    """Print each package with its version in each environment.
+
+    Raises:
+        UsageError: there is no such environment, or it is a package.
+    """
+    root = find_root(Path.cwd())
+    try:
+        found = packages(root, environments or ())
+    except NotLockedError:
+        for name in environments or ():
+            if (needed_by := needing(root, name)) is not None:
+                raise UsageError(
+                    f"`{console.plain(name)}` is a package, and `kgen list` takes environments",
+                    hints=[needed_by, "kgen list   # every package, with its version in each environment"],
+                ) from None
+        raise
     if json:
         console.data({"environments": found})
         return ExitStatus.DONE

@@ -47,6 +47,7 @@ def run(argv: Sequence[str]) -> int:
     """
     words, debug = without_debug(argv)
     words, offline = without(OFFLINE, words)
+    console.called(words, offline=offline)
     try:
         with host.lent({host.OFFLINE: "1"} if offline else {}):
             status = _run(words)

@@ -263,6 +263,11 @@ class CompatibilityMatrix:
         """The project that people mean by this name, which the index uses for something else, or not at all."""
         return None if self._project_names is None else self._project_names.projects.get(name)
 
+    @property
+    def other_names(self) -> Mapping[str, str]:
+        """What people write for projects -> the project."""
+        return {} if self._project_names is None else self._project_names.projects
+
     @functools.cached_property
     def known_projects(self) -> frozenset[str]:
         """Projects that are often installed together with Keras, or belong to releases of a framework."""

@@ -22,7 +22,7 @@ import urllib3.util.ssl_
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from kgen import host, logins, transport
-from kgen.errors import OfflineError, OutsideError
+from kgen.errors import WITH_A_NETWORK, OfflineError, OutsideError
 from kgen.served.file import WHOLE, Answer, Limit, Page, ServedFile
 
 T = TypeVar("T")
@@ -294,7 +294,7 @@ class Client:
             asked = ServedFile(url=plain, filename=plain.rstrip("/").rpartition("/")[2], sha256="")
             raise OfflineError(
                 f"{asked.filename} of {asked.host} is not on this machine, and `--offline` keeps kgen from fetching it",
-                hints=[f"leave `--offline` out, or {host.OFFLINE} unset"],
+                hints=[WITH_A_NETWORK],
             )
         login = own or self._logins.of(plain)
         session = self._session()

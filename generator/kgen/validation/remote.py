@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kgen import files, host, storage
-from kgen.errors import MissingExtraError, OfflineError, UnreachableError, UsageError
+from kgen.errors import WITH_A_NETWORK, MissingExtraError, OfflineError, UnreachableError, UsageError
 from kgen.model.grammar import shown
 from kgen.validation import signing
 
@@ -34,9 +34,7 @@ def fetch(url: str, cache: Path) -> Path:
         OutsideError: it cannot be reached or read, or nothing may be fetched.
     """
     if host.is_offline():
-        raise OfflineError(
-            f"{_plain(url)} is on another machine, and nothing may be fetched", hints=["leave out `--offline`"]
-        )
+        raise OfflineError(f"{_plain(url)} is on another machine, and nothing may be fetched", hints=[WITH_A_NETWORK])
     place = cache / hashlib.sha256(url.encode()).hexdigest()[:16]
     with storage.scratch() as made:
         for name, content in _contents(url):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from packaging.utils import InvalidSdistFilename, parse_sdist_filename
 
 from kgen import files, gittool, host, project, trees, uvsettings
-from kgen.errors import HashMismatchError, OfflineError, SettingsError, UnavailableError
+from kgen.errors import WITH_A_NETWORK, HashMismatchError, OfflineError, SettingsError, UnavailableError
 from kgen.fields import allow_build_command, lock_command
 from kgen.formats.wheels.source import by_hand, compiled_file, read_source
 from kgen.model import direct
@@ -285,7 +285,7 @@ class DirectSources:
             if host.is_offline():
                 raise OfflineError(
                     f"{name} is from {reference.text}, and `--offline` keeps git from asking which commit that is",
-                    hints=["name the commit, or lock without --offline, where there is a network"],
+                    hints=[WITH_A_NETWORK, f"name the commit behind the place of {name}: `@COMMIT`"],
                 )
             found = gittool.commit_of(*key)
             if found is None:

@@ -14,6 +14,7 @@ import tomli
 
 from kgen import editable, host, lockfiles, process, project, storage, uvtool
 from kgen.errors import (
+    WITH_A_NETWORK,
     BuildError,
     FailedProgramError,
     HashMismatchError,
@@ -202,7 +203,7 @@ class Uv:
                 f"{lock.environment}: {len(missing)} of {len(lock.files)} files, {size_text(size)}, are not on this"
                 f" machine, and `--offline` keeps uv from fetching them: {named}",
                 hints=[
-                    f"kgen sync {lock.environment}   # without --offline, where there is a network",
+                    WITH_A_NETWORK,
                     f"kgen bundle {lock.environment} -o {lock.environment}.tar   # there, then `kgen unbundle` here",
                 ],
             )

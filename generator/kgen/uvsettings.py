@@ -37,7 +37,7 @@ class Treatment(enum.Enum):
     RECORDED = "honoured by uv, and recorded in the lock"
     DAY = "honoured by kgen's solver too, and recorded as `exclude-newer`"
     TARGETS = "honoured: a target that it leaves out is refused"
-    SOURCES = "honoured and recorded: an index, a path, a URL, a repository or the workspace; one for all targets"
+    SOURCES = "honoured and recorded: an index, by its marker; a path, URL, repository or the workspace for all targets"
     BUILT = "refused, but for packages that `build` in kgen's settings names"
     REFUSED = "refused"
 
@@ -102,6 +102,24 @@ _HERE = " (of this machine)"
 """The end of what is recorded of variables, and of files outside the project."""
 
 
+class PackageSource(NamedTuple):
+    """Where uv takes a package from, as one row of `sources` says.
+
+    Attributes:
+        name: the name of the index, and
+        url: its URL; None for another place.
+        place: that place in words, from which no lock of wheels can take it by this row; None for an index.
+        marker: of which targets it is true; None for all.
+        part: the kind and the name of what of the project must be asked for: `extra` or `group`; None for nothing.
+    """
+
+    name: str | None = None
+    url: str | None = None
+    place: str | None = None
+    marker: str | None = None
+    part: tuple[str, str] | None = None
+
+
 class Shape(NamedTuple):
     """What uv is configured with that shapes a lock.
 
@@ -109,8 +127,7 @@ class Shape(NamedTuple):
         recorded: `key: value`, sorted; what is not part of the project says so.
         day: the last whole day that counts; None for no such limit.
         environments: the markers; a target must fulfil one of them; () for all targets.
-        sources: package -> the name and the URL of the index that it is from.
-        elsewhere: package -> where it is from that no lock of wheels can hold, in words.
+        sources: package -> where it is from; of several rows, the first that is true of a target counts.
         refused: what a lock of kgen cannot be made with.
         unbuilt: package, or `:all:` -> why kgen must take its wheels, which the settings of uv exclude.
     """
@@ -118,8 +135,7 @@ class Shape(NamedTuple):
     recorded: tuple[str, ...] = ()
     day: dt.date | None = None
     environments: tuple[str, ...] = ()
-    sources: Mapping[str, tuple[str, str]] = MappingProxyType({})
-    elsewhere: Mapping[str, str] = MappingProxyType({})
+    sources: Mapping[str, tuple[PackageSource, ...]] = MappingProxyType({})
     refused: tuple[SettingsError, ...] = ()
     unbuilt: Mapping[str, SettingsError] = MappingProxyType({})
 
@@ -148,7 +164,6 @@ def shape(root: Path, today: dt.date | None = None) -> Shape:
         found.day,
         found.environments,
         found.sources,
-        found.elsewhere,
         tuple(found.refused),
         found.unbuilt,
     )
@@ -163,11 +178,9 @@ class _Shape:
         self.recorded: list[str] = []
         self.day: dt.date | None = None
         self.environments: tuple[str, ...] = ()
-        self.sources: dict[str, tuple[str, str]] = {}
-        self.elsewhere: dict[str, str] = {}
+        self.sources: dict[str, tuple[PackageSource, ...]] = {}
         self.refused: list[SettingsError] = []
         self.unbuilt: dict[str, SettingsError] = {}
-        self._placed: set[str] = set()
 
     def read(self) -> None:
         """Looks at every setting, in variables and in files."""
@@ -223,25 +236,40 @@ class _Shape:
                 self.unbuilt[_ALL if name in {_ALL, "true", "1"} else canonical_name(name)] = error
 
     def _note_sources(self, table: Mapping[str, Any]) -> None:
-        table = {name: rows for name, rows in table.items() if canonical_name(name) not in self._placed}
-        self._placed.update(map(canonical_name, table))
-        urls: dict[str, str] = {}
-        for of in _configuration(self._root):
-            listed = of.get("index")
-            for row in listed if isinstance(listed, list) else []:
-                named, url = (
-                    (_text(row.get(key)) for key in ("name", "url")) if isinstance(row, Mapping) else (None, None)
-                )
-                if named and url:
-                    urls.setdefault(named, url)
+        urls = _indexes(self._root)
         for name, rows in table.items():
-            for row in rows if isinstance(rows, list) else [rows]:
-                index = row.get("index") if isinstance(row, Mapping) else None
-                if isinstance(index, str) and index in urls:
-                    self.sources.setdefault(canonical_name(name), (index, urls[index]))
-                elif isinstance(row, Mapping):
-                    kind = next((key for key in ("git", "url", "path", "workspace") if key in row), "index")
-                    self.elsewhere.setdefault(canonical_name(name), _ELSEWHERE[kind])
+            listed = [row for row in (rows if isinstance(rows, list) else [rows]) if isinstance(row, Mapping)]
+            if listed:
+                self.sources.setdefault(canonical_name(name), tuple(_source_in(row, urls) for row in listed))
+
+
+def _source_in(row: Mapping[str, Any], urls: Mapping[str, str]) -> PackageSource:
+    """What a row of `sources` says.
+
+    Args:
+        row: the row.
+        urls: the indexes that uv's configuration names, by their names.
+    """
+    parts = ((kind, canonical_name(row[kind])) for kind in ("extra", "group") if isinstance(row.get(kind), str))
+    found = PackageSource(marker=_text(row.get("marker")), part=next(parts, None))
+    index = _text(row.get("index"))
+    if index is not None and index in urls:
+        return found._replace(name=index, url=urls[index])
+    return found._replace(
+        place=_ELSEWHERE[next((key for key in ("git", "url", "path", "workspace") if key in row), "index")]
+    )
+
+
+def _indexes(root: Path) -> Mapping[str, str]:
+    """The indexes with a name in uv's configuration: name -> URL."""
+    urls: dict[str, str] = {}
+    for table in _configuration(root):
+        listed = table.get("index")
+        for row in listed if isinstance(listed, list) else []:
+            name, url = (_text(row.get(key)) for key in ("name", "url")) if isinstance(row, Mapping) else (None, None)
+            if name and url:
+                urls.setdefault(name, url)
+    return urls
 
 
 _ELSEWHERE = {
@@ -256,6 +284,22 @@ _ELSEWHERE = {
 def recorded_source(package: str, index: str) -> str:
     """How a lock records that a package is from an index of uv's configuration."""
     return f"sources: {package} from {index}"
+
+
+def indexes_of(recorded: Iterable[str], root: Path) -> Mapping[str, str]:
+    """The packages that are from an index of uv's configuration, and its URL.
+
+    Args:
+        recorded: what a request records of uv's configuration.
+        root: the folder from which on uv looks for its configuration.
+    """
+    named = [text.removeprefix(_SOURCES).partition(" from ") for text in recorded if text.startswith(_SOURCES)]
+    urls = _indexes(root) if named else {}
+    return {package: urls[index] for package, _, index in named if index in urls}
+
+
+_SOURCES = recorded_source("", "").partition(" ")[0] + " "
+"""How such a record begins."""
 
 
 @functools.lru_cache(maxsize=64)

@@ -151,7 +151,7 @@ class TestSources:
     @pytest.mark.parametrize(
         ("row", "where"),
         [
-            ('[{ git = "https://x.example/parent", marker = "os_name == \'nt\'" }]', "a repository"),
+            ('[{ git = "https://x.example/parent", marker = "os_name == \'posix\'" }]', "a repository"),
             ('[{ path = "../parent" }, { index = "x" }]', "a folder or file"),
             ('{ index = "nowhere" }', "an index that uv's configuration does not name"),
         ],
@@ -161,6 +161,44 @@ class TestSources:
         done = kgen_alone(*CPU)
         assert done.status == 2
         assert f"numpy-cpu: uv's `sources` take parent from {where}, which kgen cannot lock" in done.stderr
+
+    @pytest.mark.parametrize(
+        ("rows", "is_ours"),
+        [
+            # as in uv's guide to PyTorch: the first is of other targets
+            (["none = sys_platform != 'linux'", "ours = sys_platform == 'linux'"], True),
+            (["none = sys_platform == 'win32'"], False),
+            (["none = extra x", "ours = group y"], False),
+            (["none = extra x", "ours"], True),
+        ],
+    )
+    def test_the_row_that_is_true_of_the_target(
+        self,
+        kgen_alone: Kgen,
+        project: Path,
+        index: Index,
+        rows: list[str],
+        is_ours: bool,  # noqa: FBT001
+    ) -> None:
+        house = index.wheelhouse.copy()
+        house.put(Wheel(name="parent", version="9.0"))
+        written = []
+        for row in rows:
+            name, _, where = row.partition(" = ")
+            kind, _, part = where.partition(" ")
+            more = f', {kind} = "{part}"' if kind in {"extra", "group"} else f', marker = "{where}"' if where else ""
+            written.append(f'{{ index = "{name}"{more} }}')
+        with serving(house) as other:
+            urls = {"ours": other.url, "none": "http://127.0.0.1:9/simple"}
+            text = f"[tool.uv.sources]\nparent = [{', '.join(written)}]\n"
+            for name, url in urls.items():
+                text += f'[[tool.uv.index]]\nname = "{name}"\nurl = "{url}"\nexplicit = true\n'
+            configure(project, text, "pyproject.toml")
+            done = kgen_alone(*CPU)
+        assert done.status == 0, done.stderr
+        assert versions(project, "numpy-cpu")["parent"] == ("9.0" if is_ours else "1.0")
+        assert recorded(project) == (["sources: parent from ours"] if is_ours else [])
+        assert kgen_alone("check").status == 0
 
     def test_of_what_is_not_asked_for(self, kgen_alone: Kgen, project: Path) -> None:
         configure(project, '[tool.uv.sources]\nsomething = { path = ".." }\n', "pyproject.toml")
@@ -338,7 +376,10 @@ class TestWorkspace:
     def test_of_a_member(self, tmp_path: Path) -> None:
         found = self.shape(tmp_path, "packages/member")
         assert found.recorded == ("constraint-dependencies: child<2",)
-        assert found.sources == {"a": ("above", "https://above.example"), "b": ("own", "https://own.example")}
+        assert {name: (row.name, row.url) for name, (row,) in found.sources.items()} == {
+            "a": ("above", "https://above.example"),
+            "b": ("own", "https://own.example"),
+        }
         urls = uvsettings.configured(tmp_path / "packages/member")
         assert {"https://above.example", "https://own.example"} <= set(urls)
 
@@ -353,7 +394,7 @@ class TestWorkspace:
     def test_of_none(self, tmp_path: Path, folder: str, text: str) -> None:
         found = self.shape(tmp_path, folder, text)
         assert found.recorded == ("constraint-dependencies: child<1",)
-        assert found.sources == {"b": ("own", "https://own.example")}
+        assert {name: row.name for name, (row,) in found.sources.items()} == {"b": "own"}
 
     def test_as_uv_finds_it(self, kgen_alone: Kgen, project: Path) -> None:
         """What uv resolves to is what the record says, wherever the member is."""

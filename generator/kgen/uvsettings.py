@@ -37,7 +37,7 @@ class Treatment(enum.Enum):
     RECORDED = "honoured by uv, and recorded in the lock"
     DAY = "honoured by kgen's solver too, and recorded as `exclude-newer`"
     TARGETS = "honoured: a target that it leaves out is refused"
-    SOURCES = "honoured and recorded: an index, a path, a URL, a repository or the workspace; one for all targets"
+    SOURCES = "honoured and recorded: an index, by its marker; a path, URL, repository or the workspace for all targets"
     BUILT = "refused, but for packages that `build` in kgen's settings names"
     REFUSED = "refused"
 
@@ -102,6 +102,24 @@ _HERE = " (of this machine)"
 """The suffix of what kgen records about variables, and about files outside the project."""
 
 
+class PackageSource(NamedTuple):
+    """Where uv takes a package from, according to one row of `sources`.
+
+    Attributes:
+        name: the name of the index; None for another place.
+        url: the URL of the index; None for another place.
+        place: another place in words, which a lock of wheels cannot hold; None for an index.
+        marker: the targets for which the row holds; None for all.
+        part: `extra` or `group`, and the name of that part of the project, if the row holds only when it is requested.
+    """
+
+    name: str | None = None
+    url: str | None = None
+    place: str | None = None
+    marker: str | None = None
+    part: tuple[str, str] | None = None
+
+
 class Shape(NamedTuple):
     """The part of uv's configuration that affects a lock.
 
@@ -109,8 +127,7 @@ class Shape(NamedTuple):
         recorded: `key: value`, sorted, with a suffix for what is not part of the project.
         day: the last whole day that counts; None for no limit.
         environments: markers, of which a target must satisfy one; () for all targets.
-        sources: package -> the name and URL of the index that it comes from.
-        elsewhere: package -> where it comes from, in words, if no lock of wheels can hold that.
+        sources: package -> where it comes from; of several rows, the first that is true for a target counts.
         refused: settings with which kgen cannot make a lock.
         unbuilt: package, or `:all:` -> why kgen must take its wheels, which uv's settings exclude.
     """
@@ -118,8 +135,7 @@ class Shape(NamedTuple):
     recorded: tuple[str, ...] = ()
     day: dt.date | None = None
     environments: tuple[str, ...] = ()
-    sources: Mapping[str, tuple[str, str]] = MappingProxyType({})
-    elsewhere: Mapping[str, str] = MappingProxyType({})
+    sources: Mapping[str, tuple[PackageSource, ...]] = MappingProxyType({})
     refused: tuple[SettingsError, ...] = ()
     unbuilt: Mapping[str, SettingsError] = MappingProxyType({})
 
@@ -148,7 +164,6 @@ def shape(root: Path, today: dt.date | None = None) -> Shape:
         found.day,
         found.environments,
         found.sources,
-        found.elsewhere,
         tuple(found.refused),
         found.unbuilt,
     )
@@ -163,11 +178,9 @@ class _Shape:
         self.recorded: list[str] = []
         self.day: dt.date | None = None
         self.environments: tuple[str, ...] = ()
-        self.sources: dict[str, tuple[str, str]] = {}
-        self.elsewhere: dict[str, str] = {}
+        self.sources: dict[str, tuple[PackageSource, ...]] = {}
         self.refused: list[SettingsError] = []
         self.unbuilt: dict[str, SettingsError] = {}
-        self._placed: set[str] = set()
 
     def read(self) -> None:
         """Look at every setting, in variables and in files."""
@@ -223,25 +236,40 @@ class _Shape:
                 self.unbuilt[_ALL if name in {_ALL, "true", "1"} else canonical_name(name)] = error
 
     def _note_sources(self, table: Mapping[str, Any]) -> None:
-        table = {name: rows for name, rows in table.items() if canonical_name(name) not in self._placed}
-        self._placed.update(map(canonical_name, table))
-        urls: dict[str, str] = {}
-        for of in _configuration(self._root):
-            listed = of.get("index")
-            for row in listed if isinstance(listed, list) else []:
-                named, url = (
-                    (_text(row.get(key)) for key in ("name", "url")) if isinstance(row, Mapping) else (None, None)
-                )
-                if named and url:
-                    urls.setdefault(named, url)
+        urls = _indexes(self._root)
         for name, rows in table.items():
-            for row in rows if isinstance(rows, list) else [rows]:
-                index = row.get("index") if isinstance(row, Mapping) else None
-                if isinstance(index, str) and index in urls:
-                    self.sources.setdefault(canonical_name(name), (index, urls[index]))
-                elif isinstance(row, Mapping):
-                    kind = next((key for key in ("git", "url", "path", "workspace") if key in row), "index")
-                    self.elsewhere.setdefault(canonical_name(name), _ELSEWHERE[kind])
+            listed = [row for row in (rows if isinstance(rows, list) else [rows]) if isinstance(row, Mapping)]
+            if listed:
+                self.sources.setdefault(canonical_name(name), tuple(_source_in(row, urls) for row in listed))
+
+
+def _source_in(row: Mapping[str, Any], urls: Mapping[str, str]) -> PackageSource:
+    """What a row of `sources` says.
+
+    Args:
+        row: the row.
+        urls: the indexes that uv's configuration names, by their names.
+    """
+    parts = ((kind, canonical_name(row[kind])) for kind in ("extra", "group") if isinstance(row.get(kind), str))
+    found = PackageSource(marker=_text(row.get("marker")), part=next(parts, None))
+    index = _text(row.get("index"))
+    if index is not None and index in urls:
+        return found._replace(name=index, url=urls[index])
+    return found._replace(
+        place=_ELSEWHERE[next((key for key in ("git", "url", "path", "workspace") if key in row), "index")]
+    )
+
+
+def _indexes(root: Path) -> Mapping[str, str]:
+    """The indexes with a name in uv's configuration: name -> URL."""
+    urls: dict[str, str] = {}
+    for table in _configuration(root):
+        listed = table.get("index")
+        for row in listed if isinstance(listed, list) else []:
+            name, url = (_text(row.get(key)) for key in ("name", "url")) if isinstance(row, Mapping) else (None, None)
+            if name and url:
+                urls.setdefault(name, url)
+    return urls
 
 
 _ELSEWHERE = {
@@ -256,6 +284,22 @@ _ELSEWHERE = {
 def recorded_source(package: str, index: str) -> str:
     """The record in a lock that a package comes from an index in uv's configuration."""
     return f"sources: {package} from {index}"
+
+
+def indexes_of(recorded: Iterable[str], root: Path) -> Mapping[str, str]:
+    """The packages that are from an index of uv's configuration, and its URL.
+
+    Args:
+        recorded: what a request records of uv's configuration.
+        root: the folder from which on uv looks for its configuration.
+    """
+    named = [text.removeprefix(_SOURCES).partition(" from ") for text in recorded if text.startswith(_SOURCES)]
+    urls = _indexes(root) if named else {}
+    return {package: urls[index] for package, _, index in named if index in urls}
+
+
+_SOURCES = recorded_source("", "").partition(" ")[0] + " "
+"""How such a record begins."""
 
 
 @functools.lru_cache(maxsize=64)

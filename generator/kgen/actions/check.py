@@ -238,7 +238,8 @@ class _Check:
             if self.settings.file is None:
                 fix = _as_typed(made_for, lock)
             request, astray, fix = self._request(lock, made_for, fix)
-            request = uv_sources.from_sources(request._replace(uv=self.shaped.recorded), self.shaped, self.matrix)
+            request = request._replace(uv=self.shaped.recorded)
+            request = uv_sources.from_sources(request, self.shaped, self.settings, self.matrix)
             requests[lock.platform] = request
             for kind, reason, what, fixed in astray:
                 yield finding(kind, reason, path, what, fixed)

@@ -171,7 +171,8 @@ def draft(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> Dra
             f"for {alone} alone, as the project requires no other framework; `backends` in the settings chooses others,"
             f" and so do names behind `kgen {asked.command}`"
         )
-    requests = tuple(from_sources(one, shaped, matrix) for one in _drafts(environments, settings, matrix, notes, asked))
+    drafts = _drafts(environments, settings, matrix, notes, asked)
+    requests = tuple(from_sources(one, shaped, settings, matrix) for one in drafts)
     if asked.command == "lock":
         notes += unfollowed(requests, settings, shaped, matrix)
         notes += _vouched_for_by_flags(written, asked, requests, matrix)

@@ -24,18 +24,36 @@ def require_lockable(shaped: uvsettings.Shape, settings: Settings) -> None:
 
 
 def from_sources(
-    request: EnvironmentRequest, shaped: uvsettings.Shape, matrix: CompatibilityMatrix
+    request: EnvironmentRequest, shaped: uvsettings.Shape, settings: Settings, matrix: CompatibilityMatrix
 ) -> EnvironmentRequest:
     """The request with the indexes of uv's configuration that its own dependencies are from.
 
     Args:
         request: what is asked.
         shaped: what uv is configured with.
+        settings: the settings, of which extras and groups count.
         matrix: the facts; on what it follows it decides.
     """
-    named = sorted({one.name for one in request.dependencies if not matrix.follows(one.name)} & shaped.sources.keys())
-    sources = (uvsettings.recorded_source(name, shaped.sources[name][0]) for name in named)
+    names = sorted({one.name for one in request.dependencies if not matrix.follows(one.name)} & shaped.sources.keys())
+    found = ((name, _source_of(name, request, shaped, settings, matrix)) for name in names)
+    sources = (uvsettings.recorded_source(name, one.name) for name, one in found if one is not None and one.name)
     return request._replace(uv=tuple(sorted({*request.uv, *sources})))
+
+
+def _source_of(
+    name: str,
+    request: EnvironmentRequest,
+    shaped: uvsettings.Shape,
+    settings: Settings,
+    matrix: CompatibilityMatrix,
+) -> uvsettings.PackageSource | None:
+    """Where uv takes a package from for what is asked; None where no row of its `sources` is about that."""
+    parts = {("extra", one) for one in settings.extras} | {("group", one) for one in settings.groups}
+    for one in shaped.sources.get(name, ()):
+        is_asked = one.part is None or one.part in parts
+        if is_asked and (one.marker is None or _holds(one.marker, request, matrix)):
+            return one
+    return None
 
 
 def unfollowed(
@@ -54,15 +72,15 @@ def unfollowed(
                 hints=["kgen lock --platform P, with one of them, or take `environments` out of uv's configuration"],
             )
         for wish in request.dependencies:
-            where = shaped.elsewhere.get(wish.name)
-            if where is not None and wish.url is None and not matrix.follows(wish.name):
-                what = f"uv's `sources` take {wish.name} from {where}, which kgen cannot lock"
+            source = _source_of(wish.name, request, shaped, settings, matrix)
+            if source is not None and source.place and wish.url is None and not matrix.follows(wish.name):
+                what = f"uv's `sources` take {wish.name} from {source.place}, which kgen cannot lock"
                 mend = (
                     f"build a wheel of {wish.name} (`uv build --wheel`) and name its folder: export UV_FIND_LINKS=dist"
                 )
                 raise SettingsError(f"{request.environment}: {what}", hints=[mend])
     followed = {name for request in requests for name in (matrix.backends[b].framework for b in request.backends)}
-    for name in sorted(followed & {*shaped.sources, *shaped.elsewhere}):
+    for name in sorted(followed & shaped.sources.keys()):
         mirror = mirror_in_sources(shaped, name, matrix)
         if mirror is None:
             yield f"uv's `sources` of {name} are not followed: the matrix decides on its builds; see `torch-index`"
@@ -82,10 +100,12 @@ def mirror_in_sources(shaped: uvsettings.Shape, framework: str, matrix: Compatib
         `https://mirror.example/whl` where the index is `https://mirror.example/whl/cu126`; None where no index is
         named, or its last folder is not the label of a build.
     """
-    _, url = shaped.sources.get(framework, ("", ""))
-    base, _, label = url.rstrip("/").rpartition("/")
     labels = {build.local for release in matrix.framework(framework).releases for build in release.builds}
-    return base if base and label in labels else None
+    for one in shaped.sources.get(framework, ()):
+        base, _, label = (one.url or "").rstrip("/").rpartition("/")
+        if base and label in labels:
+            return base
+    return None
 
 
 def _holds(text: str, request: EnvironmentRequest, matrix: CompatibilityMatrix) -> bool:

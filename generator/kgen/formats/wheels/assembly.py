@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from packaging.version import Version
 
-from kgen import __version__, host, lockfiles, uvsettings, uvtool
+from kgen import __version__, host, lockfiles, uvtool
 from kgen.emitters.hooks import render_hooks
 from kgen.fields import lock_command
 from kgen.formats.outcome import LockJob, Part, Reporter, by_environment, unreported
@@ -98,9 +98,8 @@ def resolve(
         OutsideError: where the frameworks' own indexes are cannot be found out.
     """
     root = outside.root
-    sources = {name: url for name, (_, url) in uvsettings.shape(root).sources.items()}
     own = uvtool.own_indexes(outside.program, root, torch_index)
-    resolver = uv.Uv(outside.asker, root=root, own=own, sources=sources)
+    resolver = uv.Uv(outside.asker, root=root, own=own)
     chosen = host.variable("UV_CONCURRENT_DOWNLOADS") is not None
     command = functools.partial(lock_command, **form)
     placed = None

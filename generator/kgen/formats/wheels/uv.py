@@ -18,7 +18,7 @@ from packaging.pylock import Package, Pylock, PylockValidationError
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from kgen import lockfiles, storage
+from kgen import lockfiles, storage, uvsettings
 from kgen.errors import FailedProgramError, OutsideError, UnavailableError
 from kgen.formats.wheels import questions
 from kgen.formats.wheels.questions import Asker, Question
@@ -63,7 +63,6 @@ class Uv:
         *,
         root: Path,
         own: Callable[[str, str], str] | None = None,
-        sources: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Set up how uv is asked.
 
@@ -71,9 +70,7 @@ class Uv:
             asker: starts uv.
             root: the project's root, to which paths in requirements are relative.
             own: returns the framework's own index with the build of a framework and label; None to use none.
-            sources: package -> the index that uv is configured to take it from, if it is a direct requirement.
         """
-        self._sources = sources
         self._asker = asker
         self._root = root
         self._own = own
@@ -138,7 +135,8 @@ class Uv:
             *(["--offline"] if offline else []),
         ]  # fmt: skip
         asked = {one.name for one in request.dependencies} - decided
-        own = {name: url for name, url in self._sources.items() if name in asked} | dict(self.own_indexes(resolution))
+        urls = uvsettings.indexes_of(request.uv, self._root)
+        own = {name: url for name, url in urls.items() if name in asked} | dict(self.own_indexes(resolution))
         macos = _macos(resolution, platform)
         narrowed = [*wishes, *resolution.constraints, *constraints]
         if not resolution.sources and not resolution.direct:

@@ -1,7 +1,7 @@
-"""How kgen talks: data on stdout, all else on stderr; colour and movement only where a terminal wants them.
+"""kgen's output: data on stdout, everything else on stderr, colour and progress only on a terminal.
 
-What a lock, an index or a program has said may be in any text, so all of it passes :func:`plain`. Programs for a shell,
-and exports, go out as they are (:func:`program`): their makers have quoted each value.
+Text from a lock, an index or a program may contain anything, so all of it passes through :func:`plain`. Shell code and
+exports are printed unchanged (:func:`program`), because each value in them is quoted already.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def data(value: object) -> None:
 
     text = json.dumps(value, indent=2, ensure_ascii=False)
     if not text.replace("\n", " ").isprintable():
-        # JSON leaves DEL, the second set of control characters and what turns the direction of text as they are
+        # JSON does not escape DEL, C1 control characters, and characters that change the direction of text
         text = "".join(one if one.isprintable() or one == "\n" else _json_escape(one) for one in text)
     _write(sys.stdout, text + "\n")
 
@@ -40,22 +40,22 @@ def _json_escape(character: str) -> str:
 
 
 def plain(text: str) -> str:
-    """The text with everything but the ends of its lines escaped that would steer a terminal."""
+    """The text with everything escaped that would control a terminal, except line ends."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def say(text: str) -> None:
-    """Print talk on stderr, folded to the terminal where that is one."""
+    """Print a message on stderr, wrapped if that is a terminal."""
     _write(sys.stderr, _fitted(plain(text), columns(sys.stderr)) + "\n")
 
 
 def result(text: str) -> None:
-    """Print a result for people on stdout, folded to the terminal where that is one."""
+    """Print a result for people on stdout, wrapped if that is a terminal."""
     _write(sys.stdout, _fitted(plain(text), columns()) + "\n")
 
 
 def program(text: str) -> None:
-    """Print what another program reads on stdout, byte for byte; paths that are no UTF-8 included."""
+    """Print input for another program on stdout, byte for byte, including paths that are not UTF-8."""
     stream: TextIO | None = sys.stdout
     if stream is None:  # it was closed before kgen was started
         return
@@ -71,9 +71,9 @@ def program(text: str) -> None:
 
 
 def finished(status: int) -> int:
-    """Sees all that was printed to its end; gives the exit status, which is another one where a result was lost.
+    """Flush all output; returns the exit status, which changes if a result could not be printed.
 
-    A reader that has gone, or a stream that was closed from the start, is not a fault: the user wanted it so.
+    It is not an error if the reader has gone, or if a stream was closed from the start: that is what the user wanted.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -92,7 +92,7 @@ _lost: list[OSError] = []
 
 
 def _write(stream: TextIO | None, text: str) -> None:
-    """Prints; where that is impossible, the command goes on to its end, and :func:`finished` tells of it."""
+    """Print; if that fails, the command continues, and :func:`finished` reports it."""
     if stream is None:  # it was closed before kgen was started
         return
     replay.told(stream, text)
@@ -119,11 +119,11 @@ def _lose(stream: TextIO, fault: OSError) -> None:
 
 
 _NO_THREAD = "can't start new thread"
-"""How Python words it."""
+"""Python's message for it."""
 
 
 def bug(fault: BaseException, words: Sequence[str], *, debug: bool) -> ExitStatus:
-    """Print an unforeseen fault, and where to report it; gives what kgen ends with."""
+    """Print an unexpected error, and where to report it; returns the exit status."""
     import shlex  # noqa: PLC0415 - only a bug pays for it
     import traceback  # noqa: PLC0415
 
@@ -163,9 +163,9 @@ def error(fault: KgenError) -> None:
 
 
 def more(code: str) -> None:
-    """Say where there is more about an error, to who reads it as it comes up.
+    """Mention the page about an error, on a terminal.
 
-    Elsewhere an error ends with its hints: scripts take the last line for the next command.
+    Elsewhere an error ends with its hints, because scripts take the last line for the next command.
     """
     if is_terminal(sys.stderr):
         say(f"\nmore: kgen help {code}")
@@ -176,10 +176,10 @@ _online: list[str] = []
 
 
 def called(words: Sequence[str], *, offline: bool) -> None:
-    """Note the call that is answered: a hint may repeat it.
+    """Store the call, which a hint may repeat.
 
     Args:
-        words: the words behind the program, without those that every command has.
+        words: the words after the program, without those that every command has.
         offline: whether that flag was among them.
     """
     without = f"env -u {OFFLINE} " if is_offline() else ""
@@ -187,29 +187,29 @@ def called(words: Sequence[str], *, offline: bool) -> None:
 
 
 def hints(texts: Iterable[str]) -> None:
-    """Print hints, set apart by a blank line."""
+    """Print hints, separated by a blank line."""
     listed = list(dict.fromkeys(_online[0] if one == WITH_A_NETWORK and _online else one for one in texts))
     if listed:
         say("")
     for text in listed:
-        # one line each: a second one would be taken for another command
+        # one line each: a second one would look like another command
         say(f"hint: {printable(text)}")
 
 
 _GAP = "  "
-"""What is between two columns."""
+"""The separator of columns."""
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, room: int | None = None) -> str:
-    """Columns of text, aligned.
+    """Aligned columns of text.
 
-    Where they are printed on a terminal they are no wider than it: cells are folded between their words, and where
-    that is not enough each row becomes a paragraph. Elsewhere a row is one line, for logs and `grep`.
+    On a terminal, the table fits its width: cells are wrapped between words, and if that is not enough, each row
+    becomes a paragraph. Elsewhere each row is one line, for logs and `grep`.
 
     Args:
-        headings: what is above each column.
+        headings: the heading of each column.
         rows: the cells of each row.
-        room: so many characters a line may have; 0 for as many as it takes, None for those of the terminal.
+        room: the largest number of characters in a line; 0 for no limit, None for the width of the terminal.
     """
     room = columns() if room is None else room
     lines = [headings, *rows]
@@ -225,7 +225,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, room: int |
 
 
 def columns(stream: TextIO | None = None) -> int:
-    """How wide the terminal is that results, or what a stream has, are printed on; 0 where it is none."""
+    """The width of the terminal that results, or a stream, are printed on; 0 if it is not a terminal."""
     stream = sys.stdout if stream is None else stream
     if not is_terminal(stream):
         return 0
@@ -239,20 +239,20 @@ def columns(stream: TextIO | None = None) -> int:
 
 
 _USUAL = 80
-"""The width of a terminal that does not say how wide it is."""
+"""The assumed width of a terminal that does not report it."""
 
 _TO_PASTE = re.compile(r"\s*(?:(?:hint|fix): *|next: (?=kgen ))(?P<command>)")
-"""What is before a command: folded, it could not be pasted."""
+"""What precedes a command; if the command were wrapped, it could not be pasted."""
 
 _COMMENT = "   # "
-"""What is between a command and what it does."""
+"""The separator between a command and what it does."""
 
 _WORDS = re.compile(r"`[^`]*`\S*|\S+")
-"""What stays on one line: a word, or a command that is quoted."""
+"""What stays on one line: a word, or a quoted command."""
 
 
 def _fitted(text: str, room: int) -> str:
-    """The text with lines that are wider than the room folded between words, each aligned with its last column."""
+    """The text with overlong lines wrapped between words, each aligned with its last column."""
     if not room:
         return text
     return "\n".join(line if len(line) <= room else _narrow(line, room) for line in text.split("\n"))
@@ -274,7 +274,7 @@ def _narrow(line: str, room: int) -> str:
 def _hanging(line: str, room: int) -> str:
     start = len(line) - len(line.lstrip())
     gaps = [gap.end() for gap in re.finditer(r"(?<=\S) {2,}(?=\S)", line) if gap.end() <= room // 2]
-    # all up to the last column stands as it is
+    # everything before the last column stays as it is
     return filled(
         words_of(line[gaps[-1] if gaps else start :]),
         room,
@@ -284,19 +284,19 @@ def _hanging(line: str, room: int) -> str:
 
 
 def words_of(text: str) -> list[str]:
-    """What a line may end after: a word, hyphens and all, or a command in backquotes."""
+    """The parts between which a line may be wrapped: words, including hyphens, and commands in backquotes."""
     return _WORDS.findall(text)
 
 
 def filled(pieces: Iterable[str], room: int, *, before: str = "", indent: int = 0, going_on: str = "") -> str:
-    """Lines made of these pieces, each whole on one line.
+    """Lines made from these pieces, none of which is split.
 
     Args:
-        pieces: what stands on one line each.
-        room: so many characters a line may have, where its pieces let it.
-        before: how the first line begins.
-        indent: so many spaces begin the others.
-        going_on: how a line ends that another follows.
+        pieces: the pieces.
+        room: the largest number of characters in a line, unless a piece is longer.
+        before: the beginning of the first line.
+        indent: the indentation of the other lines.
+        going_on: the end of every line but the last.
     """
     lines, empty = [before], True
     for piece in pieces:
@@ -324,7 +324,7 @@ def _items(cell: str) -> list[str]:
 
 
 def _narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
-    """The widths of columns that fit; always the widest that can still give has given."""
+    """Column widths that fit; the widest column that can shrink shrinks first."""
     narrow = list(widths)
     while _width(narrow) > room:
         widest = max((at for at in range(len(narrow)) if narrow[at] > least[at]), key=narrow.__getitem__)
@@ -333,7 +333,7 @@ def _narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> list[in
 
 
 def _folded(row: Sequence[str], widths: Sequence[int], pieces: Callable[[str], list[str]]) -> list[str]:
-    """The lines of a row whose cells are folded between these pieces."""
+    """The lines of a row whose cells are wrapped between these pieces."""
     cells = []
     for cell, width in zip(row, widths, strict=True):
         lines = [""]
@@ -349,11 +349,11 @@ def _folded(row: Sequence[str], widths: Sequence[int], pieces: Callable[[str], l
 
 
 def _paragraph(headings: Sequence[str], row: Sequence[str], room: int) -> str:
-    """A row that no table has room for: its first cell, and below it what each other column says."""
+    """A row that does not fit into a table: its first cell, and below it the other columns."""
     import textwrap  # noqa: PLC0415 - as above
 
     pairs = [_items(f"{heading} {cell}") for heading, cell in zip(headings[1:], row[1:], strict=True) if cell]
-    # an item is not torn where a line can hold it: textwrap does not break at this space
+    # an item that fits into a line is not split: textwrap does not break at this space
     whole = "; ".join(
         " ".join(one.replace(" ", "\xa0") if len(one) < room // 2 else one for one in pair) for pair in pairs
     )

@@ -1,6 +1,7 @@
-"""What words of other tools mean here; `foreign.toml` lists them.
+"""What words of other tools mean in kgen, as listed in `foreign.toml`.
 
-A word is answered with a call that was parsed, and with what kgen does otherwise. Only a wrong call reads the list.
+kgen answers such a word with a call that it has parsed, and with what it does differently. Only an invalid call reads
+the list.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 from kgen.model.requirement import canonical_name
 
 _ROUNDS = 12
-"""So many words of one call are replaced; a call with more is not a call of a person."""
+"""The largest number of words to replace in one call; people do not type calls with more."""
 
 
 class Row(NamedTuple):
@@ -42,19 +43,19 @@ class Row(NamedTuple):
         return self.value or self.when is not None or (own and self.each is None)
 
     def serves(self, command: str) -> bool:
-        """Whether it is about words behind this command."""
+        """Whether it is about words after this command."""
         return not self.of or command in self.of
 
 
 class Meant(NamedTuple):
-    """A call as it was meant.
+    """The call that was meant.
 
     Attributes:
-        words: it, without the program; None where kgen has no such call.
-        before: what is typed in front of it.
-        says: what kgen does otherwise.
-        row: the last row that was taken; None for none.
-        typed: the words that it stands for, where these are a command.
+        words: the call, without the program; None if kgen has no such call.
+        before: what to type before it.
+        says: what kgen does differently.
+        row: the last row that was applied; None for none.
+        typed: the words that it replaces, if these are a command.
     """
 
     words: tuple[str, ...] | None
@@ -65,7 +66,7 @@ class Meant(NamedTuple):
 
     @property
     def text(self) -> str | None:
-        """It, as it is typed; None where there is none."""
+        """The call, as typed; None if there is none."""
         if self.words is None:
             return None
         return " ".join([*self.before, shlex.join(["kgen", *self.words])])
@@ -73,7 +74,7 @@ class Meant(NamedTuple):
 
 @functools.cache
 def rows() -> Mapping[str, tuple[Row, ...]]:
-    """What `foreign.toml` lists: kind of word -> its rows, in their order."""
+    """The content of `foreign.toml`: kind of word -> its rows, in order."""
     import tomli  # noqa: PLC0415 - a call that is right needs none of it
 
     data = tomli.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -81,10 +82,10 @@ def rows() -> Mapping[str, tuple[Row, ...]]:
 
 
 def command(words: Sequence[str]) -> Meant | None:
-    """What is meant by words whose first is not a command; None where they are none of another tool.
+    """The call that was meant by words whose first is not a command; None if it is unknown in other tools, too.
 
     Args:
-        words: the words behind the program.
+        words: the words after the program.
     """
     own = list(words)
     for count in range(len(own), 0, -1):
@@ -105,13 +106,13 @@ def command(words: Sequence[str]) -> Meant | None:
 def option(
     words: Sequence[str], wrong: str, every: Callable[[str], Sequence[str]], so_far: Meant | None = None
 ) -> Meant | None:
-    """What is meant by a call with an unknown option; None where it is none of another tool.
+    """The call that was meant by one with an unknown option; None if the option is unknown in other tools, too.
 
     Args:
         words: the call, its command first.
         wrong: the option.
         every: what the project has of a kind, such as `extras`.
-        so_far: what is known of the call already.
+        so_far: what is known about the call already.
     """
     glued = len(wrong) == len("-x")  # its value may follow at once: `-p3.12`
     starts = (wrong,) if glued else (f"{wrong}=",)
@@ -145,7 +146,7 @@ def option(
 
 
 def word(words: Sequence[str], wrong: str) -> Meant | None:
-    """What is meant by a word where a backend is expected; None where it is nothing that other tools take there.
+    """What was meant by a word in the place of a backend; None if other tools take no such word there.
 
     Args:
         words: the call, its command first.
@@ -163,12 +164,12 @@ def word(words: Sequence[str], wrong: str) -> Meant | None:
 
 
 def changed(words: Sequence[str], typed: Sequence[str], said: Sequence[str]) -> list[str] | None:
-    """A call with some of its words replaced; None where it has none of them.
+    """A call with some of its words replaced; None if it does not contain them.
 
     Args:
         words: the call.
-        typed: the words that go, an option and its value or one of them alone; none where all stay.
-        said: the words in their place, or behind all others.
+        typed: the words to remove, an option with its value or one of them alone; none to remove nothing.
+        said: the words to put in their place, or at the end.
     """
     own = list(words)
     if not typed:
@@ -193,14 +194,14 @@ def meant(
     every: Callable[[str], Sequence[str]],
     so_far: Meant | None = None,
 ) -> Meant | None:
-    """A call whose command is known, with each unknown option as it may have been meant; None where that is not a call.
+    """A call of a known command, with each unknown option replaced by what it means; None if that call is invalid.
 
     Args:
         words: the call, its command first.
-        wrong: call -> what is wrong with it: an option, empty where it is something else, None where nothing is.
-        near: call, option -> the call with the known option that is like it; None where it is like none.
-        every: what the project has of a kind, such as `extras`.
-        so_far: what is known of the call already.
+        wrong: returns what is wrong with a call: an option, empty for anything else, None if it is valid.
+        near: returns a call with the known option that is similar to an unknown one; None if there is none.
+        every: returns what the project has of a kind, such as `extras`.
+        so_far: what is known about the call already.
     """
     found = (so_far or Meant(None))._replace(words=tuple(words))
     for _ in range(_ROUNDS):
@@ -221,7 +222,7 @@ def meant(
 
 
 def _without_foreign_words(found: Meant) -> Meant:
-    """A call of another tool whose words are kgen's, too: `pip compile requirements.in` names a file."""
+    """A call of another tool that uses kgen's words, too: `pip compile requirements.in` names a file."""
     words = list(found.words or ())
     for place in range(len(words) - 1, 0, -1):
         if words[place - 1].startswith("-") or words[place] in words[:place]:
@@ -242,7 +243,7 @@ def _taken(row: Row, words: Sequence[str] | None, so_far: Meant, fields: Sequenc
 
 
 def _fields(row: Row, value: str | None) -> list[str] | None:
-    """The value and the groups of its expression; None where the row is about another value."""
+    """The value and the groups of its pattern; None if the row is about another value."""
     if row.when is None:
         return [] if value is None else [value]
     found = re.fullmatch(row.when, value or "")
@@ -252,7 +253,7 @@ def _fields(row: Row, value: str | None) -> list[str] | None:
 def _filled(
     row: Row, text: str, fields: Sequence[str], every: Callable[[str], Sequence[str]] | None = None
 ) -> list[str]:
-    """The words of a text with its fields filled in; repeated for each of what the project has, where it says so."""
+    """The words of a text with its fields filled in; repeated for each of what the project has, if the row says so."""
     if row.each is not None and every is not None:
         *head, repeated, field = text.split()
         return [*head, *(part for name in every(row.each) for part in (repeated, field.format(name)))]
@@ -260,7 +261,7 @@ def _filled(
 
 
 def _carried(row: Row, words: Sequence[str]) -> list[str]:
-    """What else was typed in a call that another one stands for, as that takes it."""
+    """The rest of a call that another one replaces, in the form that the other one takes."""
     if row.carries is None:
         return []
     found: list[str] = []

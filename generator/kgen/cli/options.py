@@ -1,4 +1,4 @@
-"""The options and arguments that several commands have, each declared once."""
+"""Options and arguments that several commands have, each declared once."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def argument(metavar: str, text: str, *, panel: str = PLACE, values: Candidates 
     """An argument of a command.
 
     Args:
-        metavar: what stands for it in the help.
-        text: what it is.
+        metavar: its placeholder in the help.
+        text: its description.
         panel: the panel of the help.
-        values: what it may be, for shells that complete it.
+        values: possible values, for shell completion.
     """
     completion = None if values is None else candidates.completing(values)
     return typer.Argument(
@@ -51,11 +51,11 @@ def option(
     """An option of a command.
 
     Args:
-        words: what is typed, such as `--json`; a flag that can be denied is `--nix/--no-nix`.
-        text: what it is for.
-        metavar: what stands for its value in the help; in brackets where the value can be left out.
+        words: what the user types, such as `--json`; a flag with a negation is `--nix/--no-nix`.
+        text: its description.
+        metavar: the placeholder of its value in the help; in brackets if the value is optional.
         panel: the panel of the help.
-        values: what its value may be, for shells that complete it.
+        values: possible values, for shell completion.
         parse: checks and converts the value; raises :class:`UsageError`.
     """
     completion = None if values is None else candidates.completing(values)
@@ -75,11 +75,11 @@ def option(
 
 
 def one_of(kind: str, call: str, *names: str) -> Callable[[str], str]:
-    """What checks that a value is one of these.
+    """A parser that accepts only these values.
 
     Args:
-        kind: what it is one of, such as `device`.
-        call: what is typed before it, such as `--device`.
+        kind: what the values are, such as `device`.
+        call: what the user types before the value, such as `--device`.
         names: the values.
     """
 
@@ -96,7 +96,7 @@ def one_of(kind: str, call: str, *names: str) -> Callable[[str], str]:
 
 
 def seconds(text: str) -> float:
-    """A length of time.
+    """A duration in seconds.
 
     Raises:
         UsageError: it is not one.
@@ -111,10 +111,10 @@ def seconds(text: str) -> float:
 
 
 def jobs(text: str) -> int:
-    """How much is done at once.
+    """The number of things to do concurrently.
 
     Raises:
-        UsageError: it is not a number of 1 or more.
+        UsageError: it is not a number of at least 1.
     """
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:4]) < _MOST_JOBS:
         raise UsageError("`--jobs` is not a number of environments", hints=["leave it out, or give one such as 2"])
@@ -122,7 +122,7 @@ def jobs(text: str) -> int:
 
 
 def repeats(text: str) -> int:
-    """How often something is run.
+    """The number of times to run something.
 
     Raises:
         UsageError: it is not such a number.

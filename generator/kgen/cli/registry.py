@@ -1,7 +1,7 @@
-"""Which commands there are: each is a module of this package whose head declares `__command__`.
+"""Finds the commands: each is a module in this package whose head declares `__command__`.
 
-The declaration is a literal that stands before the imports. It is read without importing the module, so that a list of
-all commands costs none of what they import. A module in this folder is all that a command needs.
+The declaration is a literal before the imports. It is read without importing the module, so that a list of all commands
+does not cost their imports. A command needs nothing but a module in this folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from kgen import cli
 
 PANELS = ("Choose and lock", "Work in an environment", "Prove it, and keep it true", "For others, and the facts")
-"""The panels of the help, in its order; one that a command alone declares follows them."""
+"""The panels of the help, in order; a panel that only some command declares comes after them."""
 
 _DECLARATION = "__command__"
 _NAME = r"[a-z]+(-[a-z]+)*"
@@ -30,19 +30,18 @@ class Declaration(NamedTuple):
 
     Attributes:
         purpose: what it does, as a phrase without a full stop.
-        example: a call that works.
+        example: a valid call.
         panel: the panel of the help that lists it.
-        rank: its place in the panel; equal ranks are ordered by name.
-        actions: whether it has commands of its own: those of the modules `<its module>_<action>`.
-        passes_on: whether all that follows the first word is another program's.
-        program: what is typed where all that follows `--` is the call of another program, which the context then has:
-            `-- COMMAND ...`, in brackets where it may be left out; empty for none.
-        program_by: the command that runs a program where this one does not; empty for none.
-        options_by: the command that has options which are tried here: those with which nothing else is named; empty for
+        rank: its position in the panel; equal ranks are sorted by name.
+        actions: whether it has commands of its own, in modules `<its module>_<action>`.
+        passes_on: whether everything after the first word belongs to another program.
+        program: the usage of the part after `--` if that is the call of another program, which is then in the context:
+            `-- COMMAND ...`, in brackets if it is optional; empty for none.
+        program_by: the command that runs a program if this one does not; empty for none.
+        options_by: the command that users confuse with this one, and that has the options which they try; empty for
             none.
-        instead: the parameter of an option with which the arguments may be left out that the command needs otherwise;
-            empty for none.
-        leftover: the option that a word too many is meant for, as a rule; empty for none.
+        instead: the parameter of an option that replaces arguments which the command otherwise needs; empty for none.
+        leftover: the option for which users usually mean a superfluous word; empty for none.
     """
 
     purpose: str
@@ -62,7 +61,7 @@ def declarations(group: str = "") -> Mapping[str, Declaration]:
     """The commands of a group by name, in the order of the help.
 
     Args:
-        group: the command whose actions are meant; empty for the commands of kgen itself.
+        group: the command that has these actions; empty for the commands of kgen itself.
     """
     every = dict(_declared())
     groups = tuple(f"{name}_" for name, one in every.items() if one.actions)
@@ -79,10 +78,10 @@ def declarations(group: str = "") -> Mapping[str, Declaration]:
 
 
 def declaration(group: str, name: str) -> Declaration | None:
-    """What a command declares; None if there is no such command. Reads no other module than its own.
+    """The declaration of a command; None if there is no such command. Reads only the command's module.
 
     Args:
-        group: the command whose action is meant; empty for a command of kgen itself.
+        group: the command that has this action; empty for a command of kgen itself.
         name: its name.
     """
     if not re.fullmatch(_NAME, name):
@@ -96,7 +95,7 @@ def declaration(group: str, name: str) -> Declaration | None:
 
 
 def load(group: str, name: str) -> ModuleType:
-    """The module of a command, imported."""
+    """Import and return the module of a command."""
     return importlib.import_module(f"{cli.__name__}.{_module(group, name)}")
 
 

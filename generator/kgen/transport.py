@@ -1,7 +1,7 @@
-"""How kgen's own requests go over the network: with an end to every answer, and never astray.
+"""kgen's own network requests: every response has limits, and redirects cannot lead to forbidden places.
 
-A server may be slow, or mean. An answer that comes in drops is broken off although each drop is in time; one that
-unpacks to far more than was sent is not unpacked; and no redirect leads to places that only this machine can reach.
+A server may be slow or malicious. A response that arrives in drops is aborted even if each drop is in time; one that
+decompresses to far more than was sent is refused; and no redirect may lead to places that only this machine can reach.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ import urllib3.connectionpool
 import urllib3.exceptions
 
 _PACE = 10_000
-"""Bytes a second that an answer must come with beyond that."""
+"""Bytes per second at which a response must arrive after its time limit."""
 
 _CHUNK = 64 * 1024
 
 _SMALL = 4 * 1024 * 1024
-"""Bytes up to which an answer is not looked at closely, and any number of them may be on the way."""
+"""Bytes up to which a response is not inspected, and any number of them may be in flight."""
 
 _RATIO = 100
-"""An answer that unpacks to more than so many times its size is not a page: text packs to a tenth, or a fiftieth."""
+"""A response that decompresses to more than this multiple of its size is not a page: text shrinks fiftyfold at best."""
 
 _LARGE_AT_ONCE = 2
-"""So many answers larger than that are taken in at the same time."""
+"""The number of larger responses that are received concurrently."""
 
 _HTTP = ("http", "https")
 
 
 class Refused(requests.RequestException):
-    """An answer that is not taken; the message says why, and is safe to be shown."""
+    """A response that kgen refuses; the message says why, and is safe to print."""
 
 
 # -- an end to every answer --------------------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ class Refused(requests.RequestException):
 
 @final
 class _Paced(io.RawIOBase):
-    """What comes from a socket, as long as it comes fast enough. Counts the time spent waiting for the server alone."""
+    """The data from a socket, while it arrives fast enough. Counts only the time spent waiting for the server."""
 
     def __init__(self, raw: io.RawIOBase, patience: float) -> None:
         self._raw = raw
@@ -88,10 +88,10 @@ def _paced(patience: float) -> type[http.client.HTTPResponse]:
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """Connections whose answers have an end.
+    """Connections whose responses have limits.
 
     Args:
-        patience: seconds that an answer may take, whatever its size.
+        patience: seconds that a response may take, whatever its size.
     """
 
     def __init__(self, patience: float) -> None:
@@ -113,9 +113,9 @@ class Adapter(requests.adapters.HTTPAdapter):
         super().__init__()
 
     def close(self) -> None:
-        """Closes all connections: those in use when their answers are over.
+        """Close all connections; those in use close when their responses end.
 
-        urllib3 alone forgets its pools, and leaves their connections open until Python finds them as garbage.
+        urllib3 alone only forgets its pools, and leaves their connections open until Python collects them as garbage.
         """
         for manager in (self.poolmanager, *self.proxy_manager.values()):
             for key in manager.pools.keys():  # noqa: SIM118 - it cannot be iterated over otherwise
@@ -125,12 +125,12 @@ class Adapter(requests.adapters.HTTPAdapter):
         super().close()
 
     def init_poolmanager(self, *words: Any, **named: Any) -> None:  # noqa: ANN401 - as in requests
-        """Makes what keeps the connections."""
+        """Create the manager of connections."""
         super().init_poolmanager(*words, **named)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, *words: Any, **named: Any) -> Any:  # noqa: ANN401 - as in requests
-        """What keeps the connections by way of a proxy."""
+        """The manager of connections through a proxy."""
         manager = super().proxy_manager_for(*words, **named)
         if not isinstance(manager, urllib3.ProxyManager):
             return manager  # one of SOCKS makes its own
@@ -144,10 +144,10 @@ _large = threading.BoundedSemaphore(_LARGE_AT_ONCE)
 
 
 def content(response: requests.Response) -> Iterator[bytes]:
-    """The answer's content, unpacked, in pieces of a bounded size; large answers of all threads wait for each other.
+    """The decompressed content of a response, in limited pieces; large responses of all threads wait for each other.
 
     Raises:
-        Refused: it is packed in a way that was not asked for, is damaged, or unpacks to far more than was sent.
+        Refused: its compression was not requested, is damaged, or expands to far more than was sent.
     """
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"identity", "", "gzip", "x-gzip", "deflate"}:
@@ -177,7 +177,7 @@ def content(response: requests.Response) -> Iterator[bytes]:
 
 
 def _unpacked(raw: Any) -> Iterator[tuple[bytes, int]]:  # noqa: ANN401 - urllib3's
-    """Pieces of what was packed, none of them large, and how many bytes had been received by then."""
+    """Decompressed pieces, none of them large, with the number of bytes received so far."""
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
     received = 0
     try:
@@ -197,16 +197,16 @@ def _unpacked(raw: Any) -> Iterator[tuple[bytes, int]]:  # noqa: ANN401 - urllib
 
 
 def why_not(origin: str, target: str, *, downgrade: bool = False) -> str | None:
-    """Why something that was asked of one URL may not lead to another; None if it may.
+    """Why a request to one URL may not lead to another; None if it may.
 
-    A page on the network has no business with files of this machine, nor with what listens on this machine or its link
-    alone, such as the service that gives a cloud's machine its keys. Where the origin is itself such a place, it may.
+    A page on the network must not lead to files of this machine, or to what only this machine or its link can reach,
+    such as the service that gives a cloud machine its keys. That is allowed if the origin itself is such a place.
 
     Args:
-        origin: what was asked.
-        target: where it leads to.
-        downgrade: whether it may lead from an encrypted connection to one that is not, as what is compared with a
-            digest may.
+        origin: the requested URL.
+        target: the URL that it leads to.
+        downgrade: whether it may lead from an encrypted to an unencrypted connection, which is safe for what is
+            compared with a digest.
     """
     before, after = urllib.parse.urlsplit(origin), urllib.parse.urlsplit(target)
     if after.scheme not in _HTTP:
@@ -227,7 +227,7 @@ def why_not(origin: str, target: str, *, downgrade: bool = False) -> str | None:
 
 @functools.lru_cache(1024)
 def _inner(host: str) -> str | None:
-    """What makes a host one that only this machine, or its neighbours, can reach; None if that is not so."""
+    """Why only this machine or its neighbours can reach a host; None if others can."""
     for text in _addresses(host):
         address = ipaddress.ip_address(text.partition("%")[0])
         address = getattr(address, "ipv4_mapped", None) or address
@@ -251,14 +251,14 @@ def _addresses(host: str) -> list[str]:
         # also numbers in the forms that the system takes for addresses
         return sorted({str(row[4][0]) for row in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
     except (OSError, UnicodeError):
-        return []  # a proxy may know it; who cannot reach it comes to no harm
+        return []  # a proxy may know it; if nobody does, there is no danger
 
 
 class Session(requests.Session):
-    """A session that is not led astray."""
+    """A session that follows no forbidden redirects."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Where an answer leads on; None if it does not.
+        """The URL that a response redirects to; None if it does not redirect.
 
         Raises:
             Refused: it may not lead there.

@@ -1,8 +1,8 @@
 """Where glibc's loader finds a library, rule by rule and in its order (`elf/dl-load.c`; ld.so(8)).
 
-What is loaded already is taken by its soname; then come DT_RPATH of the file that asks and of those that loaded it,
-LD_LIBRARY_PATH, DT_RUNPATH of the file that asks, the cache, and the default folders. Nothing is opened but to read its
-header, and nothing in it runs.
+Libraries that are loaded already match by soname. Then come DT_RPATH of the requesting file and of those that loaded
+it, LD_LIBRARY_PATH, DT_RUNPATH of the requesting file, the cache, and the default folders. kgen opens files only to
+read their headers, and runs nothing in them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from kgen.loader.elf import Elf, ForeignElfError
 
 X86_64, AARCH64 = 62, 183
 _LOADERS = {X86_64: "/lib64/ld-linux-x86-64.so.2", AARCH64: "/lib/ld-linux-aarch64.so.1"}
-"""Where programs look for the loader; distributions link it to the folder that their libraries are in."""
+"""Where programs look for the loader; distributions link it to the folder of their libraries."""
 
 _PLATFORMS = {X86_64: "x86_64", AARCH64: "aarch64"}
-"""What the kernel calls a processor (AT_PLATFORM)."""
+"""The kernel's name for a processor (AT_PLATFORM)."""
 
 _OF_INTEL = {
     "xeon_phi": "avx512cd avx512er avx512pf",
@@ -58,20 +58,20 @@ _LEVELS_SINCE, _WORDS_UNTIL = Version("2.33"), Version("2.36")
 """The glibc that looks into `glibc-hwcaps` first, and the one that looks into folders called by the processor last."""
 
 _MOST = 4096
-"""Files that are followed at most: more than any process maps."""
+"""The largest number of files to follow: more than any process maps."""
 
 
 class Opening(NamedTuple):
-    """What the loader does when a file asks for a library.
+    """What the loader does when a file requests a library.
 
     Attributes:
-        name: what was asked for, such as `libcudnn.so.9`.
-        by: the file that asks; None for what is opened by its whole path.
+        name: the requested name, such as `libcudnn.so.9`.
+        by: the requesting file; None for what is opened by its absolute path.
         path: the file that is opened; None if none is found.
-        via: the rule that finds it, as :data:`RULES` has them.
-        setting: what the rule followed, such as `LD_LIBRARY_PATH` or the file whose DT_RPATH it was; empty without one.
+        via: the rule that finds it, one of :data:`RULES`.
+        setting: what the rule followed, such as `LD_LIBRARY_PATH` or the file with the DT_RPATH; empty without one.
         fault: why the loader fails on the file; None if it does not.
-        passed_over: whether it went on to search, and found no other file: for the one that asks there is none.
+        passed_over: whether the loader skipped this file and found no other, so that the request fails.
     """
 
     name: str
@@ -98,17 +98,17 @@ class _Mapped(NamedTuple):
 
 
 class Folders:
-    """What is in folders, each listed once: frameworks have libraries in twenty of them, and each is asked for each."""
+    """The content of folders, each listed once: frameworks search twenty folders for each of their libraries."""
 
     def __init__(self) -> None:
-        """Nothing is listed yet."""
+        """Start without any listing."""
         self._indexes: dict[tuple[str, ...], Mapping[str, Sequence[str]] | None] = {}
         self._plain: dict[str, str] = {}
 
     def paths(self, folders: tuple[str, ...], name: str, processor: Processor) -> Iterator[str]:
-        """The files of this name in the order of the folders, and in each that for the best processor first.
+        """The files of this name in the order of the folders, and within a folder the one for the best processor first.
 
-        An error other than that there is no such file, or none for this user, ends it (`elf/dl-load.c: open_path`).
+        An error other than a missing or unreadable file ends the search (`elf/dl-load.c: open_path`).
         """
         if folders not in self._indexes:
             self._indexes[folders] = _index(folders, processor)
@@ -122,17 +122,17 @@ class Folders:
             path = os.path.join(place, name)  # noqa: PTH118 - paths are thousands, and objects are slow
             try:
                 os.stat(path)  # noqa: PTH116 - as above
-            except (FileNotFoundError, PermissionError):  # a link may lead nowhere
+            except (FileNotFoundError, PermissionError):  # such as a dangling link
                 continue
             except (OSError, ValueError):
-                # one that leads in a circle, or through a file: what follows in this list is not looked into
+                # a path through a circular link, or through a file, ends the search of this list
                 if place in folders and os.path.isdir(place):  # noqa: PTH112 - as above
                     return
                 continue
             yield path
 
     def plain(self, path: str) -> Path:
-        """A path without `..`, where that leads to the same file."""
+        """A path without `..`, if that leads to the same file."""
         if ".." not in path:
             return Path(path)
         folder, _, name = path.rpartition("/")
@@ -142,7 +142,7 @@ class Folders:
 
 
 def _index(folders: Sequence[str], processor: Processor) -> Mapping[str, Sequence[str]] | None:
-    """Name -> the folders that have it; None if one of them may be gone into and not be listed."""
+    """Name -> the folders that contain it; None if some folder can be entered but not listed."""
     found: dict[str, list[str]] = {}
     for folder in folders:
         within = _listed(folder)
@@ -158,17 +158,17 @@ def _index(folders: Sequence[str], processor: Processor) -> Mapping[str, Sequenc
 
 
 def _places(folder: str, processor: Processor, names: AbstractSet[str]) -> Iterator[str]:
-    """A folder with these names in it, after those in it that are for this processor."""
+    """A folder with these names, after its subfolders for this processor."""
     if _HWCAPS in names:
         yield from (os.path.join(folder, _HWCAPS, level) for level in processor.levels)  # noqa: PTH118
-    # a folder for several words is within one for the first of them
+    # a folder for several words is inside the folder for the first of them
     if not names.isdisjoint(processor.words):
         yield from (os.path.join(folder, *words) for words in _together(processor.words))  # noqa: PTH118
     yield folder
 
 
 def leading_to(folder: Path) -> tuple[Path, ...]:
-    """The folders that the loader may have been given where it looks into this one: itself, or one around it."""
+    """The folders that make the loader search this one: the folder itself, or one around it."""
     words = {_HWCAPS, *_LEVELS, "tls", *_OF_INTEL, *_ADDITIONS, *_PLATFORMS.values()}
     around = itertools.takewhile(lambda one: one.name in words, (folder, *folder.parents))
     return folder, *(one.parent for one in around)
@@ -176,13 +176,13 @@ def leading_to(folder: Path) -> tuple[Path, ...]:
 
 @functools.cache
 def _together(words: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """Some of the words, in the loader's order: with the first before without it, and so on; never none of them."""
+    """Non-empty subsets of the words, in the loader's order: those with the first word first, and so on."""
     every = itertools.product((True, False), repeat=len(words))
     return tuple(dict.fromkeys(tuple(itertools.compress(words, taken)) for taken in every if any(taken)))
 
 
 def _listed(folder: str) -> frozenset[str] | None:
-    """The names in a folder; None if they cannot be told."""
+    """The names in a folder; None if it cannot be listed."""
     try:
         return frozenset(os.listdir(folder))  # noqa: PTH208 - names are all that is wanted
     except (FileNotFoundError, NotADirectoryError):
@@ -192,12 +192,12 @@ def _listed(folder: str) -> frozenset[str] | None:
 
 
 class Processor(NamedTuple):
-    """A processor, as the loader calls it.
+    """A processor, in the loader's terms.
 
     Attributes:
-        platform: what `$PLATFORM` stands for.
-        levels: the names of folders in `glibc-hwcaps` that it takes, the best first.
-        words: names of folders, and of folders in these, that a glibc before 2.37 looks into for it.
+        platform: the value of `$PLATFORM`.
+        levels: the names of supported folders in `glibc-hwcaps`, best first.
+        words: names of folders, and of subfolders of these, that a glibc before 2.37 searches for it.
     """
 
     platform: str = ""
@@ -209,8 +209,8 @@ class Loader(NamedTuple):
     """A loader, as it was built.
 
     Attributes:
-        lib: what `$LIB` stands for.
-        folders: the folders that it looks into last.
+        lib: the value of `$LIB`.
+        folders: the folders that it searches last.
         cached: whether it reads the system's cache.
     """
 
@@ -221,10 +221,10 @@ class Loader(NamedTuple):
 
 @functools.cache
 def loader(path: str) -> Loader:
-    """The loader of this path, told by where it lies: its folder is the one that it was built to serve.
+    """The loader with this path; its folder shows which folder it was built for.
 
-    `/usr/lib/x86_64-linux-gnu` with Debian, `/usr/lib64` with Fedora, `/usr/lib` with Arch, and with Nix a folder
-    of its own, where no cache of the system's is read.
+    `/usr/lib/x86_64-linux-gnu` on Debian, `/usr/lib64` on Fedora, `/usr/lib` on Arch, and with Nix a folder of its own,
+    where the loader does not read the system's cache.
     """
     folder = os.path.dirname(os.path.realpath(path))  # noqa: PTH120 - as text
     lib = folder.removeprefix("/usr").removeprefix("/")
@@ -235,17 +235,17 @@ def loader(path: str) -> Loader:
 
 
 class System(NamedTuple):
-    """What the loader goes by on a machine, whatever the process.
+    """The loader's rules on a machine, which are the same for all processes.
 
     Attributes:
-        library_path: the folders of LD_LIBRARY_PATH, as they are written.
+        library_path: the folders of LD_LIBRARY_PATH, as written.
         preload: the words of LD_PRELOAD.
-        preload_file: those of `/etc/ld.so.preload`, which come after.
-        cache: soname -> file, of the cache.
-        loader: the one that programs of this machine usually ask for.
-        processor: what the loader calls this processor.
+        preload_file: the words of `/etc/ld.so.preload`, which come after.
+        cache: soname -> file, from the cache.
+        loader: the loader that programs of this machine usually request.
+        processor: the processor, in the loader's terms.
         machine: `e_machine` of the processes.
-        listed: the folders as they were found; None for each process to look for itself.
+        listed: listings of folders; None if each process lists them itself.
     """
 
     library_path: tuple[str, ...] = ()
@@ -264,16 +264,16 @@ def system(
     cache_file: Path = cache.CACHE,
     preload_file: Path = Path(PRELOAD_FILE),
 ) -> System:
-    """What the loader goes by on this machine.
+    """The loader's rules on this machine.
 
     Args:
-        variables: of the processes.
+        variables: the variables of the processes.
         machine: `e_machine` of the processes.
         cache_file: the loader's cache.
         preload_file: the file that names what every process of the machine loads first.
     """
     described = processor(machine, _described(), host.glibc())
-    # without a folder in it the variable has no effect; an empty one beside others is the working folder
+    # an empty variable has no effect, but an empty entry beside others is the working folder
     written = variables.get("LD_LIBRARY_PATH", "")
     return System(
         library_path=tuple(re.split("[:;]", written)) if written else (),
@@ -289,12 +289,12 @@ def system(
 
 @functools.cache
 def _described() -> str:
-    """What Linux says about this machine's processors; nothing where there is no telling."""
+    """Linux's description of this machine's processors; empty if unknown."""
     return _reads(Path("/proc/cpuinfo"))
 
 
 def additions() -> frozenset[str] | None:
-    """What Linux calls the additions of this machine's processor to x86-64; None of another, or without telling."""
+    """Linux's names for this processor's extensions of x86-64; None for another processor, or if unknown."""
     found = re.search(r"^flags\s*:(.*)$", _described(), re.MULTILINE)
     return None if found is None else frozenset(found[1].split())
 
@@ -308,12 +308,12 @@ def _reads(path: Path) -> str:
 
 @functools.cache
 def processor(machine: int, text: str, glibc: Version | None) -> Processor:
-    """What the loader calls a processor.
+    """A processor, in the loader's terms.
 
     Args:
         machine: `e_machine` of the processes.
-        text: what `/proc/cpuinfo` says.
-        glibc: the version of the loader; None takes it for a new one.
+        text: the content of `/proc/cpuinfo`.
+        glibc: the version of the loader; None for a new one.
     """
     found = dict(re.findall(r"^(vendor_id|flags|Features)\s*:(.*)$", text, re.MULTILINE))
     flags = set((found.get("flags") or found.get("Features") or "").split())
@@ -332,17 +332,17 @@ def processor(machine: int, text: str, glibc: Version | None) -> Processor:
             levels.insert(0, name)
     words: list[str] = []
     if glibc is not None and glibc <= _WORDS_UNTIL and kernels:
-        # the additions of Intel's processors alone are looked for on x86-64, and the processor's own name beside them
+        # on x86-64 the loader searches for extensions only on Intel's processors, besides the processor's own name
         added = fitting(_ADDITIONS) if intel or machine != X86_64 else []
         words = ["tls", platform, *added, *([kernels] if machine == X86_64 else [])]
     return Processor(platform, tuple(levels), tuple(words))
 
 
 def has_privileges(program: Path) -> bool:
-    """Whether a program runs with more rights than who starts it: the loader then heeds neither variables nor $ORIGIN.
+    """Whether a program runs with more privileges than its user: the loader then ignores variables and $ORIGIN.
 
-    That is the kernel's AT_SECURE, of a program with the right to be another user (setuid) or with capabilities, as
-    `setcap` gives them to a Python that is to open ports below 1024.
+    That is the kernel's AT_SECURE. It is set for setuid programs, and for those with capabilities, for example a Python
+    to which `setcap` gave the right to open ports below 1024.
     """
     try:
         facts = program.stat()
@@ -357,7 +357,7 @@ def has_privileges(program: Path) -> bool:
 
 
 def _has_capabilities(program: Path) -> bool:
-    """Whether a file gives capabilities (`struct vfs_cap_data` of `linux/capability.h`)."""
+    """Whether a file gives capabilities (`struct vfs_cap_data` in `linux/capability.h`)."""
     try:
         words = os.getxattr(program, "security.capability")
     except (OSError, AttributeError):
@@ -371,7 +371,7 @@ def _without_origin(folders: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _READ: dict[tuple[int, int, int, int], Elf] = {}
-"""What was read of a file. One file has many paths: environments are linked from the cache of what installs them."""
+"""The parsed content of files. A file has many paths, because installers link environments from their cache."""
 
 
 def _elf(path: str | Path, machine: int, facts: os.stat_result | None = None) -> Elf:
@@ -389,11 +389,11 @@ class Process:
     """The loader in one process: what it has opened decides what it opens next."""
 
     def __init__(self, rules: System, program: Path) -> None:
-        """A process of a program that has just been started.
+        """A process of a program that has just started.
 
         Args:
-            rules: what the loader goes by.
-            program: the program; where it cannot be read, the search goes on without its part.
+            rules: the loader's rules.
+            program: the program; if it cannot be read, the search goes on without it.
         """
         self.openings: list[Opening] = []
         self._rules = rules
@@ -412,20 +412,20 @@ class Process:
             self._main = _Mapped(real, read, None)
             if self._main.elf.interpreter is not None:
                 self._loader = loader(self._main.elf.interpreter)
-        # what is preloaded is there before anything that it or the program needs
+        # preloaded files come before everything that they or the program need
         words = [(word, PRELOAD) for word in rules.preload] + [(word, PRELOAD_FILE) for word in rules.preload_file]
         given = [self._map(word, self._main, via) for word, via in words]
-        # of those that cannot be it says so and goes on; what one needs and is not there ends the process all the same
+        # the loader reports those that it cannot preload and goes on; a missing dependency of one ends the process
         self.openings = [one for one in self.openings if one.path is not None and one.fault is None]
         there = [self._main, *(mapped for _, mapped in given)]
         self._follow([one for one in there if one is not None])
 
     def open(self, path: Path) -> Opening:
-        """Open a file by its path, as Python does with its modules, and all that it needs."""
+        """Open a file by its path, as Python opens its modules, with everything that it needs."""
         return self._open(str(path), None, via=GIVEN)
 
     def open_name(self, name: str, by: Path) -> Opening:
-        """Open a library by its name alone, as a file that is loaded may, and all that it needs."""
+        """Open a library by its name, as a loaded file may, with everything that it needs."""
         caller = self._main
         if self._main is None or by.resolve() != self._main.path:
             with contextlib.suppress(OSError, ValueError):
@@ -438,7 +438,7 @@ class Process:
         return opening
 
     def _follow(self, begun: Sequence[_Mapped]) -> None:
-        """Map what these need, and what that needs, and so on: the nearest first."""
+        """Map what these files need, and what that needs, and so on: nearest first."""
         queue = collections.deque((name, by) for by in begun for name in by.elf.needed)
         while queue and len(self.openings) < _MOST:
             name, by = queue.popleft()
@@ -466,7 +466,7 @@ class Process:
                 barred = barred or Opening(name, asker, plain(text), rule or via, setting, str(error), passed_over=True)
                 continue
             except PermissionError as error:
-                # such files are passed over, and the first tells why there is none where no other is found
+                # such files are skipped; if no other is found, the first one is the reason
                 told = error.strerror
                 barred = barred or Opening(name, asker, plain(text), rule or via, setting, told, passed_over=True)
                 continue
@@ -491,7 +491,7 @@ class Process:
         return opening
 
     def _candidates(self, name: str, by: _Mapped | None) -> Iterator[tuple[str, str, str]]:
-        """The files that the loader would try, in its order: the first that fits is it."""
+        """The files that the loader would try, in its order; it takes the first that fits."""
         if by is None or by.elf.runpath is None:
             one: _Mapped | None = by
             while one is not None:
@@ -534,12 +534,12 @@ def _plain(folder: str) -> str:
 
 @functools.lru_cache(maxsize=_MOST)
 def _all_expanded(folders: tuple[str, ...], origin: str, lib: str, platform: str) -> tuple[str, ...]:
-    """The folders that are searched; an empty one is the working folder."""
+    """The folders to search; an empty one is the working folder."""
     return tuple(_expanded(folder, origin, lib, platform) or "." for folder in folders)
 
 
 def _expanded(text: str, origin: str, lib: str, platform: str) -> str:
-    """A path with the loader's own names in it replaced."""
+    """A path with the loader's tokens replaced."""
     if "$" not in text:
         return text
     words = {"ORIGIN": origin, "LIB": lib, "PLATFORM": platform}

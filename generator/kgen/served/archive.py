@@ -1,4 +1,4 @@
-"""Reads a ZIP archive whose end is at hand; other pieces are fetched when they are wanted."""
+"""Reads a ZIP archive whose end was fetched already; other parts are fetched on demand."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from kgen.served.file import WHOLE, ServedFile
 _ROUND = 64 * 1024
 
 _MEMBER = 8 * 1024 * 1024
-"""The most that one file inside a wheel may hold that is read by itself; what is asked for has a few kilobytes."""
+"""The largest size in bytes of a file in a wheel that is read alone; those that kgen reads have a few kilobytes."""
 
 _PIECE = 4 * 1024 * 1024
-"""Bytes that are fetched at a time of a file that is read piece by piece."""
+"""Bytes of one range request for a file that is read piece by piece."""
 
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _LIST_ENTRY = struct.Struct("<4s4x2H4x3L3H8xL")
 _LIST_END = struct.Struct("<4s4H2LH")
 _MANY, _LARGE = 0xFFFF, 0xFFFFFFFF
-"""What stands in a list of files for a number that has no room there, and is given elsewhere (ZIP64)."""
+"""Placeholders in a central directory for numbers that are too large for it, and are given elsewhere (ZIP64)."""
 
 _SPARE = 1024
-"""Bytes that are asked for beyond a file's own: its header may hold more than the list of files says."""
+"""Bytes to request beyond a file's own, because its header may be longer than the central directory says."""
 
 Fetch = Callable[[int, int], bytes]
-"""Bytes of the file from one position up to another."""
+"""Returns the bytes of the file from one position up to another."""
 
 
 class SparseFile(io.RawIOBase):
-    """A file whose end is at hand; the rest is fetched when it is read."""
+    """A file whose end was fetched already; the rest is fetched when it is read."""
 
     def __init__(self, start: int, held: bytes, fetch: Fetch) -> None:
         self._start = start
@@ -44,11 +44,11 @@ class SparseFile(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
-        """Yes: that is what it is for."""
+        """Always true."""
         return True
 
     def seekable(self) -> bool:
-        """Yes: to any position."""
+        """Always true."""
         return True
 
     def tell(self) -> int:
@@ -64,7 +64,7 @@ class SparseFile(io.RawIOBase):
         return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        """So many bytes from here on; what is not at hand is fetched."""
+        """This many bytes from here on; fetches what is missing."""
         rest = max(0, self._size - self._position)
         count = rest if size is None or size < 0 else min(size, rest)
         if count and self._position < self._start:
@@ -74,7 +74,7 @@ class SparseFile(io.RawIOBase):
         return self._held[begin : begin + count] if count else b""
 
     def piece(self, start: int, end: int) -> bytes:
-        """Bytes from anywhere; only the end is kept at hand."""
+        """Bytes from any position; only the end of the file is kept in memory."""
         end = min(end, self._size)
         if start >= self._start:
             return self._held[start - self._start : end - self._start]
@@ -123,7 +123,7 @@ def content(piece: Fetch, item: zipfile.ZipInfo, wheel: ServedFile) -> bytes:
 
 
 def pieces(piece: Fetch, item: zipfile.ZipInfo, wheel: ServedFile) -> Iterator[bytes]:
-    """The content of one file in a wheel, as much at a time as `_PIECE` packed bytes hold."""
+    """The content of one file in a wheel, each piece from at most `_PIECE` compressed bytes."""
     header = piece(item.header_offset, item.header_offset + _LOCAL_HEADER.size)
     try:
         signature, *_, name, extra = _LOCAL_HEADER.unpack(header)
@@ -141,7 +141,7 @@ def pieces(piece: Fetch, item: zipfile.ZipInfo, wheel: ServedFile) -> Iterator[b
         if not raw:
             break
         position += len(raw)
-        # a few bytes can stand for very many
+        # a few bytes may decompress to very many
         while raw:
             try:
                 content = inflate.decompress(raw, _PIECE) if packed else raw
@@ -155,9 +155,10 @@ def pieces(piece: Fetch, item: zipfile.ZipInfo, wheel: ServedFile) -> Iterator[b
 
 
 def plainly_listed(file: SparseFile, wanted: Callable[[str], bool]) -> list[zipfile.ZipInfo] | None:
-    """The few of a wheel's files that are wanted; None if its list is not of the plain kind, or damaged.
+    """The few wanted files in a wheel; None if its central directory is unusual or damaged.
 
-    `zipfile` makes an object of each of tens of thousands, which takes longer than asking for them.
+    `zipfile` creates an object for each of tens of thousands of files, which takes longer than fetching those that are
+    wanted.
     """
     file.seek(0, io.SEEK_END)
     size = file.tell()

@@ -1,4 +1,4 @@
-"""Files of a cache: each is there whole or not at all, and says by a checksum whether it is what was put there."""
+"""Cache files: each is written atomically, and contains a checksum of its content."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 _PART = ".part"
 _ABANDONED = 3600
-"""Seconds after which no process still writes a file of the cache: writing one takes a moment."""
+"""Seconds after which kgen takes a temporary file of the cache for abandoned: writing one takes a moment."""
 
 
 def keep(file: Path, header: str, body: bytes) -> None:
-    """Puts something into a cache, whole or not at all, with a checksum.
+    """Write a cache file atomically, with a checksum.
 
     Raises:
-        OSError: the cache takes nothing.
+        OSError: the cache cannot be written.
     """
     import tempfile  # noqa: PLC0415 - most calls only read what is kept
 
@@ -41,11 +41,11 @@ def keep(file: Path, header: str, body: bytes) -> None:
 
 
 def kept(file: Path, header: str) -> bytes | None:
-    """What :func:`keep` has put there; None if it is of another form, or damaged.
+    """What :func:`keep` wrote; None if it has another form, or is damaged.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: what is there is no text even where it says what it is.
+        ValueError: its header is not text.
     """
     first, _, body = file.read_bytes().partition(b"\n")
     return body if first.decode() == f"{header} {zlib.crc32(body):08x}" else None

@@ -44,7 +44,7 @@ _NO_SUCH_RANGE = frozenset(
 
 
 class PassingError(Exception):
-    """A fault that may be gone at the next attempt."""
+    """An error that may not occur again at the next attempt."""
 
     def __init__(self, error: OutsideError) -> None:
         super().__init__(error.message)
@@ -52,14 +52,14 @@ class PassingError(Exception):
 
 
 class _Trust:
-    """The certificates to trust, made ready once for each place that they are in: that takes longer than a question."""
+    """The trusted certificates, loaded once for each place that contains some: loading takes longer than a request."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._contexts: dict[tuple[str | None, str | None], ssl.SSLContext] = {}
 
     def context(self, file: str | None, folder: str | None) -> ssl.SSLContext:
-        """What connections are made with that trust the certificates in a file, or in a folder."""
+        """The SSL context that trusts the certificates in a file, or in a folder."""
         with self._lock:
             context = self._contexts.get((file, folder))
             if context is None:
@@ -73,14 +73,14 @@ class _Trust:
 
 
 class _Adapter(transport.Adapter):
-    """Connections of one session, that share with all others what they trust."""
+    """The connections of one session, which share trusted certificates with all others."""
 
     def __init__(self, trust: _Trust, patience: float) -> None:
         self._trust = trust
         super().__init__(patience)
 
     def build_connection_pool_key_attributes(self, *words: Any, **named: Any) -> Any:  # noqa: ANN401 - as in requests
-        """What tells one pool of connections from another; here one that has its certificates at hand."""
+        """The key of a pool of connections; here that of one whose certificates are loaded."""
         host, pool = super().build_connection_pool_key_attributes(*words, **named)
         # nothing of this where a certificate is not to be checked, or one is shown: requests does it then
         if host["scheme"] == "https" and pool["cert_reqs"] == "CERT_REQUIRED" and "cert_file" not in pool:
@@ -91,21 +91,21 @@ class _Adapter(transport.Adapter):
         return host, pool
 
     def cert_verify(self, conn: Any, *words: Any, **named: Any) -> None:  # noqa: ANN401 - as in requests
-        """Tells a connection what to trust; one that has it already is left as it is."""
+        """Tell a connection what to trust; one that knows already is left alone."""
         if conn.conn_kw.get("ssl_context") is None:
             super().cert_verify(conn, *words, **named)  # type: ignore[no-untyped-call]
 
 
 @final
 class Client:
-    """Asks servers; safe to use from many threads at once.
+    """Sends requests to servers; safe to use from many threads at once.
 
     Args:
-        limit: when to stop asking.
-        indexes: the URLs of the indexes that the user has configured, with the credentials for them.
-        certificates: what SSL_CERT_FILE (or SSL_CERT_DIR) says, which requests does not read. As with uv, a
-            file that is not there is ignored. REQUESTS_CA_BUNDLE, which requests reads by itself, wins.
-        patience: seconds that an answer may take, whatever its size.
+        limit: when to stop.
+        indexes: the URLs of the configured indexes, with their credentials.
+        certificates: the value of SSL_CERT_FILE or SSL_CERT_DIR, which requests does not read. As with uv, a missing
+            file is ignored. REQUESTS_CA_BUNDLE, which requests reads itself, takes precedence.
+        patience: seconds that a response may take, whatever its size.
     """
 
     def __init__(self, limit: Limit, *, indexes: logins.Logins, certificates: str | None, patience: float) -> None:
@@ -119,23 +119,23 @@ class Client:
         self._sessions: list[requests.Session] = []
 
     def close(self) -> None:
-        """Close all connections; threads that are still at work close their own."""
+        """Close all connections; threads that are still running close their own."""
         with self._lock:
             sessions, self._sessions = self._sessions, []
         for session in sessions:
             session.close()
 
     def page(self, url: str, *, name: str, headers: Mapping[str, str], absent: Collection[int]) -> Page:
-        """A page, as a GET with these headers gives it.
+        """The response to a GET request for a page.
 
         Args:
             url: http(s).
-            name: what it is, for messages.
-            headers: what is sent besides.
-            absent: the statuses that say that there is none.
+            name: what messages call the page.
+            headers: additional request headers.
+            absent: the statuses that mean that the page does not exist.
 
         Raises:
-            OutsideError: it cannot be fetched whole, or the answer is neither 200, 304 nor one of `absent`.
+            OutsideError: the page cannot be fetched whole, or the status is neither 200, 304 nor one of `absent`.
             Cancelled: `cancel` was set.
         """
         url = self._logins.add(url)
@@ -165,12 +165,12 @@ class Client:
         return self._again(asked, once)
 
     def save_rest(self, wheel: ServedFile, part: Path, report: Callable[[int], None]) -> None:
-        """Add to `part` what it lacks of a file; from the beginning if the server has another file now.
+        """Append the missing part of a file to `part`; start again if the server has another file now.
 
         Args:
             wheel: the file.
-            part: where its beginning is, or nothing yet.
-            report: called with the number of bytes that were added; below zero where some had to be given up.
+            part: contains its beginning, or does not exist yet.
+            report: called with the number of bytes added; negative when kgen discards some.
 
         Raises:
             OutsideError: the rest cannot be fetched.
@@ -187,7 +187,7 @@ class Client:
                 self._refuse_status(response, wheel, asked_for_range=bool(have))
                 goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
                 if have and not (response.status_code == requests.codes.partial_content and goes_on):
-                    # it knows no ranges, or has another file now: from the beginning
+                    # the server ignores ranges, or has another file now: start again
                     report(-have)
                     part.unlink()
                     if response.status_code != requests.codes.ok:
@@ -208,17 +208,17 @@ class Client:
             raise wheel.fault(f"{wheel.shown} cannot be asked for: {type(error).__name__}") from error
 
     def ask(self, wheel: ServedFile, span: str | None, *, end: int | None = None) -> Answer:
-        """One question, asked again while the fault may be a passing one.
+        """The response to a request, which is repeated while the error may be temporary.
 
         Args:
-            wheel: what is asked for.
+            wheel: the file.
             span: the value of the Range header.
-            end: where the range must end, if that is not the wheel's end.
+            end: where the range must end, if that is not the end of the file.
         """
         return self._again(wheel, lambda: self._ask_once(wheel, span, end))
 
     def _again(self, wheel: ServedFile, ask: Callable[[], T]) -> T:
-        """What asking gives, asked again while the fault may be a passing one."""
+        """The result of `ask`, which is repeated while the error may be temporary."""
         for pause in _PAUSES:
             self._limit.refuse_if_over(wheel)
             with contextlib.suppress(PassingError):
@@ -232,7 +232,7 @@ class Client:
 
     def _ask_once(self, wheel: ServedFile, span: str | None, end: int | None) -> Answer:
         self._limit.refuse_if_over(wheel)
-        # Compressed on the way, neither ranges nor sizes would be those of the wheel.
+        # With compression on the way, ranges and sizes would not be those of the wheel.
         headers = {"Accept-Encoding": "identity"}
         if span is not None:
             headers["Range"] = span
@@ -243,7 +243,7 @@ class Client:
         except requests.RequestException as error:
             _refuse(error, wheel)
         except (urllib3.exceptions.HTTPError, UnicodeError) as error:
-            # What requests lets through of a URL that makes no sense.
+            # Raised for invalid URLs that requests does not check.
             raise wheel.fault(f"{wheel.shown} cannot be asked for: {type(error).__name__}") from error
 
     def _answer(self, response: requests.Response, wheel: ServedFile, end: int | None) -> Answer:
@@ -256,7 +256,7 @@ class Client:
             return Answer(
                 size=len(body) if body is not None else size,
                 body=body,
-                # A server that sends all when asked for a range cannot send ranges, whatever its headers claim.
+                # A server that answers a range request with the whole file cannot send ranges, whatever it claims.
                 ranges="bytes" in response.headers.get("Accept-Ranges", "").lower()
                 and "Range" not in response.request.headers,
                 kind=kind,
@@ -266,14 +266,14 @@ class Client:
             return Answer(size=None)
         start, last, size = (None if number is None else int(number) for number in match.groups())
         if start is None or last is None or last + 1 != (end or size):
-            # The beginning, from a server that takes -131072 for 0-131072; or with 416 the size alone.
+            # The beginning, from a server that reads -131072 as 0-131072; or only the size, with status 416.
             return Answer(size=size, ranges=True)
         if last + 1 - start > WHOLE:
             return Answer(size=size)
         return Answer(size=size, start=start, body=self._body(response, wheel, last + 1 - start), kind=kind)
 
     def _body(self, response: requests.Response, wheel: ServedFile, expected: int | None) -> bytes | None:
-        """The answer's content; None if it is endless."""
+        """The content of the response; None if it is endless."""
         body = bytearray()
         for chunk in transport.content(response):
             self._limit.refuse_if_over(wheel)
@@ -288,7 +288,7 @@ class Client:
 
     @contextlib.contextmanager
     def _get(self, url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
-        """Begins to ask, with the credentials of the index, or else those that netrc has for its server."""
+        """Start a request, with the credentials of the index, or else those in netrc for its server."""
         plain, own = logins.apart(url)
         if host.is_offline():
             asked = ServedFile(url=plain, filename=plain.rstrip("/").rpartition("/")[2], sha256="")
@@ -326,7 +326,7 @@ class Client:
         return session
 
     def _refuse_status(self, response: requests.Response, wheel: ServedFile, *, asked_for_range: bool) -> None:
-        """Raises if the status is that of a fault."""
+        """Raise an error if the status is that of one."""
         status = response.status_code
         codes = requests.codes
         if status in {codes.ok, codes.partial_content} or (asked_for_range and status in _NO_SUCH_RANGE):
@@ -336,7 +336,7 @@ class Client:
         if status == codes.proxy_authentication_required:
             raise wheel.fault(what, "put the proxy's credentials into its URL: env | grep --ignore-case proxy")
         if status in {codes.unauthorized, codes.forbidden} and self._logins.configured(response.url):
-            # the user is not asked for a login to a server that only another server names
+            # do not suggest a login for a server that only another server named
             raise wheel.fault(what, f"put the credentials into ~/.netrc: machine {host} login NAME password WORD")
         error = wheel.fault(what)
         if status == codes.too_many_requests or status >= codes.server_error:
@@ -345,16 +345,16 @@ class Client:
 
 
 def _auth(login: logins.Login) -> requests.auth.HTTPBasicAuth:
-    # requests would write what is not Latin-1 in it in another way than uv does
+    # requests would encode characters outside Latin-1 differently from uv
     return requests.auth.HTTPBasicAuth(login.name.encode(), login.password.encode())
 
 
 def _refuse(error: requests.RequestException, wheel: ServedFile) -> NoReturn:
-    """Raises what an error of requests means; its own text may hold the URL's password, so is not shown."""
+    """Raise what an error of requests means; its own text may contain the URL's password, and is not printed."""
     if isinstance(error, transport.Refused):
         raise wheel.fault(str(error)) from error
     causes = list(_causes(error))
-    # While the body comes, requests calls a timeout a broken connection.
+    # During the body, requests reports a timeout as a broken connection.
     late = (requests.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
     if any(isinstance(cause, late) for cause in causes):
         connect, read = _TIMEOUT
@@ -379,7 +379,7 @@ def _refuse(error: requests.RequestException, wheel: ServedFile) -> NoReturn:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what led to it: requests and urllib3 put that into arguments, reasons and contexts."""
+    """The error and its causes, which requests and urllib3 put into arguments, reasons and contexts."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:

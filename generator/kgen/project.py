@@ -36,7 +36,7 @@ def find_root(start: Path) -> Path:
     settings ends it too, so that :func:`load` says what is wrong with it instead of kgen going on without it. Where
     there is nothing of all this it is `start` itself.
     """
-    start = start.resolve()
+    start = files.resolved(start)
     home = host.home()
     package = None
     for folder in (start, *start.parents):

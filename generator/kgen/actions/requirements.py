@@ -62,7 +62,7 @@ _THEIR_PYTHON = "python"
 
 def given_in(folder: Path, root: Path, paths: Sequence[str]) -> tuple[str, ...]:
     """Files that were named in a folder, as the settings of the project would name them."""
-    if folder.resolve() == root:
+    if files.resolved(folder) == root:
         return tuple(paths)
     return tuple(path if Path(path).is_absolute() else os.path.relpath(folder / path, root) for path in paths)
 
@@ -598,7 +598,9 @@ class _Reader:
         with contextlib.suppress(ValueError):
             reference = direct.reference_of(one)
             path = None if reference is None else reference.path(root)
-            return path is not None and path.resolve() == root and project_build(_pyproject(root), root) is not None
+            if path is None or files.resolved(path) != root:
+                return False
+            return project_build(_pyproject(root), root) is not None
         return False
 
     def _note_unread(self, read: Iterable[_RequirementFile]) -> None:
@@ -696,7 +698,7 @@ def _with_inner(path: str, root: Path) -> Iterator[_RequirementFile]:
     """
     queue, seen = [path], set[Path]()
     for one in queue:
-        place = (root / one).resolve()
+        place = files.resolved(root / one)
         if place in seen:
             continue
         seen.add(place)

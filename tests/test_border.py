@@ -293,12 +293,14 @@ def obstacles(path: Path, kind: str) -> None:
         os.mkfifo(path)
     elif kind == "endless":
         path.symlink_to("/dev/zero")
+    elif kind == "loop":
+        path.symlink_to(path.name)
     else:
         with path.open("wb") as file:
             file.truncate(files.LARGE + 1)
 
 
-@pytest.mark.parametrize("kind", ["folder", "fifo", "endless", "too large"])
+@pytest.mark.parametrize("kind", ["folder", "fifo", "endless", "loop", "too large"])
 @pytest.mark.parametrize("place", ["pylock.linux-64.toml", "receipts/cpu.json", "activate.d/kgen.sh"])
 def test_what_is_no_regular_file(cloned: Path, kgen: Callable[..., Said], place: str, kind: str) -> None:
     obstacles(cloned / "locks/numpy-cpu" / place, kind)
@@ -311,13 +313,21 @@ def test_what_is_no_regular_file(cloned: Path, kgen: Callable[..., Said], place:
 
 
 @pytest.mark.parametrize("name", ["kgen.toml", "pyproject.toml", ".python-version"])
-@pytest.mark.parametrize("kind", ["folder", "fifo", "endless", "too large"])
+@pytest.mark.parametrize("kind", ["folder", "fifo", "endless", "loop", "too large"])
 def test_settings_that_are_no_regular_file(cloned: Path, kgen: Callable[..., Said], name: str, kind: str) -> None:
     (cloned / name).touch()
     obstacles(cloned / name, kind)
     said = kgen("check")
     assert said.status == 4
     assert f"{name} cannot be read: " in said.err
+
+
+def test_a_link_to_itself_is_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "link").symlink_to("loop")
+    found = {files.resolved(tmp_path / name) for name in ("loop", "link", "link/../loop")}
+    assert found == {tmp_path.resolve() / "loop"}
+    assert files.resolved(tmp_path / "loop/below") == tmp_path.resolve() / "loop/below"
 
 
 def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:

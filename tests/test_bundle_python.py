@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.bundles import members, pack, without_network
-from tests.command import LOCK, PYTHON, UV, Kgen
+from tests.command import CUTOFF, UV, Kgen
 from tests.index import Index
 from tests.standalone import installed_by_uv, make
 
@@ -24,10 +24,8 @@ from kgen.formats.wheels import standalone
 from kgen.formats.wheels.standalone import Standalone
 
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
-
-pytestmark = pytest.mark.skipif(
-    OWN != PYTHON, reason=f"the interpreter that is moved is that of the tests, not {PYTHON}"
-)
+LOCK = ("lock", "--python", OWN, "--platform", "linux-64", "--exclude-newer", CUTOFF)
+"""The interpreter that is moved is that of the tests, whichever that is."""
 
 
 @pytest.fixture(scope="session", name="bundled_once")
@@ -66,12 +64,12 @@ class TestThereAndBack:
         }
         came = without_network(kgen, "unbundle", str(bundled_once), "--json", folder=there, cache=cache, **apart)
         assert came.status == 0, came.stderr
-        assert json.loads(came.stdout)["pythons"] == [PYTHON]
+        assert json.loads(came.stdout)["pythons"] == [OWN]
         doctor = without_network(kgen, "doctor", folder=there, cache=cache, **apart)
         assert "there is no CPython" not in doctor.stdout + doctor.stderr
         made = without_network(kgen, "sync", "numpy", folder=there, cache=cache, **apart)
         assert made.status == 0, made.stderr
-        moved = there / vendor.PYTHONS / PYTHON
+        moved = there / vendor.PYTHONS / OWN
         script = "import sys, keras; print(keras.__name__, sys.base_prefix)"
         words = ("run", "--no-sync", "numpy", "--", "python", "-c", script)
         ran = without_network(kgen, *words, folder=there, cache=cache, **apart)
@@ -86,7 +84,7 @@ class TestThereAndBack:
         shutil.rmtree(there / ".kgen/envs")
         failed = without_network(kgen, "sync", "numpy", folder=there, cache=cache, **apart)
         assert failed.status == 4
-        assert f"is locked for CPython {PYTHON}, and uv finds none" in failed.stderr
+        assert f"is locked for CPython {OWN}, and uv finds none" in failed.stderr
 
     def test_the_same_interpreter_gives_the_same_bytes(self, bundled_once: Path, tmp_path: Path) -> None:
         prefix = bundled_once.parents[1] / "elsewhere"
@@ -102,9 +100,9 @@ class TestRefusals:
         done = kgen("bundle", "numpy", "--with-python", "-o", "b.tar")
         assert done.status == 2
         lines = done.stderr.splitlines()
-        assert lines[0].startswith(f"error: the bundle needs a CPython {PYTHON} that runs on other machines, and ")
+        assert lines[0].startswith(f"error: the bundle needs a CPython {OWN} that runs on other machines, and ")
         assert " cannot be moved: " in lines[0]
-        assert lines[1:] == ["", f"hint: {UV} python install {PYTHON}"]
+        assert lines[1:] == ["", f"hint: {UV} python install {OWN}"]
         assert not (kgen.folder / "b.tar").exists()
 
     def test_another_platform(self, kgen: Kgen, project: Path) -> None:

@@ -370,6 +370,11 @@ class TestFiles:
         with pytest.raises(OutsideError, match="is not a regular file, and what it gives could be read once only"):
             with_project(Settings(root=tmp_path, requirement_files=("r.txt",)))
 
+    def test_a_link_to_itself(self, tmp_path: Path) -> None:
+        (tmp_path / "r.txt").symlink_to("r.txt")
+        with pytest.raises(OutsideError, match="is not there"):
+            with_project(Settings(root=tmp_path, requirement_files=("r.txt",)))
+
     @pytest.mark.parametrize("start", ["", "#!/usr/bin/env python\n\n", "\ufeff", "import os\r\n"])
     def test_a_script_says_what_it_needs(self, tmp_path: Path, start: str) -> None:
         lines = (

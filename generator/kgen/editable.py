@@ -118,7 +118,7 @@ def _said_otherwise(data: Mapping[str, Any], root: Path) -> Mapping[str, Any] | 
         return {"name": name}
     if not _reads_setuptools(root):
         return None
-    return {"name": _name_in_setup_cfg(root) or root.resolve().name, "dynamic": ["dependencies"]}
+    return {"name": _name_in_setup_cfg(root) or files.resolved(root).name, "dynamic": ["dependencies"]}
 
 
 def _reads_setuptools(root: Path) -> bool:

@@ -65,6 +65,11 @@ def read_text(path: Path, limit: int = SMALL, *, encoding: str = "utf-8", errors
     return read(path, limit).decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")
 
 
+def resolved(path: Path) -> Path:
+    """The path without links; a circular link stays, on which `Path.resolve` fails before Python 3.13."""
+    return Path(os.path.realpath(path))
+
+
 def may_write(folder: Path) -> bool:
     """Whether this process may create files in a folder."""
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)

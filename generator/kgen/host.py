@@ -119,7 +119,7 @@ def has_program(name: str, path: str | None = None) -> bool:
 def home() -> Path | None:
     """The user's home folder; None if it is unknown."""
     try:
-        return Path.home().resolve()
+        return files.resolved(Path.home())
     except (RuntimeError, OSError):
         return None
 

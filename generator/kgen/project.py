@@ -40,7 +40,7 @@ def find_root(start: Path) -> Path:
     The search does not leave the repository or the home folder. It ends at a file that may contain settings but is
     invalid, so that :func:`load` reports that file. If nothing is found, the result is `start` itself.
     """
-    start = start.resolve()
+    start = files.resolved(start)
     home = host.home()
     package = None
     for folder in (start, *start.parents):

@@ -340,7 +340,7 @@ def assemblers(kind: Kind, variables: Mapping[str, str]) -> Iterator[Assembler]:
 
 def version_of(library: Path) -> DriverVersion | None:
     """The version in the name of a driver's library, such as `libcuda.so.615.71.09`."""
-    name = library.resolve().name
+    name = files.resolved(library).name
     try:
         return DriverVersion(name.partition(".so.")[2])
     except ValueError:

@@ -35,7 +35,7 @@ def _system_home() -> Path | None:
     with contextlib.suppress(KeyError, OSError):
         home = Path(pwd.getpwuid(os.geteuid()).pw_dir)
         if home.stat().st_uid == os.geteuid():
-            return home.resolve()
+            return files.resolved(home)
     return None
 
 

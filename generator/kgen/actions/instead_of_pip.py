@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import fields, project, uvtool
+from kgen import fields, files, project, uvtool
 from kgen.actions.interpreters import request_of
 from kgen.formats.environment import Source
 
@@ -64,7 +64,8 @@ def hints(source: Source, words: Sequence[str]) -> Iterator[str]:
     """
     root = source.environment.folder.parent.parent
     asked = read(words[1:]) if words[:1] == ["install"] else PipInstall((), (), ())
-    own = [place for place in asked.places if Path.cwd().joinpath(place.partition("[")[0]).resolve() == root.resolve()]
+    here, top = Path.cwd(), files.resolved(root)
+    own = [place for place in asked.places if files.resolved(here / place.partition("[")[0]) == top]
     if own:
         yield f"kgen sync {shlex.quote(source.environment.name)}   # installs the project itself, editable"
     elsewhere = [f"NAME @ {place}" for place in asked.places if place not in own]

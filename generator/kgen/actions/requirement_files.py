@@ -57,7 +57,7 @@ def with_inner(path: str, root: Path) -> Iterator[RequirementFile]:
     """
     queue, seen = [path], set[Path]()
     for one in queue:
-        place = (root / one).resolve()
+        place = files.resolved(root / one)
         if place in seen:
             continue
         seen.add(place)
@@ -98,12 +98,12 @@ def requirements_in(path: str, root: Path, inner: Sequence[RequirementFile]) -> 
         return uvtool.requirements_in(uvtool.find(), root / path, root=root, reads=reads)
     with storage.scratch() as folder:
         copies = {one.path: folder / f"{number}.txt" for number, one in enumerate(inner)}
-        by_place = {(root / one).resolve(): copy for one, copy in copies.items()}
+        by_place = {files.resolved(root / one): copy for one, copy in copies.items()}
         for one, text in texts.items():
 
             def absolute(match: re.Match[str], one: str = one) -> str:
                 place = root / _inner(one, match["file"])
-                return f"{match['flag']}{by_place.get(place.resolve(), place)}"
+                return f"{match['flag']}{by_place.get(files.resolved(place), place)}"
 
             copies[one].write_text(_INNER.sub(absolute, text), encoding="utf-8")
         return uvtool.requirements_in(uvtool.find(), copies[path], root=root, reads=reads, named=root / path)
@@ -119,8 +119,8 @@ def _named(match: re.Match[str], of: str, root: Path) -> str:
     folder = root / re.sub(r"^file:(//(?=/))?", "", place)
     if "${" in place or not folder.is_dir() or _has_name(folder):
         return match[0]
-    if folder.resolve() == root.resolve():
-        return f"{OWN}{match['extras'] or ''} @ {root.resolve().as_uri()}{match['rest']}"
+    if files.resolved(folder) == files.resolved(root):
+        return f"{OWN}{match['extras'] or ''} @ {files.resolved(root).as_uri()}{match['rest']}"
     typed = grammar.shown(match["typed"])
     raise SettingsError(
         f"{root / of}: `{typed}` has no name in {PYPROJECT} or setup.cfg: it is known only to its code, which kgen does"

@@ -64,7 +64,7 @@ _THEIR_PYTHON = "python"
 
 def given_in(folder: Path, root: Path, paths: Sequence[str]) -> tuple[str, ...]:
     """Files that were named in a folder, in the form that the project's settings would have."""
-    if folder.resolve() == root:
+    if files.resolved(folder) == root:
         return tuple(paths)
     return tuple(path if Path(path).is_absolute() else os.path.relpath(folder / path, root) for path in paths)
 
@@ -625,7 +625,9 @@ class _Reader:
         with contextlib.suppress(ValueError):
             reference = direct.reference_of(one)
             path = None if reference is None else reference.path(root)
-            return path is not None and path.resolve() == root and project_build(_pyproject(root), root) is not None
+            if path is None or files.resolved(path) != root:
+                return False
+            return project_build(_pyproject(root), root) is not None
         return False
 
     def _note_unread(self, read: Iterable[RequirementFile]) -> None:

@@ -117,8 +117,8 @@ def _in_files(root: Path, file: str, place: str, paths: Sequence[str]) -> Iterat
         ValueError: one cannot be read, or is outside of the project.
     """
     for path in filter(None, map(str.strip, paths)):
-        where = (root / path).resolve()
-        if not where.is_relative_to(root.resolve()):
+        where = files.resolved(root / path)
+        if not where.is_relative_to(files.resolved(root)):
             raise ValueError(f"{file}: {place}: {path} is outside of the project")
         try:
             text = files.read_text(where, files.LARGE, encoding="utf-8-sig")

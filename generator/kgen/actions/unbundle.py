@@ -254,7 +254,7 @@ def _prepare(root: Path, name: str) -> None:
         OutsideError: it cannot be made.
     """
     folder = root / vendor.FOLDER / name.partition("/")[0]
-    if not (root / vendor.FOLDER / name).parent.resolve().is_relative_to(root.resolve()):
+    if not files.resolved((root / vendor.FOLDER / name).parent).is_relative_to(files.resolved(root)):
         raise UsageError(f"{folder} leads out of the project", hints=[f"ls -ld {files.typed(folder)}"])
     ignore = folder / ".gitignore"
     try:

@@ -240,7 +240,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _memory(root: Path, environment: str, form: Format | None = None) -> Path:
-    place = str(root.resolve() / LOCKS / environment) + ("" if form is None else f"\n{form.name}")
+    place = str(files.resolved(root) / LOCKS / environment) + ("" if form is None else f"\n{form.name}")
     name = lockfiles.digest(place.encode("utf-8", "surrogatepass"))
     return host.cache("standing") / name
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import tomli
 
+from kgen import files
 from kgen.loader import versions
 from kgen.loader.elf import SymbolVersions, symbol_versions
 from kgen.loader.search import GIVEN, LIBRARY_PATH, LOADED, PRELOAD, PRELOAD_FILE, Opening, Process, System
@@ -246,7 +247,7 @@ def _row(
 
 
 def _below(path: Path, prefix: Path) -> bool:
-    return str(path).startswith(f"{prefix}/") or path.resolve().is_relative_to(prefix.resolve())
+    return str(path).startswith(f"{prefix}/") or files.resolved(path).is_relative_to(files.resolved(prefix))
 
 
 def _shown(path: Path, prefix: Path) -> str:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from packaging.version import Version
 
-from kgen import host
+from kgen import files, host
 from kgen.loader import cache, elf
 from kgen.loader.elf import Elf, ForeignElfError
 
@@ -402,7 +402,7 @@ class Process:
         self._files: dict[tuple[int, int], Path] = {}
         self._main: _Mapped | None = None
         self._loader = rules.loader
-        real = program.resolve()
+        real = files.resolved(program)
         with contextlib.suppress(OSError, ValueError):
             read = _elf(real, rules.machine)
             if has_privileges(real):
@@ -427,7 +427,7 @@ class Process:
     def open_name(self, name: str, by: Path) -> Opening:
         """Open a library by its name, as a loaded file may, with everything that it needs."""
         caller = self._main
-        if self._main is None or by.resolve() != self._main.path:
+        if self._main is None or files.resolved(by) != self._main.path:
             with contextlib.suppress(OSError, ValueError):
                 caller = _Mapped(by, _elf(by, self._rules.machine), self._main)
         return self._open(name, caller, via=None)

@@ -40,7 +40,7 @@ def of(path: Path, packages: Sequence[str], text: str | None = None) -> str | No
 
 def _installed(path: Path, packages: Sequence[str]) -> str | None:
     stems = {package.replace("-", "_"): package for package in packages}
-    places = dict.fromkeys((path, path.resolve()))
+    places = dict.fromkeys((path, files.resolved(path)))
     for place in places:
         for folder in place.parents[:_ABOVE]:
             relative = place.relative_to(folder).as_posix()
@@ -84,7 +84,7 @@ def of_dpkg(path: Path, database: Path = Path("/var/lib/dpkg")) -> str | None:
     if match is None:
         return None
     # what has been merged into /usr is listed as it was packed
-    real = {str(path), str(path.resolve())}
+    real = {str(path), str(files.resolved(path))}
     names = {one.encode() for text in real for one in (text, text.removeprefix("/usr"), f"/usr{text}")}
     for listing in _described(database / "info", ".list"):
         if match[1].lower() not in listing:
@@ -126,7 +126,7 @@ def of_pacman(path: Path, database: Path = Path("/var/lib/pacman/local")) -> str
         path: the file, as the loader finds it.
         database: pacman's own: a folder a package, called `cudnn-9.10.2.21-1`.
     """
-    names = {str(one).removeprefix("/").encode() for one in (path, path.resolve())}
+    names = {str(one).removeprefix("/").encode() for one in (path, files.resolved(path))}
     for folder in sorted(database.glob("*-*-*")):
         try:
             rows = files.read(folder / "files").splitlines()

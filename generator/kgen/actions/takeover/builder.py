@@ -206,8 +206,8 @@ class TakeoverBuilder:
             self.add(text)
 
     def _name(self, path: Path) -> None:
-        inside = path.resolve().is_relative_to(self.root.resolve())
-        place = os.path.relpath(path.resolve(), self.root.resolve()) if inside else str(path)
+        inside = files.resolved(path).is_relative_to(files.resolved(self.root))
+        place = os.path.relpath(files.resolved(path), files.resolved(self.root)) if inside else str(path)
         named = (place,) if inside else given_in(Path.cwd(), self.root, [place])
         self.lists.setdefault("requirements", []).extend(named)
 

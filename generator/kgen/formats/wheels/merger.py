@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kgen import __version__, lockfiles, project
+from kgen import __version__, files, lockfiles, project
 from kgen.emitters.hooks import render_hooks
 from kgen.explain.reasons import recorded_in
 from kgen.fields import differing, request_of
@@ -36,7 +36,7 @@ def merged(ours: bytes, theirs: bytes, name: Path) -> str:
     held = shared(ours, theirs)
     kept = tuple(Requirement(f"{name}=={held[name]}") for name in sorted(held))
     recorded = tuple(row for row in recorded_in(data["tool"]["kgen"]) if row.package in held)
-    root = name.resolve().parents[2]
+    root = files.resolved(name).parents[2]
     (outcome,) = resolve(
         matrix,
         Outside(root),

@@ -99,13 +99,13 @@ def _asked(interpreter: str) -> tuple[Path, str] | None:
         prefix, version = done.stdout.splitlines()
     except (OutsideError, ValueError):
         return None
-    return (Path(prefix).resolve(), version) if done.status == 0 else None
+    return (files.resolved(Path(prefix)), version) if done.status == 0 else None
 
 
 def _is_uvs(program: str, prefix: Path) -> bool:
     """Whether uv has installed the interpreter: those builds are made to be moved."""
     done = uvtool.run([program, "python", "dir", *uvtool.PLAIN], timeout=_SECONDS)
-    return done.status == 0 and prefix.parent == Path(done.stdout.strip()).resolve()
+    return done.status == 0 and prefix.parent == files.resolved(Path(done.stdout.strip()))
 
 
 def ties(prefix: Path, minor: str) -> str | None:
@@ -117,7 +117,7 @@ def ties(prefix: Path, minor: str) -> str | None:
     """
     if not (prefix / f"bin/python{minor}").exists() or not (prefix / f"lib/python{minor}/os.py").is_file():
         return f"{prefix} is not all of it"
-    if not (prefix / "bin").resolve().is_relative_to(prefix) or (prefix / "bin/env").exists():
+    if not files.resolved(prefix / "bin").is_relative_to(prefix) or (prefix / "bin/env").exists():
         return f"{prefix} is the system's own folder"
     for path in _content(prefix):
         if path.is_symlink() or not path.is_file():
@@ -281,7 +281,7 @@ def _stuck(prefix: Path, minor: str) -> str | None:
     asked = _asked(str(prefix / f"bin/python{minor}"))
     if asked is None:
         return "does not run"
-    return None if asked[0] == prefix.resolve() else f"takes its library from {asked[0]}"
+    return None if asked[0] == files.resolved(prefix) else f"takes its library from {asked[0]}"
 
 
 def _extract(content: tarfile.TarFile, folder: Path) -> None:

@@ -263,6 +263,11 @@ class TestFolders:
         assert done.status == 2
         assert "numpy-cpu: lib takes leaf from the index `mine`, and kgen takes one from an index of its" in done.stderr
         assert "hint: kgen add 'leaf[x]'\n" in done.stderr
+        lib = project.folder / "lib/pyproject.toml"
+        text = lib.read_text()
+        lib.write_text(text.replace("== 'linux'", "== 'win32'"))
+        assert project("lock").status == 0
+        lib.write_text(text)
         index = index.replace("https://mine.invalid/simple", project.environment["UV_DEFAULT_INDEX"])
         settings(project, 'dependencies = ["lib @ lib", "leaf"]\n' + of_leaf + index)
         done = project("lock")

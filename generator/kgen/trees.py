@@ -213,14 +213,14 @@ class Places:
             rows = {**_rows(above), **rows}
         tables = {name: row for name, row in rows.items() if isinstance(row, Mapping)}
         self._in_workspace = frozenset(name for name, row in tables.items() if row.get("workspace") is True)
-        self._indexes = {name: found for name, row in rows.items() for found in _indexes_in(row)}
+        self._indexes = {name: tuple(_indexes_in(row)) for name, row in rows.items()}
         self._members: Mapping[str, Path] = {}
         if self._in_workspace and workspace is not None:
             self._members = workspace.members()
 
-    def index_of(self, name: str) -> str | None:
-        """The index that the tree takes a package from, by its name in uv's configuration; None for none of its own."""
-        return self._indexes.get(name)
+    def indexes_of(self, name: str) -> Sequence[tuple[str, str | None]]:
+        """The indexes that the tree takes a package from, by their names for uv, each with its marker."""
+        return self._indexes.get(name, ())
 
     def every(self) -> Iterator[DirectReference]:
         """All places that the tree names, whether or not it requires what is there."""
@@ -249,8 +249,8 @@ def _seen_from_anywhere(reference: DirectReference, base: Path) -> DirectReferen
     return reference if path is None else reference._replace(location=path.as_uri())
 
 
-def _indexes_in(rows: object) -> Iterator[str]:
+def _indexes_in(rows: object) -> Iterator[tuple[str, str | None]]:
     """The indexes that an entry of `[tool.uv.sources]` names: it is a table, or a list of them with markers."""
     for row in rows if isinstance(rows, list) else [rows]:
         if isinstance(row, Mapping) and isinstance(row.get("index"), str):
-            yield row["index"]
+            yield row["index"], row["marker"] if isinstance(row.get("marker"), str) else None

@@ -8,7 +8,6 @@ from kgen import uvsettings
 from kgen.errors import SettingsError
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.request import EnvironmentRequest
-from kgen.model.requirement import Marker
 from kgen.settings import Settings
 
 
@@ -51,7 +50,7 @@ def _source_of(
     parts = {("extra", one) for one in settings.extras} | {("group", one) for one in settings.groups}
     for one in shaped.sources.get(name, ()):
         is_asked = one.part is None or one.part in parts
-        if is_asked and (one.marker is None or _holds(one.marker, request, matrix)):
+        if is_asked and (one.marker is None or matrix.holds(one.marker, request)):
             return one
     return None
 
@@ -65,7 +64,7 @@ def unfollowed(
         SettingsError: it cannot be followed, or leaves out what is asked for.
     """
     for request in requests:
-        if shaped.environments and not any(_holds(text, request, matrix) for text in shaped.environments):
+        if shaped.environments and not any(matrix.holds(text, request) for text in shaped.environments):
             said = " or ".join(shaped.environments)
             raise SettingsError(
                 f"{request.environment}: uv's `environments` ({said}) leave out {request.platform}",
@@ -106,11 +105,3 @@ def mirror_in_sources(shaped: uvsettings.Shape, framework: str, matrix: Compatib
         if base and label in labels:
             return base
     return None
-
-
-def _holds(text: str, request: EnvironmentRequest, matrix: CompatibilityMatrix) -> bool:
-    """Whether a target fulfils a marker; one that cannot be read is uv's to complain about."""
-    try:
-        return Marker(text).evaluate(matrix.platforms[request.platform].marker_environment(request.python))
-    except ValueError:
-        return True

@@ -38,7 +38,7 @@ from kgen.matrix.records import (
 )
 from kgen.model.accelerator import CPU, Accelerator
 from kgen.model.grammar import shown
-from kgen.model.requirement import Requirement, parse_requirement, required_name
+from kgen.model.requirement import Marker, Requirement, parse_requirement, required_name
 from kgen.tables import Table, nearest
 
 if TYPE_CHECKING:
@@ -337,6 +337,13 @@ class CompatibilityMatrix:
     def follows(self, name: str) -> bool:
         """Whether the matrix knows the versions of a project: a framework or a library."""
         return name in self.framework_names or self.library(name) is not None
+
+    def holds(self, marker: str, request: EnvironmentRequest) -> bool:
+        """Whether a target fulfils a marker; one that cannot be read is uv's to complain about."""
+        try:
+            return Marker(marker).evaluate(self.platforms[request.platform].marker_environment(request.python))
+        except ValueError:
+            return True
 
     def toolkits_of(self, kind: str) -> tuple[Toolkit, ...]:
         """The toolkit releases of a kind, oldest first; () for a kind without any."""

@@ -106,7 +106,7 @@ def resolve(
     if any(one.url is not None for request in requests for one in request.dependencies):
         from kgen.formats.wheels.direct import DirectSources  # noqa: PLC0415
 
-        placed = DirectSources(root, host.cache("git"), outside.open_reader, command, matrix.follows)
+        placed = DirectSources(root, host.cache("git"), outside.open_reader, matrix, command)
 
     def session(reporter: Reporter) -> Session:
         closer = Closer(

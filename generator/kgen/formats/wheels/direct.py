@@ -19,6 +19,7 @@ from kgen import files, gittool, host, project, trees, uvsettings
 from kgen.errors import WITH_A_NETWORK, HashMismatchError, OfflineError, SettingsError, UnavailableError
 from kgen.fields import allow_build_command, lock_command
 from kgen.formats.wheels.source import by_hand, compiled_file, read_source
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model import direct
 from kgen.model.direct import DirectReference, Kind
 from kgen.model.grammar import printable
@@ -75,8 +76,8 @@ class DirectSources:
         root: Path,
         cache: Path,
         open_reader: Callable[[], WheelReader],
+        matrix: CompatibilityMatrix,
         command: Callable[[EnvironmentRequest], str] = lock_command,
-        follows: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Prepare; nothing is read.
 
@@ -84,11 +85,11 @@ class DirectSources:
             root: the project's folder.
             cache: where repositories are kept.
             open_reader: gives what fetches source distributions.
+            matrix: the facts; on where a package that it follows is from it decides.
             command: the call that asks for a request, for hints.
-            follows: whether the matrix decides where a package is from.
         """
         self._command = command
-        self._follows = follows
+        self._matrix = matrix
         self._root = root
         self._cache = cache
         self._open_reader = open_reader
@@ -217,7 +218,7 @@ class DirectSources:
             more, requires = [], []
             for one in tree.requires:
                 place = self._nested(places.of(one), reference, commit)
-                self._require_index(request, name, one, places.index_of(one.name))
+                self._require_index(request, name, one, places.indexes_of(one.name))
                 if place is not None and place.path(self._root) == self._root:
                     continue  # the project itself, which is installed anyway
                 if place is not None:
@@ -254,14 +255,20 @@ class DirectSources:
             more,
         )
 
-    def _require_index(self, request: EnvironmentRequest, of: str, one: Requirement, index: str | None) -> None:
+    def _require_index(
+        self, request: EnvironmentRequest, of: str, one: Requirement, indexes: Sequence[tuple[str, str | None]]
+    ) -> None:
         """See that a package which a tree takes from an index of its own comes from there: another may be anyone's.
 
         Raises:
             SettingsError: the project does not say so itself.
         """
         recorded = uvsettings.recorded_source(one.name, "")
-        if index is None or self._follows(one.name) or any(text.startswith(recorded) for text in request.uv):
+        if self._matrix.follows(one.name) or any(text.startswith(recorded) for text in request.uv):
+            return
+        holding = (name for name, marker in indexes if marker is None or self._matrix.holds(marker, request))
+        index = next(holding, None)
+        if index is None:
             return
         raise SettingsError(
             f"{request.environment}: {of} takes {one.name} from the index `{printable(index)}`, and kgen takes one"

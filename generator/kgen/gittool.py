@@ -1,4 +1,4 @@
-"""What kgen asks git, and how."""
+"""kgen's calls of git."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from kgen.model.grammar import shown
 
 _HEADS = "GITHEAD_"
 _CACHED = 32
-"""Characters of the name of a repository in the cache."""
+"""Characters in the name of a cached repository."""
 
 _SUBMODULE = "160000"
 """The mode of a submodule in a tree."""
 
 _PARTS = 200
-"""So many repositories one may be made of; a submodule may name itself."""
+"""The largest number of repositories that one may consist of; a submodule may contain itself."""
 
 _PATIENCE = 600.0
 """Seconds that git may take to fetch."""
@@ -42,10 +42,10 @@ _QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": "", "LC_
 
 
 def is_repository(folder: Path) -> bool:
-    """Whether this folder is in a repository, and there is a git to ask.
+    """Whether this folder is in a repository, and git is installed.
 
     Raises:
-        OutsideError: git is there and cannot be executed.
+        OutsideError: git is installed but cannot be executed.
     """
     try:
         return _run(folder, "rev-parse", "--git-dir").status == 0
@@ -54,17 +54,17 @@ def is_repository(folder: Path) -> bool:
 
 
 def has_revision(folder: Path, revision: str) -> bool:
-    """Whether this names a commit."""
+    """Whether this is a commit."""
     return _run(folder, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").status == 0
 
 
 def has_commits(folder: Path) -> bool:
-    """Whether anything was committed yet, on any branch."""
+    """Whether there is any commit, on any branch."""
     return bool(_run(folder, "rev-list", "--all", "--max-count=1").stdout)
 
 
 def files(folder: Path, revision: str, below: str) -> tuple[Path, ...]:
-    """The files below a folder in a revision, relative to where it is asked from."""
+    """The files below a folder in a revision, relative to the folder of the call."""
     listed = _run(folder, "ls-tree", "-rz", "--name-only", revision, f"{below}/").stdout
     return tuple(Path(name) for name in listed.split("\0") if name)
 
@@ -76,26 +76,26 @@ def all_files(folder: Path, revision: str) -> tuple[Path, ...]:
 
 
 def file_of(repository: Path, revision: str, path: str) -> bytes | None:
-    """A file in a revision, by its path from the top of the repository; None if it is not there."""
+    """A file in a revision, by its path from the top of the repository; None if it does not exist."""
     done = _run(repository, "cat-file", "blob", f"{revision}:{path}")
     return done.stdout.encode() if done.status == 0 else None
 
 
 def content(folder: Path, revision: str, path: Path) -> bytes | None:
-    """A file in a revision, or in a stage of the index (`:2`); None if it is not there."""
+    """A file in a revision, or in a stage of the index (`:2`); None if it does not exist."""
     done = _run(folder, "show", f"{revision}:./{path.as_posix()}")
     return done.stdout.encode() if done.status == 0 else None
 
 
 def blobs(folder: Path, revision: str, below: str) -> dict[Path, str]:
-    """The files below a folder in a revision, relative to where it is asked from, each with what names its content."""
+    """The files below a folder in a revision, relative to the folder of the call, each with the name of its blob."""
     listed = _run(folder, "ls-tree", "-rz", revision, f"{below}/").stdout
     rows = (row.partition("\t") for row in listed.split("\0") if row)
     return {Path(name): facts.split()[2] for facts, _, name in rows}
 
 
 def contents(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
-    """The contents of blobs by name, from one git where that is possible; without those that it does not have."""
+    """The contents of blobs by name, from one git process if possible; without those that do not exist."""
     found: dict[str, bytes] = {}
     if not names:
         return found
@@ -108,7 +108,7 @@ def contents(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
             continue
         size = int(facts[2]) if len(facts) == len(("name", "kind", "size")) and facts[2].isdigit() else -1
         if size < 0 or left[size : size + 1] != b"\n":
-            break  # a blob before was no UTF-8, and is not as long as git says any more
+            break  # an earlier blob was not UTF-8, so its decoded length is not what git says
         found[name], left = left[:size], left[size + 1 :]
     for name in names:
         if name not in found:
@@ -119,7 +119,7 @@ def contents(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
 
 
 def sides(folder: Path, path: Path) -> tuple[bytes, bytes] | None:
-    """Both sides of a file that a merge left in conflict; None if git knows of none."""
+    """Both sides of a file with a merge conflict; None if git has none."""
     ours, theirs = content(folder, ":2", path), content(folder, ":3", path)
     return None if ours is None or theirs is None else (ours, theirs)
 
@@ -144,14 +144,14 @@ def beside(folder: Path, path: Path, ours: bytes, theirs: bytes, other: Path) ->
 
 
 def commit_of(url: str, revision: str | None) -> str | None:
-    """The commit that a branch, a tag or the default branch of a repository is at; None if it has no such.
+    """The commit of a branch, a tag or the default branch of a repository; None if it does not exist.
 
     Args:
         url: the repository.
         revision: the branch or tag; None for the default branch.
 
     Raises:
-        OutsideError: the repository cannot be asked.
+        OutsideError: the repository cannot be queried.
     """
     asked = ("HEAD",) if revision is None else (f"refs/heads/{revision}", f"refs/tags/{revision}", revision)
     done = _over_network("ls-remote", "--", url, *asked, *(f"{one}^{{}}" for one in asked[1:2]))
@@ -159,21 +159,21 @@ def commit_of(url: str, revision: str | None) -> str | None:
         raise _unreachable(url, done)
     rows = (line.partition("\t") for line in done.stdout.splitlines())
     found = {name: commit for commit, _, name in rows}
-    # an annotated tag is not the commit that it names, which `^{}` is
+    # an annotated tag is an object of its own; `^{}` is the commit that it names
     return next((found[name] for one in asked for name in (f"{one}^{{}}", one) if name in found), None)
 
 
 def fetched(url: str, commit: str, cache: Path, *, offline: bool) -> Path:
-    """A bare repository on this machine that holds a commit.
+    """A local bare repository that contains a commit.
 
     Args:
-        url: where the commit is.
-        commit: its whole name.
+        url: the repository with the commit.
+        commit: its full name.
         cache: the folder of such repositories.
         offline: whether nothing may be fetched.
 
     Raises:
-        OutsideError: it is not there and cannot be fetched.
+        OutsideError: the commit is missing and cannot be fetched.
     """
     repository = cache / hashlib.sha256(url.encode()).hexdigest()[:_CACHED]
     try:
@@ -193,7 +193,7 @@ def fetched(url: str, commit: str, cache: Path, *, offline: bool) -> Path:
         refs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
         done = _over_network("fetch", "--quiet", "--force", "--", url, *refs, folder=repository)
         if done.status == 0 and not has_revision(repository, commit):
-            # on no branch any more; many servers give it to who knows its name
+            # it may be on no branch any more; many servers send it to a client that knows its name
             done = _over_network("fetch", "--quiet", "--", url, commit, folder=repository)
             if done.status != 0:
                 raise UnavailableError(
@@ -209,9 +209,9 @@ class Part(NamedTuple):
     """A repository, or a submodule in it, on this machine.
 
     Attributes:
-        path: where it is in the whole; empty for the repository itself.
-        repository: the bare repository that holds the commit.
-        commit: the commit: of a submodule, the one that the commit around it names.
+        path: its path in the whole; empty for the repository itself.
+        repository: the bare repository that contains the commit.
+        commit: the commit; for a submodule, the one that the surrounding commit names.
     """
 
     path: str
@@ -219,26 +219,26 @@ class Part(NamedTuple):
     commit: str
 
     def inside(self, path: str) -> str | None:
-        """A path of the whole, from the top of this part; None if it is not in there."""
+        """A path in the whole, relative to the top of this part; None if it is not in this part."""
         if not self.path:
             return path
         return path.removeprefix(f"{self.path}/") if path.startswith(f"{self.path}/") else None
 
 
 def parts(url: str, commit: str, cache: Path, *, offline: bool) -> tuple[Part, ...]:
-    """A commit with its submodules, and theirs, each around those in it.
+    """A commit with its submodules, and theirs, each before those inside it.
 
-    The commit of a submodule stands in the commit around it, so that naming that one fixes all.
+    The surrounding commit names the commits of its submodules, so its own name determines everything.
 
     Args:
-        url: where the commit is.
-        commit: its whole name.
+        url: the repository with the commit.
+        commit: its full name.
         cache: the folder of repositories.
         offline: whether nothing may be fetched.
 
     Raises:
-        OutsideError: something is not there and cannot be fetched.
-        ValueError: a submodule is in no place that git would fetch it from.
+        OutsideError: something is missing and cannot be fetched.
+        ValueError: git would not fetch a submodule from its place.
     """
     found: list[Part] = []
     waiting = [("", url, commit)]
@@ -274,7 +274,7 @@ def _submodules(repository: Path, commit: str, url: str) -> Iterator[tuple[str, 
 
 
 def _absolute(place: str, url: str, path: str) -> str:
-    """The URL of a submodule, which may be relative to that of the repository around it."""
+    """The URL of a submodule, which may be relative to that of the surrounding repository."""
     if place.startswith(("./", "../")):
         scheme, _, rest = url.rstrip("/").partition("://")
         host_name, _, folder = rest.partition("/")
@@ -289,10 +289,10 @@ def _absolute(place: str, url: str, path: str) -> str:
 
 
 def check_out(repository: Path, commit: str, folder: Path) -> None:
-    """Put the files of a commit into a new folder, which is a repository too: tools ask it for the version.
+    """Write the files of a commit to a new folder, which is a repository too, because tools query it for the version.
 
     Raises:
-        OutsideError: git could not.
+        OutsideError: git failed.
     """
     done = _run(repository, "clone", "--quiet", "--shared", "--no-checkout", "--", str(repository), str(folder))
     if done.status == 0:
@@ -304,13 +304,13 @@ def check_out(repository: Path, commit: str, folder: Path) -> None:
 
 
 def require(what: str) -> None:
-    """Check that there is a git.
+    """Check that git is installed.
 
     Args:
         what: what it is needed for, in words.
 
     Raises:
-        OutsideError: there is none.
+        OutsideError: it is not.
     """
     if shutil.which("git") is None:
         raise MissingProgramError(
@@ -319,7 +319,7 @@ def require(what: str) -> None:
 
 
 def _over_network(*arguments: str, folder: Path | None = None) -> process.Completed:
-    """Git where it may ask a server: it asks no person anything, and follows no helper that a URL names."""
+    """Run git where it may query a server: without prompts, and without helpers that a URL names."""
     words = ("git", "-c", "protocol.ext.allow=never", *arguments)
     return process.run(words, cwd=folder, env=_QUIET, timeout=host.seconds(_PATIENCE))
 

@@ -1,7 +1,7 @@
-"""Validate on a fleet: engine and locks -> jobs; what comes back -> answers, and receipts in the project.
+"""Validates on a fleet: engine and locks -> jobs -> answers, and receipts in the project.
 
-A receipt of a slot is kept in `.kgen/fleet/<site>/receipts`, one a slot, so that a fleet can be resumed. The project's
-own receipts, one a kind of device, follow from them: where one node of a kind failed, that is what they say.
+Each slot's receipt is kept in `.kgen/fleet/<site>/receipts`, so that a fleet can be resumed. The project's own
+receipts, one for each kind of device, are derived from them: if one node of a kind failed, the receipt says so.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ from kgen.model.lockfile import Lockfile
 from kgen.validation import receipts
 
 FOLDER = Path(".kgen/fleet")
-"""Where a project keeps what it knows of fleets."""
+"""Where a project keeps its fleets' state."""
 
 INSTALLING = 1800.0
-"""Seconds that a job has for installing its environment, besides what it trains."""
+"""Seconds that a job has for installing its environment, in addition to the time for training."""
 
 _FORGOTTEN = dt.timedelta(days=7)
-"""How long the folder of a run that did not end is kept: its jobs may still be waiting."""
+"""How long the folder of an unfinished run is kept: its jobs may still be waiting."""
 
 _JOBS = "jobs.json"
 
 
 class FleetOptions(NamedTuple):
-    """How a fleet validates.
+    """How to validate on a fleet.
 
     Attributes:
-        device: as :class:`kgen.actions.validate.ValidateOptions` has it.
+        device: as in :class:`kgen.actions.validate.ValidateOptions`.
         timeout: seconds for each backend.
-        form: the form of locks that alone is meant; None for all of them.
-        envs: the folder of the environments on the nodes; None for what the site or the settings say.
-        each_node: whether every node is to answer, and not one of each kind.
-        resume: whether what has a receipt is left alone.
-        retries: how often a job without an answer is tried again.
-        driver: the driver that the nodes with GPUs are to be judged for, and tried with; None for no matter which.
-        suite: what is to be proven, one of :data:`kgen.validation.receipts.SUITES`.
+        form: the only form of locks to validate; None for all of them.
+        envs: the folder of the environments on the nodes; None for the one of the site or the settings.
+        each_node: whether to validate on every node instead of one of each kind.
+        resume: whether to skip what has a receipt.
+        retries: how often to repeat a job without an answer.
+        driver: the driver to judge nodes with GPUs for, and to try; None for any.
+        suite: what to prove, one of :data:`kgen.validation.receipts.SUITES`.
     """
 
     device: str = "auto"
@@ -76,13 +76,13 @@ AS_USUAL = FleetOptions()
 
 
 class FleetResult(NamedTuple):
-    """What became of the slots of a fleet.
+    """The answers of a fleet.
 
     Attributes:
         answers: one for each slot.
-        findings: pool -> what breaks its environments with the driver that was asked about.
+        findings: pool -> what breaks its environments with the driver in question.
         receipts: the receipts that were written beside the locks.
-        fault: why the engine did not come to its end; None if it did.
+        fault: why the engine did not finish; None if it did.
     """
 
     answers: tuple[Answer, ...]
@@ -112,17 +112,17 @@ class _Environment(NamedTuple):
 
 
 def engine_of(site: str, matrix: CompatibilityMatrix, image: str | None = None) -> Engine:
-    """The engine that knows a site.
+    """The engine for a site.
 
     Args:
-        site: the file of a site's configuration, or `k8s:` and a context.
+        site: the configuration file of a site, or `k8s:` and a context.
         matrix: the facts.
-        image: the image of the pods; None for what has no pods.
+        image: the image of the pods; None for a site without pods.
 
     Raises:
         UsageError: there is no such site, or the engine is missing.
-        SettingsError: the site's description makes no sense.
-        OutsideError: the site cannot be asked.
+        SettingsError: the site's description is invalid.
+        OutsideError: the site cannot be reached.
     """
     if site.startswith(PREFIX):
         return Kubernetes(site.removeprefix(PREFIX), image)
@@ -148,25 +148,25 @@ def validate(
         matrix: the facts.
         engine: the fleet.
         names: environments; none for all that are locked for a kind of node there.
-        options: how.
-        progress: receives what happens to each job.
-        notify: receives what a person should know at once.
+        options: how to validate.
+        progress: called with what happens to each job.
+        notify: called with what a person should read at once.
 
     Raises:
-        UsageError: there is no such environment, or nothing is for the fleet.
+        UsageError: there is no such environment, or none is for the fleet.
         SettingsError: a lock or the settings cannot be read.
-        OutsideError: another kgen is at the same fleet.
+        OutsideError: another kgen uses the same fleet.
     """
     run = _Run(root, matrix, engine, options, progress=progress or _silent, notify=notify or _unheard)
     return run.validate(names)
 
 
 class Fitting(NamedTuple):
-    """What of a project is for the nodes of a fleet.
+    """The parts of a project that are for the nodes of a fleet.
 
     Attributes:
-        locks: each kind of node with a lock that is for it.
-        nowhere: the environments that were named and are for none.
+        locks: each kind of node with a lock for it.
+        nowhere: the environments that were named and are for no node.
     """
 
     locks: tuple[tuple[Pool, Lockfile], ...]
@@ -174,15 +174,15 @@ class Fitting(NamedTuple):
 
 
 class Way(NamedTuple):
-    """How a command runs on nodes.
+    """How to run a command on nodes.
 
     Attributes:
         command: the command.
-        device: as :class:`kgen.actions.validate.ValidateOptions` has it.
+        device: as in :class:`kgen.actions.validate.ValidateOptions`.
         timeout: seconds for each backend.
-        envs: the folder of the environments on the nodes; None for what the site or the settings say.
+        envs: the folder of the environments on the nodes; None for the one of the site or the settings.
         repeat: how often it trains.
-        receipts: whether it leaves receipts.
+        receipts: whether it writes receipts.
     """
 
     command: str
@@ -196,17 +196,17 @@ class Way(NamedTuple):
 def fits(
     root: Path, matrix: CompatibilityMatrix, engine: Engine, names: Sequence[str], form: Format | None = None
 ) -> Fitting:
-    """What of a project is for the nodes of a fleet.
+    """The parts of a project that are for the nodes of a fleet.
 
     Args:
         root: the project's folder.
         matrix: the facts.
         engine: the fleet.
         names: environments; none for all that are locked for a kind of node there.
-        form: the form of locks that alone is meant; None for all of them.
+        form: the only form of locks to consider; None for all of them.
 
     Raises:
-        UsageError: there is no such environment, or nothing is for the fleet.
+        UsageError: there is no such environment, or none is for the fleet.
         SettingsError: a lock or the settings cannot be read.
     """
     asked = settings.read(root, matrix)
@@ -235,7 +235,7 @@ def fits(
 
 
 def _lock(one: _Environment, pool: Pool, platforms: Sequence[str] | None) -> Lockfile | None:
-    """The lock of an environment for the machines of a pool; None where it is not locked for them."""
+    """The lock of an environment for the machines of a pool; None if it is not locked for them."""
     here = subdir()
     wanted = pool.target.platforms or ((here,) if here else platforms or ())
     for platform in wanted:
@@ -253,7 +253,7 @@ def job_of(root: Path, pool: Pool, lock: Lockfile, way: Way, more: Sequence[str]
         root: the project's folder.
         pool: the nodes.
         lock: the environment's lock for them.
-        way: how the command runs.
+        way: how to run the command.
         more: further words of the call.
     """
     environment = lock.environment
@@ -277,7 +277,7 @@ def _unheard(_remark: str) -> None:
 
 
 class _Run:
-    """One run of a fleet."""
+    """One run on a fleet."""
 
     def __init__(
         self,
@@ -341,7 +341,7 @@ class _Run:
     # -- before anything is submitted ----------------------------------------------------------------------------------
 
     def _judge_drivers(self, driver: DriverVersion) -> None:
-        """Report, and do not submit, what would break with a driver."""
+        """Report what would break with a driver, and do not submit it."""
         for pool in self._engine.pools.values():
             jobs = [job for job in self._jobs.values() if job.pool == pool]
             if not jobs or pool.target.accelerator == CPU:
@@ -362,7 +362,7 @@ class _Run:
                     self._answers[slot] = Answer(slot, State.BREAKS, "; ".join(why))
 
     def _canaries(self, jobs: Sequence[Job], driver: DriverVersion) -> list[Job]:
-        """One node of each kind is tried first; gives the jobs of the kinds whose canaries trained."""
+        """Try one node of each kind first; returns the jobs for the kinds whose canary trained."""
         pools: dict[tuple[str, tuple[str, ...]], str] = {}
         for job in jobs:
             if job.accelerated:
@@ -380,12 +380,12 @@ class _Run:
                 why = f"it did not pass on the one node of {pools[job.pool.kind]} that was tried first"
                 self._answers.setdefault(slot, Answer(slot, State.NOT_SCHEDULED, why))
             elif job not in first or self._options.each_node:
-                self._answers.pop(slot, None)  # where each node is wanted, that of the canary answers with its name
+                self._answers.pop(slot, None)  # if each node should answer, the canary's answers under its own name
                 rest.append(job)
         return rest
 
     def _has_trained(self, job: Job, driver: DriverVersion) -> bool:
-        """Whether the canary has passed with the driver that was asked about."""
+        """Whether the canary has passed with the driver in question."""
         slot = Slot(job.pool.name, job.environment)
         answer = self._answers[slot]
         if answer.state is State.PASSED and not _has(answer.driver, driver):
@@ -412,11 +412,11 @@ class _Run:
                 slot = Slot(pool, environment)
                 self._answers[slot] = Answer(slot, State.NOT_SCHEDULED, f"{self._engine.title} did not submit it")
         lost = any(self._answers[one.slot].state is State.LOST for one in returned if one.slot in self._answers)
-        if self._fault is None and not lost:  # what was lost is to be looked at, and may yet come
+        if self._fault is None and not lost:  # keep what is needed to examine lost jobs, whose results may still come
             shutil.rmtree(place, ignore_errors=True)
 
     def _gathered(self, place: Path) -> list[Returned]:
-        """What has come back of a run; nothing where the engine cannot say."""
+        """What has come back from a run; nothing if the engine cannot say."""
         try:
             return self._engine.gather(place)
         except KgenError as error:
@@ -430,7 +430,7 @@ class _Run:
         since: dt.date,
         standing: Mapping[Slot, Answer],
     ) -> None:
-        """Judges what came back, and keeps the receipts."""
+        """Judge what came back, and keep the receipts."""
         for one in returned:
             job = wanted.get((one.slot.pool, one.slot.environment))
             if job is None:
@@ -445,7 +445,7 @@ class _Run:
                 self._answers.setdefault(slot, answer)
 
     def _kept(self, answer: Answer) -> Answer:
-        """The answer with its receipt where it is to stay."""
+        """The answer, with its receipt if it should be kept."""
         if answer.receipt is None:
             return answer
         path = self._place_of(answer.slot)
@@ -458,7 +458,7 @@ class _Run:
         return self._folder / "receipts" / named[0] / named[1] / f"{named[2]}.json"
 
     def _take_leftovers(self) -> None:
-        """What runs have brought back that did not come to their end."""
+        """Take the results of runs that did not finish."""
         for place in sorted(self._folder.glob("run-*")):
             try:
                 since = dt.date.fromisoformat(json.loads(files.read(place / _JOBS))["since"])
@@ -467,13 +467,13 @@ class _Run:
             returned = self._gathered(place)
             before = dict(self._answers)
             self._take(returned, self._jobs, since, {})
-            self._answers = before  # they are receipts like others, which stand where somebody resumes
+            self._answers = before  # their receipts are kept, and count when somebody resumes
             answered = all(one.folder is not None and answers.is_answered(one.folder) for one in returned)
             if (answered and returned) or self._today - since >= _FORGOTTEN:
                 shutil.rmtree(place, ignore_errors=True)
 
     def _standing(self) -> dict[Slot, Answer]:
-        """The slots that have a receipt of this lock and this kind of node."""
+        """The slots that have a receipt for this lock and this kind of node."""
         found = {}
         for job in self._jobs.values():
             folder = self._place_of(Slot(job.pool.name, job.environment)).parent
@@ -493,7 +493,7 @@ class _Run:
     # -- what the project says -----------------------------------------------------------------------------------------
 
     def _publish(self) -> tuple[Path, ...]:
-        """The receipts beside the locks: one a kind of device, and that of a failure where there is one."""
+        """Write the receipts beside the locks: one for each kind of device, a failure if there is one."""
         chosen: dict[Path, tuple[Lockfile, Path]] = {}
         for answer in self._answers.values():
             job = self._jobs.get((answer.slot.pool, answer.slot.environment))
@@ -513,7 +513,7 @@ class _Run:
 
 
 def _has(found: str | None, wanted: DriverVersion) -> bool:
-    """Whether a driver is one of the release that is wanted: 595 is any of that branch."""
+    """Whether a driver belongs to the requested release: 595 stands for any of that branch."""
     numbers = wanted.numbers
     try:
         return found is not None and DriverVersion(found).numbers[: len(numbers)] == numbers

@@ -1,4 +1,4 @@
-"""The versions of an image that many people use, as far as they go together here; and where they do not, why."""
+"""Takes the versions of a widely used image as far as they work together here, and explains the rest."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from kgen.solver.sharing import solve_together
 from kgen.tables import nearest
 
 _SHOWN = 5
-"""So many images are named where an unknown one is asked for."""
+"""The number of images to list for an unknown name."""
 
 
 class _Pin(NamedTuple):
-    """A version that the image has.
+    """A version in the image.
 
     Attributes:
-        name: the package; that of the kind of accelerator for its toolkit.
-        version: the version there.
-        flags: field -> what asks for it.
+        name: the package, or the kind of accelerator for its toolkit.
+        version: its version.
+        flags: field -> the flag that requests it.
     """
 
     name: str
@@ -42,18 +42,18 @@ class _Pin(NamedTuple):
 
 
 def as_image(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> tuple[RequestFlags, tuple[str, ...]]:
-    """What is asked, with as much of an image as can be had; what flags ask for by themselves goes first.
+    """The request with as much of an image as possible; the flags of the call take precedence.
 
     Args:
-        asked: what is asked, with the name of an image.
+        asked: the flags of the call, with the name of an image.
         matrix: the facts.
         folder: a folder of the project.
 
     Returns:
-        What is asked instead, without the image; and what is as there, and what is not and why, in words.
+        The flags that replace the image; and what is as in the image, and what is not and why, in words.
 
     Raises:
-        UsageError: the matrix knows no such image, or what is asked makes no sense.
+        UsageError: the matrix has no such image, or the request is invalid.
         SettingsError: the settings are wrong.
     """
     image = _image(asked.like or "", matrix)
@@ -74,7 +74,7 @@ def _image(name: str, matrix: CompatibilityMatrix) -> Image:
 
 
 def _nearest_image(name: str, known: Sequence[str]) -> str | None:
-    """Of one maker's, the newest that is no newer than what is asked for, or the oldest; else what is like it."""
+    """The same maker's newest image that is not newer than the requested one, or its oldest; else a similar name."""
 
     def day(image: str) -> list[int]:
         return [int(number) for number in re.findall("[0-9]+", image)]
@@ -87,10 +87,10 @@ def _nearest_image(name: str, known: Sequence[str]) -> str | None:
 
 
 class _Chooser:
-    """Takes from an image what goes together, the frameworks first.
+    """Takes from an image what works together, frameworks first.
 
     Args:
-        asked: what is asked without the image.
+        asked: the flags of the call without the image.
         image: the image.
         matrix: the facts.
         folder: a folder of the project.
@@ -114,16 +114,16 @@ class _Chooser:
         elif all(isinstance(one, Resolution) for one in self._solved([])):
             answers = self._one_by_one(pins)
         else:
-            # what has no solution without the image either is reported as always
+            # a request that has no solution even without the image is reported as usual
             pins = []
         self._answers = answers
 
     def flags(self) -> RequestFlags:
-        """What is asked instead of the image."""
+        """The flags that replace the image."""
         return self._with(self._kept)
 
     def notes(self) -> Iterator[str]:
-        """What is as there, and what is not and why."""
+        """What is as in the image, and what is not and why."""
         solved = [one for one in self._answers if isinstance(one, Resolution)]
         there = {name for one in solved for name in (*one.packages, *one.libraries)}
         kind = self._image.accelerator.kind
@@ -144,7 +144,7 @@ class _Chooser:
                 yield f"not available of {self._image.title}: {text}"
 
     def _based(self, asked: RequestFlags) -> RequestFlags:
-        """What is asked, on the Python, the platform and the accelerator of the image where flags name no other."""
+        """The flags, with the Python, the platform and the accelerator of the image unless they name others."""
         flags = dict(asked.flags)
         image = self._image
         if all(flags.get(field.name) in (None, False) for field in ACCELERATORS):
@@ -158,7 +158,7 @@ class _Chooser:
         return asked._replace(flags=flags)
 
     def _own_index(self) -> bool:
-        """Whether a build of the image is one that only its framework's own index has."""
+        """Whether only its framework's own index has some build in the image."""
         return any(
             build.local is not None and build.local == version.local
             for name, version in self._image.packages.items()
@@ -169,7 +169,7 @@ class _Chooser:
         )
 
     def _pins(self) -> Iterator[_Pin]:
-        """The versions of the image that the matrix decides on: frameworks, Keras, the toolkit, then libraries."""
+        """The versions in the image that the matrix decides on: frameworks, Keras, the toolkit, then libraries."""
         named = {text.partition("=")[0].strip(" <>!~").lower() for text in self._wishes}
         followed = {
             name: version
@@ -193,12 +193,12 @@ class _Chooser:
         return _Pin(name, str(version), {"require": f"{name}=={version.public}"})
 
     def _toolkit(self, label: str) -> str | None:
-        """The version of the toolkit that a label stands for: 12.8 for `cu128`; None if it is not the image's major."""
+        """The toolkit version that a label stands for: 12.8 for `cu128`; None if it is not of the image's major."""
         digits, major = re.sub(r"\D", "", label), self._image.accelerator.number
         return f"{major}.{digits.removeprefix(major)}" if digits.startswith(major) and digits != major else None
 
     def _is_built_alike(self, name: str, version: Version, labels: Collection[str | None]) -> bool:
-        """Whether answers have a build with the label of the image's, or one of the index for the same toolkit."""
+        """Whether the answers have a build with the image's label, or the index's build for the same toolkit."""
         toolkit = self._toolkit(version.local or "")
         release = self._matrix.release(name, Version(version.public))
         plain = {
@@ -207,7 +207,7 @@ class _Chooser:
         return all(label == version.local or (label is None and toolkit in plain) for label in labels)
 
     def _one_by_one(self, pins: Sequence[_Pin]) -> Sequence[Resolution | Conflict]:
-        """Keeps each pin that goes together with those before it; gives the answers with all that are kept."""
+        """Keep each pin that works with those before it; returns the answers with all kept pins."""
         answers = self._solved([])
         for pin in pins:
             tried = self._solved([*self._kept, pin])
@@ -233,7 +233,7 @@ class _Chooser:
 
 
 def _version(resolution: Resolution, name: str) -> Version | str | None:
-    """The version that an answer has of a package, or of the toolkit of its accelerator."""
+    """The version of a package, or of the accelerator's toolkit, in an answer."""
     if resolution.runtime is not None and name == resolution.runtime.kind:
         return resolution.runtime.number
     return resolution.packages.get(name) or resolution.libraries.get(name)

@@ -1,4 +1,4 @@
-"""On what environments are to run: the accelerator that is asked for, or of targets, or of this machine."""
+"""What environments run on: the requested accelerator, that of targets, or that of this machine."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from kgen.settings import JointEnvironment, Settings, Target
 
 
 def accelerator_of(flags: Mapping[str, Raw], matrix: CompatibilityMatrix) -> Accelerator | None:
-    """What the flags say that is computed on; None where they say nothing.
+    """The accelerator that the flags request; None if they request none.
 
     Raises:
-        UsageError: a flag is wrong, or they contradict each other.
+        UsageError: a flag is wrong, or flags contradict each other.
     """
     given = {field.name: flags.get(field.name) for field in ACCELERATORS}
     asked = [f"`{field.flag}`" for field in ACCELERATORS if given[field.name] not in (None, False)]
@@ -33,10 +33,10 @@ def accelerator_of(flags: Mapping[str, Raw], matrix: CompatibilityMatrix) -> Acc
 
 
 def targets_of(settings: Settings) -> tuple[Target, ...]:
-    """The targets of the settings that are meant, with what flags say about them; none where flags describe a machine.
+    """The selected targets of the settings, combined with flags; none if flags describe a machine.
 
     Raises:
-        UsageError: there is none of a name that is asked for, or what is asked for contradicts it.
+        UsageError: a requested name is not a target, or the request contradicts a target.
     """
     described, asked = settings.described, settings.accelerator
     flag = BY_NAME["targets"].flag
@@ -70,7 +70,7 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
 def by_accelerator(
     environment: JointEnvironment, targets: Sequence[Target], matrix: CompatibilityMatrix
 ) -> dict[Accelerator, list[Target]]:
-    """The targets that share a lock of an environment: by what it computes on there, at most at the oldest minor."""
+    """The targets that share a lock of an environment: by accelerator, limited to the oldest of their minors."""
     accelerated = any(matrix.backends[backend].accelerated for backend in environment.backends)
     groups: dict[str, list[Target]] = {}
     for one in targets:
@@ -86,7 +86,7 @@ def by_accelerator(
 def by_platform(
     targets: Sequence[Target], settings: Settings, accelerator: Accelerator, matrix: CompatibilityMatrix
 ) -> dict[str, list[Target]]:
-    """The targets by their platforms; those that name none have that of the settings, or else of this machine."""
+    """The targets by platform; a target without platforms has those of the settings, or else this machine's."""
     found: dict[str, list[Target]] = {}
     for one in targets:
         for platform in one.platforms or platforms_of(settings, accelerator, matrix):
@@ -103,10 +103,10 @@ def with_version(
     *,
     asked: RequestFlags,
 ) -> Target:
-    """A target with the version of its accelerator, which is the newest that it can have where it says none.
+    """A target with the version of its accelerator: the newest that works, if it has none.
 
     Raises:
-        UsageError: there is none that every backend can have there.
+        UsageError: no version works for every backend.
     """
     kind = accelerators.kind(target.accelerator.kind)
     if not kind.versioned or target.accelerator.version:
@@ -124,17 +124,17 @@ def chosen_accelerator(
     notes: list[str],
     asked: RequestFlags,
 ) -> Accelerator:
-    """What environments without targets compute on: the CPU where nothing else is asked for.
+    """The accelerator of environments without targets: the CPU if nothing else is requested.
 
     Args:
-        settings: what is asked for.
+        settings: the settings.
         environments: the environments.
         matrix: the facts.
-        notes: gets what was chosen for the user.
-        asked: what was typed.
+        notes: receives notes on what kgen chose.
+        asked: the flags of the call.
 
     Raises:
-        UsageError: a driver or a GPU is of another accelerator, or there is no version that every backend can have.
+        UsageError: a driver or a GPU is for another accelerator, or no version works for every backend.
     """
     wanted = settings.accelerator
     if wanted is None:
@@ -149,10 +149,10 @@ def chosen_accelerator(
 
 
 def require_accelerator(asked: RequestFlags, settings: Settings, matrix: CompatibilityMatrix) -> None:
-    """Check that a request with a GPU or a driver names an accelerator: neither counts for the CPU.
+    """Check that a request with a GPU or a driver names an accelerator: neither matters for the CPU.
 
     Raises:
-        UsageError: nothing says it.
+        UsageError: it names none.
     """
     if settings.accelerator is not None or targets_of(settings):
         return
@@ -176,16 +176,16 @@ def require_accelerator(asked: RequestFlags, settings: Settings, matrix: Compati
 
 
 def _as_typed(asked: RequestFlags, name: str) -> list[str]:
-    """The values of a flag as they were typed: the name of a GPU where the settings have its architecture."""
+    """The values of a flag as typed: the name of a GPU, for which the settings have its architecture."""
     raw = asked.flags.get(name)
     return [raw] if isinstance(raw, str) else list(raw) if isinstance(raw, Sequence) else []
 
 
 def _require_vocabulary(settings: Settings, kind: Kind) -> None:
-    """Check that the driver and the GPUs are of the accelerator that is asked for.
+    """Check that the driver and the GPUs belong to the requested accelerator.
 
     Raises:
-        UsageError: one is of another.
+        UsageError: one belongs to another.
     """
     for field, why, example in settings_module.foreign_facts(kind, settings.driver, settings.gpu):
         instead = f"give one such as `{field.flag} {example}`" if example else f"leave `{field.flag}` out"
@@ -201,7 +201,7 @@ def _auto(
     kind: Kind,
     asked: RequestFlags,
 ) -> Accelerator:
-    """The newest version that every backend can have on the driver and GPUs that are named, or on this machine's."""
+    """The newest version that works for every backend on the named driver and GPUs, or on this machine's."""
     driver, gpus, flag = settings.driver, settings.gpu, f"--{kind.name}"
     if driver is None and not gpus:
         machine = kind.probe()
@@ -230,7 +230,7 @@ def _newest(
     kind: Kind,
     target: str = "",
 ) -> Accelerator:
-    """The newest version that every backend can have on the driver and GPUs of the settings, which are a target's.
+    """The newest version that works for every backend on the driver and GPUs of the settings, which are a target's.
 
     Raises:
         UsageError: there is none.
@@ -260,14 +260,14 @@ def newest_accelerator(
     kind: str,
     python: str | None = None,
 ) -> Accelerator | None:
-    """The newest version of a kind that every environment can have on the driver and GPUs of the settings, if any.
+    """The newest version of a kind that works for every environment on the driver and GPUs of the settings, if any.
 
     Args:
-        settings: what is asked for; their accelerator does not matter.
+        settings: the settings; their accelerator does not matter.
         environments: the environments.
         matrix: the facts.
         kind: the kind of accelerator.
-        python: the CPython minor where the settings name none; None to choose the best one.
+        python: the CPython minor if the settings name none; None to choose the best one.
     """
     from kgen.solver.accelerator import newest_version  # noqa: PLC0415 - a question that names its version needs none of it
 

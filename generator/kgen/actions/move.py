@@ -1,4 +1,4 @@
-"""What a project's environments would become on another accelerator: what moves, what waits, and what falls out."""
+"""Plans moving a project's environments to another accelerator: what moves, what waits, and what is left behind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PackageMove(NamedTuple):
 
     Attributes:
         name: its normalised name.
-        old: its version before; None where there was no answer.
+        old: its version before; None if there was no solution.
         new: its version after.
     """
 
@@ -43,11 +43,11 @@ class PackageMove(NamedTuple):
 
 
 class Gpu(NamedTuple):
-    """A GPU by how people call it.
+    """A GPU by its product name.
 
     Attributes:
         name: the product.
-        architecture: what code for it is compiled for.
+        architecture: the architecture that code is compiled for.
     """
 
     name: str
@@ -58,19 +58,20 @@ class EnvironmentMove(NamedTuple):
     """What becomes of an environment on a platform.
 
     Attributes:
-        old: the environment as it is.
-        nothing_before: why there is no such environment to move from, and this one is new; empty where there is one.
-        new: what it would be called.
+        old: the present environment.
+        nothing_before: why there is no such environment to move from, so that this one is new; empty if there is one.
+        new: the name after the move.
         platform: the platform.
-        python: the Python after; that before where it cannot move; None where there is neither.
+        python: the Python after; the one before if it cannot move; None if there is neither.
         moves: the packages that change; () if it waits.
-        driver: the driver that it needs before and after; None where none is known.
+        driver: the driver that it needs before and after; None if none is known.
         waits_for: the frameworks that have no build for it.
-        waiting: titles of the other frameworks of the environment, which wait for those.
-        obstacle: why it cannot move though every framework has a build, and what says so; () if it can, or waits.
-        leaves: GPUs that run it now and would not run it then.
-        gains: GPUs that do not run it now and would then.
-        command: what locks it; empty if it cannot move.
+        waiting: titles of the other frameworks in the environment, which wait for those.
+        obstacle: why it cannot move although every framework has a build, and the source of that; () if it can, or
+            waits.
+        leaves: GPUs that run it now and would not after the move.
+        gains: GPUs that do not run it now and would after the move.
+        command: the command that locks it; empty if it cannot move.
     """
 
     old: str
@@ -89,12 +90,12 @@ class EnvironmentMove(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called, before and after."""
+        """Its name, before and after."""
         return self.new if self.nothing_before else f"{self.old} -> {self.new}"
 
     @property
     def can_move(self) -> bool:
-        """Whether it can be locked for the accelerator as it is asked for."""
+        """Whether it can be locked for the requested accelerator."""
         return bool(self.command)
 
 
@@ -105,8 +106,8 @@ class MovePlan(NamedTuple):
         old: the accelerator before.
         new: the accelerator after.
         environments: what becomes of each environment on each platform.
-        unaffected: environments that compute on the CPU alone.
-        notes: choices that were made for the user.
+        unaffected: environments that compute only on the CPU.
+        notes: choices that kgen made.
     """
 
     old: Accelerator
@@ -122,18 +123,18 @@ class MovePlan(NamedTuple):
 
 
 def plan_move(asked: RequestFlags, matrix: CompatibilityMatrix, folder: Path) -> MovePlan:
-    """Plan a move to the accelerator that is asked for.
+    """Plan a move to the requested accelerator.
 
-    What is there before is what the settings ask for, with what is locked. Where they ask for no other version of the
-    same kind, it is the major before the new one.
+    The state before comes from the settings and the locks. If the settings name no other version of the same kind, it
+    is the major before the new one.
 
     Args:
-        asked: what is asked for, with the accelerator to move to.
+        asked: the flags of the call, with the accelerator to move to.
         matrix: the facts.
         folder: a folder of the project.
 
     Raises:
-        UsageError: no accelerator with versions is asked for, or what is asked makes no sense.
+        UsageError: no accelerator with versions is requested, or the request is invalid.
         SettingsError: the settings are wrong.
     """
     new = machines.accelerator_of(asked.flags, matrix)
@@ -162,7 +163,7 @@ def _versioned(matrix: CompatibilityMatrix) -> list[accelerators.Kind]:
 
 
 def _before(new: Accelerator, settled: Accelerator | None, matrix: CompatibilityMatrix) -> Accelerator:
-    """What is moved from: what the settings ask for, or else the major before the new one.
+    """The accelerator before: that of the settings, or else the major before the new one.
 
     Raises:
         UsageError: there is none before.
@@ -220,7 +221,7 @@ def _move(
 
 
 def _answer(matrix: CompatibilityMatrix, after: Resolution | Conflict) -> tuple[Resolution | None, tuple[str, ...]]:
-    """What would be locked; where only the machines that are named stand against it, for any machine, and what does."""
+    """What would be locked; if only the named machines prevent that, the lock for any machine, and what prevents it."""
     if isinstance(after, Resolution):
         return after, ()
     why = (report.message(after), *(cause_text(one, after.request) for one in after.causes))
@@ -232,7 +233,7 @@ def _answer(matrix: CompatibilityMatrix, after: Resolution | Conflict) -> tuple[
 
 
 def _packages(was: Resolution | None, then: Resolution) -> Iterator[PackageMove]:
-    """The frameworks, Keras and cuDNN that are others then."""
+    """The frameworks, Keras and cuDNN that change."""
     old = {} if was is None else {**was.packages, **({"cudnn": was.cudnn} if was.cudnn else {})}
     new = {**then.packages, **({"cudnn": then.cudnn} if then.cudnn else {})}
     for name, version in new.items():
@@ -248,7 +249,7 @@ def _driver(resolution: Resolution | None) -> str | None:
 def _waiting(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, frameworks: Sequence[Framework]
 ) -> Iterator[Waiting]:
-    """The frameworks that have no build for the accelerator of a request, in any index that the matrix has rows of."""
+    """The frameworks without a build for the requested accelerator, on any index that the matrix has rows for."""
     target = BuildTarget(request.accelerator.whole, request.platform, None, own_index=True)
     for framework in frameworks:
         if any(candidate(matrix, framework.name, one, target).obstacle is None for one in framework.releases):
@@ -280,7 +281,7 @@ def _on(platform: str, release: Release) -> bool:
 
 
 def _built_for(release: Release, target: BuildTarget) -> str:
-    """What a release is built for on a platform, of a kind of accelerator, the newest toolkit first: `CUDA 12.5`."""
+    """What a release is built for on a platform, for a kind of accelerator, newest toolkit first: `CUDA 12.5`."""
     here = {one.accelerator for one in release.builds if target.platform in one.platforms}
     builds = sorted((one for one in here if one.kind == target.accelerator.kind), reverse=True)
     return " and ".join(map(accelerators.title, builds)) or accelerators.title(CPU)
@@ -306,7 +307,7 @@ def _gpus(
     builds: Sequence[Sequence[Build]],
     answers: tuple[Resolution | None, Resolution | None],
 ) -> tuple[tuple[Gpu, ...], tuple[Gpu, ...]]:
-    """The GPUs that the matrix knows by name and that only one of the two sides runs: the old one, the new one."""
+    """The GPUs in the matrix that only one of the two sides runs: those of the old side, those of the new side."""
     kind = matrix.accelerators[sides[1].kind]
     left, gained = [], []
     for name, architecture in kind.architectures.items():

@@ -1,4 +1,4 @@
-"""What receipts saw train, as versions to prefer: requests -> requests that hold them where they fit."""
+"""Turns what receipts saw train into preferred versions: requests -> requests that hold them where possible."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from kgen.validation.witnesses import Witness, device_text, witnesses_of
 _WITHOUT = "; solved without `--proven`"
 
 _SHOWN = 5
-"""How many devices, and how many receipts, stand in a reason; more are counted."""
+"""The number of devices, and of receipts, that a reason lists; more are counted."""
 
 
 class Preference(NamedTuple):
     """Versions that were seen to train.
 
     Attributes:
-        versions: project -> version, of the frameworks that were asked for and of Keras.
-        receipts: the receipts that saw it.
-        independent: how many independent ones they come to.
+        versions: project -> version, for the requested frameworks and Keras.
+        receipts: the receipts that saw them.
+        independent: the number of independent receipts among them.
     """
 
     versions: Mapping[str, str]
@@ -42,17 +42,17 @@ class Preference(NamedTuple):
 
 
 def with_proven(matrix: CompatibilityMatrix, planned: Plan, options: ProvenOptions | None, notes: list[str]) -> Plan:
-    """The plan with what receipts saw train; as it is where nothing of them is asked.
+    """The plan with what receipts saw train; unchanged if that was not requested.
 
     Args:
         matrix: the facts.
-        planned: what is asked.
-        options: what receipts are to count for; None for nothing.
-        notes: takes what is to be said of it.
+        planned: the plan.
+        options: which receipts count; None for none.
+        notes: receives notes.
 
     Raises:
-        UsageError: nothing else is to be taken, and not enough receipts saw one of the environments train, or what they
-            saw cannot be had; or there is no such source.
+        UsageError: proven versions are required, and not enough receipts saw one of the environments train, or those
+            versions are not available; or there is no such source.
         OutsideError: a source cannot be read.
     """
     if options is None:
@@ -80,7 +80,7 @@ def with_proven(matrix: CompatibilityMatrix, planned: Plan, options: ProvenOptio
 
 
 def _lacks(matrix: CompatibilityMatrix, before: EnvironmentRequest, after: EnvironmentRequest) -> bool:
-    """Whether a request is not held to all that was seen to train."""
+    """Whether a request is not held to everything that was seen to train."""
     frameworks = {matrix.backends[backend].framework for backend in before.backends}
     return not {*frameworks, KERAS} <= {one.name for one in after.held}
 
@@ -95,12 +95,12 @@ def preferring(
 
     Args:
         matrix: the facts.
-        requests: what is asked.
+        requests: the requests.
         collected: the receipts.
-        options: what they are to count for.
+        options: which receipts count.
 
     Raises:
-        UsageError: a key is none, or what verifies is not installed.
+        UsageError: a key is not one, or the library that verifies is not installed.
     """
     found, notes = [], []
     for request in requests:
@@ -120,11 +120,11 @@ def preferring(
 def preferences(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, collected: Collected, options: ProvenOptions
 ) -> tuple[Preference, ...]:
-    """All versions that receipts saw train on the kind of device that is asked for.
+    """All versions that receipts saw train on the requested kind of device.
 
     Args:
         matrix: the facts.
-        request: what is asked.
+        request: the request.
         collected: the receipts.
         options: what receipts must show; those without a witness that counts are left out.
     """
@@ -158,7 +158,7 @@ def _held(preference: Preference) -> tuple[Requirement, ...]:
 
 
 def _proven(preference: Preference, collected: Collected) -> tuple[ProvenVersion, ...]:
-    """The preference as what is known of each of its versions."""
+    """The preference as a proven version for each project."""
     devices = sorted({device_text(entry) for entry in preference.receipts})
     sources = sorted({collected.origins.get(entry.digest, entry.source) for entry in preference.receipts})
     return tuple(
@@ -173,7 +173,7 @@ def _some(every: Sequence[str]) -> tuple[str, ...]:
 
 
 def _versions(entry: Entry) -> Iterator[tuple[str, str]]:
-    """Project -> its public version, as it was imported; what is no version is left out."""
+    """Project -> its public version, as imported; invalid versions are left out."""
     for step in entry.data["steps"]:
         versions = step.get("versions")
         for name, text in versions.items() if isinstance(versions, Mapping) else ():
@@ -191,7 +191,7 @@ def _kind(request: EnvironmentRequest) -> str:
 
 
 def _lacking(request: EnvironmentRequest, every: Sequence[Preference], options: ProvenOptions) -> str:
-    """That not enough receipts saw it, and how many did."""
+    """The text that not enough receipts saw it, and how many did."""
     wanted = "receipt" if options.least == 1 else f"{options.least} independent receipts"
     signed = " signed by a trusted key or identity" if options.trust else ""
     most = max(every, key=lambda one: (one.independent, len(one.receipts)), default=None)
@@ -200,7 +200,7 @@ def _lacking(request: EnvironmentRequest, every: Sequence[Preference], options: 
 
 
 def _counted(preference: Preference) -> str:
-    """How many receipts there are, and how many independent ones they come to where that is fewer."""
+    """The number of receipts, and the number of independent ones if that is smaller."""
     receipts, independent = len(preference.receipts), preference.independent
     text = f"{receipts} receipt{'s' if receipts != 1 else ''}"
     return text if independent == receipts else f"{text}, {independent} independent,"

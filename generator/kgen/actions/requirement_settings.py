@@ -1,4 +1,4 @@
-"""Add requirements to the settings of a project, and remove them: what people wrote around them stays."""
+"""Adds requirements to the settings of a project, and removes them, without changing anything else in the file."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from kgen.tables import nearest
 
 _DEPENDENCIES = "dependencies"
 _ALIKE = 0.75
-"""How alike a name must be to be suggested for removal, from 0 to 1."""
+"""Similarity, from 0 to 1, from which a name is suggested for removal."""
 
 _BUILD = str(BY_NAME["build"].key)
 
 
 class Place(NamedTuple):
-    """The list of requirements that is edited.
+    """The list of requirements to edit.
 
     Attributes:
-        backend: that of the environments of this backend; None for another.
-        environment: that of this joint environment; None for another.
+        backend: the backend whose environments have the list; None for another list.
+        environment: the joint environment that has the list; None for another list.
     """
 
     backend: str | None = None
@@ -45,25 +45,25 @@ class Place(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What is typed for it, with a space before it; nothing for the list of every environment."""
+        """What the user types for it, after a space; empty for the list of every environment."""
         given = (("--backend", self.backend), ("--env", self.environment))
         return "".join(f" {flag} {shlex.quote(value)}" for flag, value in given if value is not None)
 
 
 EVERY = Place()
-"""The list of what is in every environment."""
+"""The list of requirements for every environment."""
 
 
 class Edit(NamedTuple):
-    """A file of settings, before and after.
+    """A settings file, before and after.
 
     Attributes:
         path: the file.
-        before: its content; None where there was no such file.
+        before: its content; None if there was no file.
         after: its new content.
-        changed: what messages call each requirement: its text, or name.
-        built: the packages that may be built from source now.
-        unasked: the backend whose environments have what was added, where the settings ask for none of them.
+        changed: the name of each requirement in messages: its text, or its package.
+        built: the packages that may now be built from source.
+        unasked: the backend whose environments get the addition, if the settings request none of them.
     """
 
     path: Path
@@ -82,7 +82,7 @@ class Edit(NamedTuple):
         write_file(self.path, self.after)
 
     def undo(self) -> None:
-        """Write what was there before.
+        """Write the previous content.
 
         Raises:
             OutsideError: the file cannot be written.
@@ -100,17 +100,17 @@ def add(
     place: Place = EVERY,
     built: Sequence[str] = (),
 ) -> Edit:
-    """The settings with more requirements; one on a package that is there already takes its place.
+    """The settings with additional requirements; one on a package that is listed already replaces that.
 
     Args:
         root: the project's folder, which has settings.
         matrix: the facts.
         texts: the requirements.
-        place: where they go.
+        place: the list to add them to.
         built: packages that may be built from source.
 
     Raises:
-        UsageError: one is none, or there is no such place.
+        UsageError: one is not a requirement, or there is no such list.
         SettingsError: the settings are wrong.
     """
     wanted = [_parsed(text, "add", place, matrix) for text in texts]
@@ -149,7 +149,7 @@ def add(
 
 
 def _unasked(root: Path, matrix: CompatibilityMatrix, place: Place) -> str | None:
-    """The backend of a place, where the settings name backends, and not that one."""
+    """The backend of a list, if the settings name backends but not this one."""
     if place.backend is None:
         return None
     known = settings.read(root, matrix)
@@ -159,7 +159,7 @@ def _unasked(root: Path, matrix: CompatibilityMatrix, place: Place) -> str | Non
 
 
 def _array(rows: MutableMapping[str, Any], key: str) -> MutableSequence[Any]:
-    """A list of the settings, which is made where there is none."""
+    """A list in the settings, created if it is missing."""
     if key not in rows:
         rows[key] = tomlkit.array()
     found: MutableSequence[Any] = rows[key]
@@ -167,7 +167,7 @@ def _array(rows: MutableMapping[str, Any], key: str) -> MutableSequence[Any]:
 
 
 def _elsewhere(root: Path, matrix: CompatibilityMatrix, name: str, place: Place) -> list[str]:
-    """Where else a package is required than in a list of the settings, as hints."""
+    """Where a package is required outside the lists of the settings, as hints."""
     found = settings.read(root, matrix)
     lists = {
         EVERY: found.dependencies,
@@ -185,7 +185,7 @@ def _elsewhere(root: Path, matrix: CompatibilityMatrix, name: str, place: Place)
 
 
 def _as_backend(root: Path, matrix: CompatibilityMatrix, name: str) -> list[str]:
-    """What to do about a backend that is to be removed as if it were a requirement, as a hint."""
+    """What to do to remove a backend that the user named like a requirement, as a hint."""
     path = locate(root)
     if name not in matrix.short_names or path is None:
         return []
@@ -193,16 +193,16 @@ def _as_backend(root: Path, matrix: CompatibilityMatrix, name: str) -> list[str]
 
 
 def remove(root: Path, matrix: CompatibilityMatrix, names: Sequence[str], place: Place = EVERY) -> Edit:
-    """The settings without what they require of some packages.
+    """The settings without their requirements for some packages.
 
     Args:
         root: the project's folder, which has settings.
         matrix: the facts.
         names: the packages.
-        place: where they are.
+        place: the list to remove them from.
 
     Raises:
-        UsageError: they do not require one of them there, or there is no such place.
+        UsageError: the list has no requirement for one of them, or there is no such list.
         SettingsError: the settings are wrong.
     """
     wanted = [_parsed(name, "remove", place, matrix).name for name in names]
@@ -249,10 +249,10 @@ def _parsed(text: str, command: str, place: Place, matrix: CompatibilityMatrix) 
 
 
 def _require_no_flag(text: str, matrix: CompatibilityMatrix) -> None:
-    """Check that a package is not what a flag asks for.
+    """Check that a package is not something that a flag requests.
 
     Raises:
-        UsageError: it is, as conda's `python=3.11` and `cudatoolkit=11.8`.
+        UsageError: it is, like conda's `python=3.11` and `cudatoolkit=11.8`.
     """
     call = did_you_mean.call(text, matrix, flags_alone=True)
     if call is not None:
@@ -260,7 +260,7 @@ def _require_no_flag(text: str, matrix: CompatibilityMatrix) -> None:
 
 
 def bound_of(text: str) -> Requirement | None:
-    """A requirement that says more than a package's name; None where it does not, or is none."""
+    """A requirement that says more than a package's name; None if it does not, or is not a requirement."""
     with contextlib.suppress(ValueError):
         found = parsers.parse_dependency(text)
         return found if found.specifier or found.url is not None else None
@@ -268,10 +268,10 @@ def bound_of(text: str) -> Requirement | None:
 
 
 def _require_places(root: Path, wanted: Sequence[Requirement], place: Place) -> None:
-    """Check that what is to come from this machine is there, before the settings name it.
+    """Check that local packages exist, before the settings name them.
 
     Raises:
-        UsageError: it is not; with the call that is meant, where the place is a version.
+        UsageError: one does not; with the call that was meant, if the place is a version.
     """
     calls: list[str] = []
     missing, versions = None, True
@@ -297,7 +297,7 @@ def _require_places(root: Path, wanted: Sequence[Requirement], place: Place) -> 
 
 
 def _name_of(text: object) -> str | None:
-    """The package of a requirement of the settings, which were read before."""
+    """The package of a requirement in the settings, which were checked before."""
     return canonical_name(Requirement(str(text)).name) if isinstance(text, str) else None
 
 
@@ -323,7 +323,7 @@ def _edited(
 
 
 def _as_before(after: bytes, before: bytes) -> bytes:
-    """The new content with the mark at the beginning, and the line endings, that the file had."""
+    """The new content with the byte order mark and the line endings of the file."""
     if b"\r\n" in before and before.count(b"\n") == before.count(b"\r\n"):
         after = after.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     return codecs.BOM_UTF8 + after if before.startswith(codecs.BOM_UTF8) else after
@@ -332,7 +332,7 @@ def _as_before(after: bytes, before: bytes) -> bytes:
 def _table(
     top: MutableMapping[str, Any], place: Place, known: settings.Settings, matrix: CompatibilityMatrix
 ) -> MutableMapping[str, Any]:
-    """The table that has the list, which is made where it is a backend's."""
+    """The table that has the list, created if it is a backend's."""
     if place.backend is not None and place.environment is not None:
         raise ContradictionError("`--backend` and `--env` contradict each other", hints=["give one of them"])
     if place.environment is not None:

@@ -11,8 +11,8 @@ from typing import Any, Literal, cast
 
 import msgpack
 import rattler
-from backports import zstd
 from tests.loopback import Handler, Server, running
+from tests.zstandard import zstd
 
 Fault = Literal["500", "401", "404", "html", "hang", "truncated", "other bytes"]
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import rattler as library
-from backports import zstd
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from rattler.exceptions import SolverError
 from tests import test_scenarios as scenarios
 from tests.channel import CONDA_FORGE, mirrored, serving, sharded
+from tests.zstandard import zstd
 
 from kgen.explain import report
 from kgen.formats.conda.rattlertool import Rattler

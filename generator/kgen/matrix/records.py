@@ -619,11 +619,13 @@ class ProjectNames(NamedTuple):
     Attributes:
         projects: what they write, normalised -> the project that is meant.
         usual: projects that stand beside Keras in many places.
+        variants: what the names of GPUs may end with -> the names that there are so.
         provenance: where they are from.
     """
 
     projects: Mapping[str, str]
     usual: tuple[str, ...]
+    variants: Mapping[str, tuple[str, ...]]
     provenance: Provenance
 
 

@@ -388,6 +388,50 @@ def test_a_gpu_that_may_be_another_is_not_taken_for_it(shipped_matrix: Compatibi
         parse_gpu(name, shipped_matrix)
 
 
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [
+        ("RTX 3060 Ti", "8.6"),
+        ("4070ti", "8.9"),
+        ("RTX 4070 Ti SUPER", "8.9"),
+        ("RTX 4060 Ti 16GB", "8.9"),
+        ("NVIDIA GeForce RTX 3080 Ti Laptop GPU", "8.6"),
+        ("NVIDIA GeForce RTX 2080 Super with Max-Q Design", "7.5"),
+        ("RTX 4090 D", "8.9"),
+        ("RTX 5090 D v2", "12.0"),
+        ("GTX 1660 Super", "7.5"),
+    ],
+)
+def test_a_variant_of_a_gpu(shipped_matrix: CompatibilityMatrix, name: str, architecture: str) -> None:
+    assert parse_gpu(name, shipped_matrix) == architecture
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("RTX 4090 Ti", "`RTX 4090` or `RTX 4090 D`"),
+        ("4090ti", "`RTX 4090` or `RTX 4090 D`"),
+        ("RTX 3090 SUPER", "`RTX 3090` or `RTX 3090 Ti`"),
+        ("GTX 1080 Ti SUPER", "`GTX 1080` or `GTX 1080 Ti`"),
+        ("GTX 1660 D", "`GTX 1660` or `GTX 1660 Ti` or `GTX 1660 SUPER`"),
+        ("A100 Ti", "`A100`"),
+        ("RX 7900 XTX SUPER", "`RX 7900 XTX`"),
+    ],
+)
+def test_a_variant_that_is_none_is_refused(shipped_matrix: CompatibilityMatrix, name: str, near: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"; did you mean {near}? `kgen matrix show gpus` lists")):
+        parse_gpu(name, shipped_matrix)
+
+
+def test_variants_are_of_gpus_that_are_known(shipped_matrix: CompatibilityMatrix) -> None:
+    """What has a row of its own is no variant."""
+    known = {name for row in shipped_matrix.accelerators.values() for name in row.architectures}
+    assert shipped_matrix.gpu_variants
+    for ending, names in shipped_matrix.gpu_variants.items():
+        assert {*names} <= known
+        assert not known.intersection(f"{name} {ending}" for name in names)
+
+
 def test_a_gpu_that_is_spelled_wrongly_is_guessed(shipped_matrix: CompatibilityMatrix) -> None:
     with pytest.raises(ValueError, match=r"did you mean `RX 7900 XT`\? `kgen matrix show gpus` lists those"):
         parse_gpu("RX 7900 XTY", shipped_matrix)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from packaging.version import InvalidVersion, Version
@@ -510,30 +510,53 @@ def parse_gpu(text: str, matrix: CompatibilityMatrix) -> str:
     """
     known: dict[str, str] = {}
     numbers: dict[str, str] = {}
-    for row in matrix.accelerators.values():
-        for name, architecture in row.architectures.items():
-            known["".join(_words_of(name))] = architecture
-            known.setdefault(_model_of(name, _SOLD_AS), architecture)
-            known.setdefault(_model_of(name, _VARIANT), architecture)
-            if re.search("[0-9]", name) and not re.fullmatch(_AMBIGUOUS, _model_of(name, _SERIES)):
-                numbers.setdefault(_model_of(name, _SERIES), architecture)
+    architectures = {name: of for row in matrix.accelerators.values() for name, of in row.architectures.items()}
+    for name in architectures:
+        known["".join(_words_of(name))] = name
+        known.setdefault(_model_of(name, _SOLD_AS), name)
+        known.setdefault(_model_of(name, _OF_LAPTOPS), name)
+        if re.search("[0-9]", name) and not re.fullmatch(_AMBIGUOUS, _model_of(name, _SERIES)):
+            numbers.setdefault(_model_of(name, _SERIES), name)
     if not re.search("quadro|tesla", text, re.IGNORECASE):  # Quadro 4000 is no RTX 4000, but ten years older
         known = {**numbers, **known}
-    for left_out in ("", _SOLD_AS, rf"{_SOLD_AS}|{_VARIANT}"):
+    for left_out in ("", _SOLD_AS, rf"{_SOLD_AS}|{_OF_LAPTOPS}"):
         model = _model_of(text, left_out)
         if model in known:
-            return known[model]
+            return architectures[known[model]]
+    base, ending = _variant_of(text, known, matrix.gpu_variants)
+    sold = {one.lower(): names for one, names in matrix.gpu_variants.items()}
+    if base is not None and (base in sold.get(ending, ()) or not sold):
+        return architectures[base]
     with contextlib.suppress(ValueError):
         return _of_some_kind(lambda kind: kind.parse_architecture(text.lower()))
     try:
         return _of_some_kind(lambda kind: kind.parse_architecture(text))  # which says what was typed
     except ValueError as error:
-        names = [name for row in matrix.accelerators.values() for name in row.architectures]
-        near = nearest(text, names, _ALIKE) if re.search("[a-zA-Z]{2}", text) else None
-        if near is None:
+        near = [] if base is None else [base, *_variants_named(base, architectures, matrix.gpu_variants)]
+        if not near and re.search("[a-zA-Z]{2}", text):
+            alike = nearest(text, architectures, _ALIKE)
+            near = [] if alike is None else [alike]
+        if not near:
             raise
         listed = "`kgen matrix show gpus` lists those that the matrix knows by name"
-        raise ValueError(f"{error}; did you mean `{near}`? {listed}") from None
+        raise ValueError(f"{error}; did you mean {' or '.join(f'`{one}`' for one in near)}? {listed}") from None
+
+
+def _variant_of(text: str, known: Mapping[str, str], variants: Mapping[str, Sequence[str]]) -> tuple[str | None, str]:
+    """The GPU whose variant a name is, if it is known, and what the name has behind that: `RTX 4070`, `ti super`."""
+    endings = {word for ending in variants or _VARIANTS for word in ending.lower().split(" ")}
+    apart = re.sub(rf"(?<=[0-9])(?=(?:{'|'.join(sorted(endings))})\b)", " ", text.lower())  # `4070ti`
+    words = [one for one in _words_of(apart) if not re.fullmatch(rf"{_SOLD_AS}|{_OF_LAPTOPS}", one)]
+    count = next((at for at, one in enumerate(words[::-1]) if one not in endings), len(words))
+    base = "".join(words[: len(words) - count])
+    return known.get(base) if count else None, " ".join(words[len(words) - count :])
+
+
+def _variants_named(name: str, known: Mapping[str, str], variants: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The variants of a GPU by their names, those that the matrix has rows of first."""
+    named = [(ending, f"{name} {ending}") for ending in variants]
+    yield from (one for _, one in named if one in known)
+    yield from (one for ending, one in named if name in variants[ending])
 
 
 _ALIKE = 0.9
@@ -556,8 +579,11 @@ _SERIES = "rtx|gtx"
 _AMBIGUOUS = "[0-9]000"
 """Numbers that several series use: `4000` may be a Quadro of the Fermi generation, or an RTX of Turing or Ada."""
 
-_VARIANT = "ti|super|laptop|mobile|max|q|d"
-"""The same of a variant, which has the architecture of its model."""
+_OF_LAPTOPS = "laptop|mobile|max|q"
+"""The same of a GPU for laptops, which has the architecture of its model."""
+
+_VARIANTS = ("ti", "super", "d")
+"""What names end with where the matrix does not say which there are."""
 
 
 def _words_of(name: str) -> list[str]:

@@ -264,6 +264,11 @@ class CompatibilityMatrix:
         return None if self._project_names is None else self._project_names.projects.get(name)
 
     @property
+    def gpu_variants(self) -> Mapping[str, Sequence[str]]:
+        """What names of GPUs may end with -> the names that there are so; {} where that is not known."""
+        return {} if self._project_names is None else self._project_names.variants
+
+    @property
     def other_names(self) -> Mapping[str, str]:
         """What people write for projects -> the project."""
         return {} if self._project_names is None else self._project_names.projects

@@ -694,13 +694,15 @@ def read_conda_names(file: Table) -> CondaNames:
 def read_project_names(file: Table) -> ProjectNames:
     """`names.toml`: what people write for a project that is called otherwise."""
     origin = file.table("origin", required=True)
-    usual = file.table("usual")
+    usual, variants = file.table("usual"), file.table("variants")
     found = ProjectNames(
         projects=file.parsed_mapping("names", grammar.project, grammar.project),
         usual=usual.parsed_texts("projects", grammar.project),
+        variants={ending: variants.texts(ending) for ending in variants},
         provenance=_provenance(origin),
     )
     usual.close()
+    variants.close()
     origin.close()
     file.close()
     return found

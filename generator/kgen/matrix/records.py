@@ -622,11 +622,13 @@ class ProjectNames(NamedTuple):
     Attributes:
         projects: what people type, normalised -> the project that they mean.
         usual: projects that are often installed together with Keras.
+        variants: suffix of a GPU name -> the GPUs that exist with it.
         provenance: the source of the rows.
     """
 
     projects: Mapping[str, str]
     usual: tuple[str, ...]
+    variants: Mapping[str, tuple[str, ...]]
     provenance: Provenance
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -222,3 +223,20 @@ def test_a_file_that_is_not_read_is_named(kgen: Kgen, project: Path, name: str) 
     assert "kgen ignores" not in kgen(*words, "--no-project").stderr
     assert kgen("init").status == 0
     assert "kgen ignores" not in kgen("solve").stderr
+
+
+def test_what_takes_one_of_several_files_over(kgen: Kgen, project: Path) -> None:
+    """Where there are several, `kgen init` alone takes none."""
+    files = {"requirements.txt": "rich\n", "environment.yml": "dependencies: [attrs]\n"}
+    files["environment.yaml"] = files["environment.yml"]
+    for name, text in files.items():
+        (project / name).write_text(text)
+    said = kgen("solve", "numpy", "--cpu").stderr
+    calls = re.findall(r"`kgen (init[^`]*)` takes", said)
+    assert len(calls) == len(files)
+    for call in calls:
+        done = kgen(*call.split())
+        assert done.status == 0, done.stderr
+        table = tomli.loads((project / "kgen.toml").read_text())
+        assert table.get("requirements") == ["requirements.txt"] or table["dependencies"] == ["attrs"]
+        (project / "kgen.toml").unlink()

@@ -453,6 +453,26 @@ def test_the_ranges_of_poetry(tmp_path: Path, matrix: CompatibilityMatrix, poetr
     }
 
 
+@pytest.mark.parametrize(
+    ("spec", "python", "left"),
+    [
+        ("python>=3.10,<3.12", "3.11", ()),
+        ("python=2.7", "3.13", ("python ==2.7.*: the matrix knows no such Python",)),
+        ("python=3.12", "3.12", ()),
+    ],
+)
+def test_pythons_on_which_nothing_fits(
+    kgen: Kgen, project: Path, spec: str, python: str, left: tuple[str, ...]
+) -> None:
+    """What the file says of Python is not lost: later, nothing else says it."""
+    text = f"dependencies:\n  - {spec}\n  - pip:\n    - torch==2.1.0+cu118\n"
+    (project / "environment.yml").write_text(text)
+    done = kgen("init", "--from", "environment.yml")
+    assert done.status == 0, done.stderr
+    assert settings_of(project).get("python", "3.13") == python
+    assert [one for one in done.stderr.splitlines() if "python" in one] == [f"note: left out: {one}" for one in left]
+
+
 def settings_of(project: Path) -> dict[str, Any]:
     own = project / "kgen.toml"
     if own.exists():

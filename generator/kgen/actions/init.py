@@ -444,6 +444,10 @@ class _Chooser:
                 f'"{chosen}"',
                 f"{what} The best in requires-python for the newest releases of these backends.",
             )
+        elif minors and self.taken is not None and allowed == self.taken.python:
+            # what was taken over is read this once: `kgen lock` then says what does not fit this Python
+            newest = max(minors, key=lambda one: tuple(map(int, one.split("."))))
+            yield _Entry("python", f'"{newest}"', f"{what} The newest in `{allowed.text}`, of what was taken over.")
 
     def _installed_python(self, requests: Sequence[EnvironmentRequest], what: str) -> Iterator[_Entry]:
         """One that is installed, where `kgen lock` would take another for some backend that gives it no more."""

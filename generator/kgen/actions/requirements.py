@@ -678,8 +678,10 @@ class _Reader:
 
 
 _UNREAD_FILES = {
-    "requirements.txt": "`-r requirements.txt` has what is in it locked, and `kgen init` takes it over",
-    "environment.yml": "`kgen init` takes it over",
+    "requirements.txt": "`-r requirements.txt` has what is in it locked, and `kgen init --from requirements.txt` takes"
+    " it over",
+    "environment.yml": "`kgen init --from environment.yml` takes it over",
+    "environment.yaml": "`kgen init --from environment.yaml` takes it over",
 }
 """Files that other tools read by default, and the command that makes kgen read them."""
 

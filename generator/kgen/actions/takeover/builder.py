@@ -109,10 +109,12 @@ class TakeoverBuilder:
         except InvalidSpecifier:
             self.left.append(f"python {self.python}: it is not a range of versions")
             return None
-        minors = (row.version for row in self.matrix.pythons)
-        return RequiresPython(
-            self.python, tuple(one for one in minors if any(f"{one}.{patch}" in allowed for patch in range(_PATCHES)))
-        )
+        known = (row.version for row in self.matrix.pythons)
+        minors = tuple(one for one in known if any(f"{one}.{patch}" in allowed for patch in range(_PATCHES)))
+        if not minors:
+            self.left.append(f"python {self.python}: the matrix knows no such Python")
+            return None
+        return RequiresPython(self.python, minors)
 
     def add(self, text: str, *, known: bool = False) -> None:
         """Take a requirement over.

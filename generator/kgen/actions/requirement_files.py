@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import tomli
 
-from kgen import files, storage, uvtool
+from kgen import files
 from kgen.editable import setup_cfg
 from kgen.errors import SettingsError
 from kgen.model import grammar
@@ -91,6 +91,8 @@ def requirements_in(path: str, root: Path, inner: Sequence[RequirementFile]) -> 
         SettingsError: it names a folder whose name only its code tells.
         OutsideError: it is not there, or uv cannot read it.
     """
+    from kgen import storage, uvtool  # noqa: PLC0415 - few projects name such files
+
     # where a variable is part of a path, only uv knows which file it has read
     reads = None if any("${" in one.text for one in inner) else [root / one.path for one in inner]
     texts = {one.path: _FOLDER.sub(lambda match, of=one.path: _named(match, of, root), one.text) for one in inner}  # type: ignore[misc]

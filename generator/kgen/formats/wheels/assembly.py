@@ -1,4 +1,4 @@
-"""Makes locks of wheels: solved, closed and hashed by uv, judged, and rendered with the hooks that go with them."""
+"""Makes locks of wheels: solved, resolved and hashed by uv, verified, and rendered with their hooks."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from kgen.solver.resolve import solve
 
 
 def make(job: LockJob, outside: Outside) -> Part:
-    """Lock every request of a job; nothing is written.
+    """Lock every request of a job; writes nothing.
 
     Args:
-        job: what is to be locked.
-        outside: who is asked.
+        job: the job.
+        outside: the connections to uv and the index.
 
     Raises:
-        OutsideError: where the frameworks' own indexes are cannot be found out.
+        OutsideError: the URLs of the frameworks' own indexes cannot be determined.
     """
     outcomes = resolve(
         job.matrix,
@@ -49,7 +49,7 @@ def make(job: LockJob, outside: Outside) -> Part:
 
 
 def _rendered(job: LockJob, outcomes: Sequence[WheelOutcome]) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-    """The files of each environment that was locked on all its platforms: its hooks, and a lock for each of them."""
+    """The files of each environment that was locked on all its platforms: its hooks, and a lock for each platform."""
     for environment, members in by_environment(outcomes):
         request = members[0].request
         selected = selection(job.matrix, request.backends, request.accelerator.name, isolated=request.isolated)
@@ -82,20 +82,20 @@ def resolve(
     form: Mapping[str, object] = MappingProxyType({}),
     movable: bool = False,
 ) -> list[WheelOutcome]:
-    """Lock these requests of the project in this folder; nothing is written.
+    """Lock these requests of a project; writes nothing.
 
     Args:
         matrix: the facts.
-        outside: who is asked, for the project.
-        requests: what is asked.
-        torch_index: what the settings say about PyTorch's own index.
-        report: called with each request and the stage that it has come to, from whatever thread.
-        form: what hints must repeat that is not part of a request, or more than it holds: field -> value.
-        movable: whether a Python that is open may be another than the requests say, where that gives what is asked
-            for by name in its newest version.
+        outside: the connections to uv and the index, for the project.
+        requests: the requests.
+        torch_index: the setting for PyTorch's own index.
+        report: called with each request and its stage, from any thread.
+        form: field -> value, for what hints must repeat besides a request.
+        movable: whether an open Python may be replaced by another one that gives the named packages in their newest
+            version.
 
     Raises:
-        OutsideError: where the frameworks' own indexes are cannot be found out.
+        OutsideError: the URLs of the frameworks' own indexes cannot be determined.
     """
     root = outside.root
     own = uvtool.own_indexes(outside.program, root, torch_index)
@@ -143,7 +143,7 @@ def resolve(
 
 
 def _moved(outcomes: Sequence[WheelOutcome], python: str) -> list[EnvironmentRequest]:
-    """The requests on another Python, as far as that is open; nothing of the old one's locks is held."""
+    """The requests on another Python, as far as that is open, without versions held from the old locks."""
     return [
         one.request._replace(python=python, held=()) if one.request.python_open else one.request for one in outcomes
     ]
@@ -174,7 +174,7 @@ def _is_better(matrix: CompatibilityMatrix, before: Sequence[WheelOutcome], afte
 
 
 def _lacking(matrix: CompatibilityMatrix, old: WheelOutcome, new: Lock) -> str:
-    """Why nothing was locked for a Python, and what the frameworks would have been there."""
+    """Why nothing was locked for a Python, and which frameworks it would have had."""
     without = refusal.without_wheels(old.tree)
     if old.conflict is not None:
         reason = "for which the matrix has no versions that go together"

@@ -1,4 +1,4 @@
-"""Builds packages apart from the environment that they are for: with what its lock pins for that, and nothing else."""
+"""Builds packages outside the environment that they are for, with exactly what its lock pins for building."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from kgen.formats.wheels.installer import Uv
 
 _WANTS_MORE = 3
-"""The exit status of the program that builds where something is missing for it."""
+"""The exit status of the build program if something that it needs is missing."""
 
 _LINES = 8
-"""So many lines of what a backend said are shown."""
+"""The number of lines of a build backend's output that messages show."""
 
 _WRONG = re.compile(r"(?i:error|fatal)\b|[A-Za-z_.]+(?:Error|Exception|Exit): ")
-"""How a line begins that says what is wrong."""
+"""The beginning of a line that states an error."""
 
 _PROGRAM = Path(__file__).with_name("pep517.py")
 
 
 class Builder(NamedTuple):
-    """An environment that has what a lock pins for building.
+    """An environment with what a lock pins for building.
 
     Attributes:
         prefix: its folder.
-        folder: where wheels are put.
+        folder: the folder for wheels.
     """
 
     prefix: Path
@@ -49,7 +49,7 @@ class Builder(NamedTuple):
             root: the folder of the source tree.
             build: how it is built.
             kind: `editable`, or `wheel` for one that does not need the tree any more.
-            otherwise: what to do where it cannot be built.
+            otherwise: what to do if it cannot be built.
 
         Raises:
             OutsideError: it cannot be built with what is pinned.
@@ -58,8 +58,8 @@ class Builder(NamedTuple):
         place.mkdir()
         path = str(root / build.path) if build.path else ""
         words = [str(self.prefix / "bin/python"), str(_PROGRAM), build.backend, path, str(place), kind]
-        # the backend may write more on stdout than the names: kgen drops it
-        # a backend may be a program, which it looks for where other builders of wheels have it: first on PATH
+        # the backend may print more than the names to stdout, which kgen ignores. A backend may call a program, and
+        # expects it where other build frontends put it: first on PATH
         path_of_programs = os.pathsep.join([str(self.prefix / "bin"), host.variable("PATH") or os.defpath])
         env = {"PYTHONPATH": "", "PYTHONHOME": "", "PATH": path_of_programs, "RUST_BACKTRACE": "0"}
         done = process.run(words, cwd=root, env=env)
@@ -76,9 +76,9 @@ class Builder(NamedTuple):
 
 
 def _reason(stderr: str) -> str:
-    """What a backend said at the end, without where in its own code that was.
+    """The end of a build backend's output, without the location in its own code.
 
-    A compiler, or a program that the backend calls, says before the last line what is wrong.
+    A compiler, or a program that the backend calls, states the error before the last line.
     """
     kept: list[str] = []
     traced = False
@@ -94,7 +94,7 @@ def _reason(stderr: str) -> str:
             kept.append(uvtool.bounded(printable(line.strip())))
     if not kept:
         return " it gave no reason"
-    # advice of many lines may follow on what is wrong
+    # many lines of advice may follow the error
     last = next((number for number in reversed(range(len(kept))) if _WRONG.match(kept[number])), 0)
     start = min(last, max(len(kept) - _LINES, 0))
     return f" {kept[0]}" if len(kept) == 1 else "\n".join(["", *(f"  {line}" for line in kept[start : start + _LINES])])
@@ -102,12 +102,12 @@ def _reason(stderr: str) -> str:
 
 @contextlib.contextmanager
 def builder(lock: Lockfile, uv: Uv, what: str) -> Iterator[Builder]:
-    """Make an environment for building, which goes when it is left.
+    """Make an environment for building, which is removed at the end of the `with` block.
 
     Args:
         lock: the lock.
         uv: the installer.
-        what: what is built.
+        what: what will be built.
 
     Raises:
         OutsideError: what builds it cannot be fetched.
@@ -123,7 +123,7 @@ def builder(lock: Lockfile, uv: Uv, what: str) -> Iterator[Builder]:
 
 
 def install_trees(lock: Lockfile, uv: Uv, prefix: Path, root: Path, report: Callable[[str], None]) -> None:
-    """Build and install what a lock takes from source trees: folders editable, and commits of repositories.
+    """Build and install what a lock takes from source trees: folders as editable, and commits of repositories.
 
     Args:
         lock: the lock, whose files are installed.
@@ -133,7 +133,7 @@ def install_trees(lock: Lockfile, uv: Uv, prefix: Path, root: Path, report: Call
         report: called with each stage.
 
     Raises:
-        SettingsError: a folder is another one than was locked.
+        SettingsError: a folder has changed since it was locked.
         OutsideError: a commit cannot be fetched, or a package cannot be built.
     """
     if not lock.trees:
@@ -157,7 +157,7 @@ def install_trees(lock: Lockfile, uv: Uv, prefix: Path, root: Path, report: Call
 
 @contextlib.contextmanager
 def _sources(lock: Lockfile, tree: LockedTree) -> Iterator[Path]:
-    """The folder of a tree as it is locked."""
+    """The folder of a tree in its locked state."""
     folder = tree.folder(lock.path)
     if folder is not None:
         yield folder
@@ -176,10 +176,10 @@ def _sources(lock: Lockfile, tree: LockedTree) -> Iterator[Path]:
 
 
 def _build(lock: Lockfile, tree: LockedTree, folder: Path) -> ProjectBuild:
-    """How a tree is built, which must be the one that was locked.
+    """How a tree is built, which must be as locked.
 
     Raises:
-        SettingsError: its metadata was changed since.
+        SettingsError: its metadata has changed since.
     """
     again = [f"kgen lock   # again, with what {tree.name} says now"]
     try:

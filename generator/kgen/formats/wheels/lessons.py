@@ -1,4 +1,4 @@
-"""What the judgement of a closed lock teaches for the next attempt: constraints for uv, and what to ask for besides."""
+"""What verifying a lock teaches for the next attempt: constraints for uv, and additional requirements."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from kgen.model.requirement import parse_requirement
 from kgen.model.resolution import Resolution
 
 _OVERLAPPING = 3
-"""So many versions of a package are set aside for files that are another's, too."""
+"""The number of versions of a package that kgen sets aside because it shares files with another package."""
 
 
 class Lesson(NamedTuple):
-    """What was learned from the faults of one environment's locks so far.
+    """What kgen has learned from the faults of one environment's locks so far.
 
     Attributes:
-        constraints: what uv must not take.
-        added: what uv is asked for besides, as a compiled file needs it.
+        constraints: what uv must not choose.
+        added: additional requirements for uv, because a compiled file needs them.
         faults: the first fault of each package, in the order in which they were found.
-        expected: the versions that were closed first.
+        expected: the versions of the first attempt.
     """
 
     constraints: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Lesson(NamedTuple):
 
     @property
     def forbidden(self) -> tuple[str, ...]:
-        """What must not be in the lock, as people say it: the packages that constraints are about, with versions."""
+        """What must not be in the lock, in words: the packages in constraints, with versions."""
         listed: dict[str, list[str]] = {}
         named = {getattr(fault, "package", "") for fault in self.faults}
         for text in self.constraints:
@@ -52,8 +52,8 @@ class Lesson(NamedTuple):
 
         Args:
             environment: the environment.
-            versions: what is locked.
-            asked: the packages that were asked for by name.
+            versions: the locked versions.
+            asked: the packages that the user named.
         """
         told = [*self._of_overlaps(environment, versions)]
         faulty = {getattr(fault, "package", "") for fault in self.faults}
@@ -98,19 +98,19 @@ def learn(
     faults: Sequence[LockFault],
     before: Lesson | None,
 ) -> Lesson | None:
-    """What is known behind these faults; what was known before if they teach nothing.
+    """What these faults teach; what was known before if they teach nothing.
 
     Args:
         matrix: the facts.
-        resolution: what was decided.
-        versions: what was closed.
-        faults: what is wrong with that.
-        before: what was known before; None if nothing was.
+        resolution: the solver's decision.
+        versions: the versions of this attempt.
+        faults: what is wrong with them.
+        before: what was known before; None for the first attempt.
     """
     known = before or Lesson()
     constraints = dict.fromkeys(known.constraints)
     added = dict.fromkeys(known.added)
-    # whose files go for another reason need not go for those of others
+    # a package that is excluded for another reason no longer overlaps with others
     gone = {getattr(fault, "package", "") for fault in (*known.faults, *faults)}
     faults = [one for one in faults if not (isinstance(one, OverlappingFiles) and {one.first, one.second} & gone)]
     for fault in faults:
@@ -129,7 +129,7 @@ def learn(
 
 
 def first_of_each(faults: Iterable[LockFault]) -> tuple[LockFault, ...]:
-    """The first fault of each kind of each package: a later one is that of another version."""
+    """The first fault of each kind for each package: later ones are about other versions."""
     found: dict[tuple[type, object], LockFault] = {}
     for fault in faults:
         found.setdefault((type(fault), packages_of(fault) or fault), fault)
@@ -137,7 +137,7 @@ def first_of_each(faults: Iterable[LockFault]) -> tuple[LockFault, ...]:
 
 
 def packages_of(fault: LockFault) -> tuple[str, ...]:
-    """The packages that a fault is about, where it names them."""
+    """The packages that a fault names."""
     if isinstance(fault, OverlappingFiles):
         return fault.first, fault.second
     package = getattr(fault, "package", None)
@@ -147,7 +147,7 @@ def packages_of(fault: LockFault) -> tuple[str, ...]:
 def _missing(
     matrix: CompatibilityMatrix, resolution: Resolution, fault: NeedsMissing, versions: Mapping[str, Version]
 ) -> Iterator[str]:
-    """What is to be asked for so that a file finds its libraries; nothing that is there and does not have them."""
+    """Additional requirements that provide a file's libraries, without locked packages that lack them."""
     accelerator = resolution.runtime or resolution.request.accelerator
     for project in dict.fromkeys(project for _, project in fault.sonames):
         if project not in versions:
@@ -156,11 +156,11 @@ def _missing(
 
 
 def _forbidding(matrix: CompatibilityMatrix, resolution: Resolution, fault: LockFault) -> Iterator[str]:
-    """Constraints that keep the fault out."""
+    """Constraints that avoid a fault."""
     if isinstance(fault, OtherAccelerator):
         if fault.package not in resolution.packages:
             yield from _of_major(matrix, fault.package, fault.wanted)
-            # a package that asks for one library of this major asks for others, too
+            # a package that needs one library of this major needs others, too
             for name in matrix.library_names:
                 yield from _of_major(matrix, name, fault.wanted)
     elif isinstance(fault, (NeedsMissing, NeedsOtherMajor)) and fault.package not in resolution.packages:
@@ -172,9 +172,9 @@ def _forbidding(matrix: CompatibilityMatrix, resolution: Resolution, fault: Lock
 def _without_overlap(
     resolution: Resolution, fault: OverlappingFiles, versions: Mapping[str, Version], known: Lesson
 ) -> Iterator[str]:
-    """A constraint that takes another version of one of two packages, preferably of one that nobody asked for.
+    """A constraint that selects another version of one of two packages, preferably of one that nobody requested.
 
-    Projects that are forks of each other overlap in every version: after a few there is no use in trying more.
+    Projects that are forks of each other overlap in every version, so kgen gives up after a few.
     """
     asked = {wish.name for wish in resolution.request.dependencies}
     free = [one for one in (fault.second, fault.first) if one not in {*resolution.packages, *resolution.libraries}]
@@ -184,7 +184,7 @@ def _without_overlap(
 
 
 def _of_major(matrix: CompatibilityMatrix, package: str, wanted: Accelerator) -> Iterator[str]:
-    """Constraints that leave of a package what is for an accelerator, or for none in particular."""
+    """Constraints that leave only the versions of a package for an accelerator, or for none in particular."""
     library = matrix.library(package)
     if library is None or library.accelerator is not None:
         own = matrix.named_after(package) if library is None else library.accelerator
@@ -207,7 +207,7 @@ def _of_major(matrix: CompatibilityMatrix, package: str, wanted: Accelerator) ->
 
 
 def roots(resolution: Resolution, added: Sequence[str]) -> dict[str, str]:
-    """What was asked for: package -> the requirement, those of the user first."""
+    """Package -> the requirement that requested it, the user's first."""
     asked = [*map(str, resolution.request.dependencies), *resolution.install, *added]
     found: dict[str, str] = {}
     for text in asked:

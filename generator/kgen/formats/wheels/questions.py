@@ -1,4 +1,4 @@
-"""Questions to uv as data, so that one that was asked before can be asked again. Decides nothing."""
+"""Questions to uv as data, so that kgen can ask the same ones again later. Decides nothing."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from kgen.uvtool import PLAIN, failure, words
 T = TypeVar("T")
 
 NO_SOLUTION = 1
-"""uv's exit status where what is asked cannot be closed, among others."""
+"""uv's exit status if there is no solution, and for some other failures."""
 
 _RESOLUTION = 900.0
-"""Seconds that a resolution may take. An installation may take longer: its files are large."""
+"""Seconds that a resolution may take. An installation may take longer, because its files are large."""
 
 _REFUSED = re.compile(r"^hint: (An index URL .* could not be queried .*)$", re.MULTILINE)
 _INTERPRETER = ("--python", sys.executable) if sys.executable else ()
-"""The one that runs kgen. Wheels alone need none, but uv would look for one like the target's, and what it tries on the
-way (the shims of version managers) may take it longer than all the rest."""
+"""The interpreter that runs kgen. Wheels need none, but uv would look for one like the target's, and trying the shims
+of version managers may take it longer than everything else."""
 
 
 CLOSERS = 4
-"""How many environments are closed at a time."""
+"""The number of environments that are resolved concurrently."""
 
 IN_FLIGHT = 24
-"""Requests to the index in flight at a time, over all environments: about half of what one uv takes by itself. Several
-that take as many each overrun an index, whose answers then stall for seconds."""
+"""Concurrent requests to the index over all environments: about half of what one uv uses by default. Several uvs with
+that many each overload an index, whose responses then stall for seconds."""
 
 
 _STAND_IN = "kgen-closes-this"
-"""What uv takes for the user's project, where what is asked has to stand in one."""
+"""The name of the project that kgen gives uv if requirements have to be in a project."""
 
 
 class Question(NamedTuple):
-    """What `uv pip compile` is asked.
+    """The input of `uv pip compile`.
 
     Attributes:
-        requirements: what is to be closed.
-        constraints: bounds on what comes in.
-        arguments: further words of uv's command line, as those of the target.
+        requirements: the requirements.
+        constraints: bounds on packages that come in.
+        arguments: further arguments for uv, such as those for the target.
         preferred: the text of a lock whose versions uv keeps where it can; empty for none.
-        own: package -> the index that it is taken from, and no other package.
-        in_flight: how many requests to the index uv may have in flight; None for its own choice, or the user's.
+        own: package -> the only index that it is taken from, and that no other package is taken from.
+        in_flight: the number of concurrent requests to the index; None for uv's own or the user's choice.
         macos: the oldest macOS of the target, such as `14.0`; empty for other systems.
-        beside: a folder whose wheels are taken too; None for none.
-        facts: variables that tell uv of the target what it would find out of this machine, where its preview of wheel
-            variants is on.
+        beside: a folder whose wheels count too; None for none.
+        facts: variables that tell uv about the target what it would otherwise find out about this machine, if its
+            preview of wheel variants is on.
     """
 
     requirements: tuple[str, ...]
@@ -69,23 +69,23 @@ class Question(NamedTuple):
 
     @property
     def lasts(self) -> bool:
-        """Whether it can be asked again in another run: it is about nothing that was made for this one, and is gone."""
+        """Whether another run can ask it again: it refers to nothing that only this run has."""
         if self.beside is None:
             return True
         return Path(self.beside).is_relative_to(stand_ins()) and Path(self.beside).is_dir()
 
 
 def stand_ins() -> Path:
-    """The folder in kgen's cache of what stands in for source distributions."""
+    """The folder in kgen's cache for replacements of source distributions."""
     return host.cache("stand-ins")
 
 
 class Answer(NamedTuple):
-    """What uv has answered.
+    """uv's answer.
 
     Attributes:
-        lock: the text of what it closed; empty where it could not.
-        refusal: why it could not, in its own words.
+        lock: the text of the resolution; empty if there is none.
+        refusal: uv's explanation if there is none.
     """
 
     lock: str
@@ -93,11 +93,11 @@ class Answer(NamedTuple):
 
 
 class Asker:
-    """Asks uv, and keeps what it answered. Safe to use from several threads.
+    """Asks uv, and keeps its answers; safe to use from several threads.
 
     Args:
         program: the path of uv.
-        root: the project's root, from which on uv looks for its configuration.
+        root: the project's root, from which uv looks for its configuration.
         cancel: set it to end what is under way.
     """
 
@@ -109,7 +109,7 @@ class Asker:
         self.failures: dict[Question, OutsideError] = {}
 
     def ask(self, question: Question) -> Answer:
-        """What uv answers; what it has answered in this run, or failed at, it is not asked again.
+        """The answer of uv; a question that uv has answered in this run, or failed at, is not asked again.
 
         Raises:
             OutsideError: uv, the index or the network failed.
@@ -129,7 +129,7 @@ class Asker:
 
     def _ask(self, question: Question) -> Answer:
         found = ",".join(filter(None, (host.variable("UV_FIND_LINKS"), question.beside)))
-        # a flag takes the place of the variable, whose files are meant too
+        # a flag would replace the variable, so the variable's files are passed as well
         users = [word for path in (host.variable("UV_CONSTRAINT") or "").split() for word in ("--constraints", path)]
         with storage.scratch() as folder:
             output = folder / "pylock.toml"
@@ -161,7 +161,7 @@ class Asker:
             if done.status == 0:
                 return Answer(_text_of(output))
         refused = _REFUSED.search(done.stderr)
-        if refused:  # to uv that is a package which does not exist, and only a hint says why
+        if refused:  # uv reports a package that does not exist, and only its hint says why
             raise failure(refused[1], "lock")
         reason = words(done.stderr).replace(f"{_STAND_IN} depends on", "you require")
         if done.status == NO_SOLUTION and "No solution found" in done.stderr and not uvtool.not_cached(reason):
@@ -179,9 +179,9 @@ def _text_of(output: Path) -> str:
 
 
 def _asked(requirements: Sequence[str], own: Mapping[str, str], folder: Path) -> str:
-    """What to compile: the standard input, or a project that takes some packages from an index of their own.
+    """What to compile: standard input, or a project that takes some packages from an index of their own.
 
-    Such an index has copies of many packages, and must be asked for no other; only a project can say that.
+    Such an index contains copies of many packages and must not be used for others, which only a project can express.
     """
     if not own:
         return "-"
@@ -196,7 +196,7 @@ def _asked(requirements: Sequence[str], own: Mapping[str, str], folder: Path) ->
 
 
 def results(futures: Sequence[Future[T]], cancel: threading.Event) -> list[T]:
-    """What the futures give; ctrl-C ends what is under way instead of waiting for it.
+    """The results of futures; ctrl-C ends what is under way instead of waiting for it.
 
     Raises:
         KeyboardInterrupt: after `cancel` was set.

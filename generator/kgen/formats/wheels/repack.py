@@ -1,4 +1,4 @@
-"""Makes a wheel again of what is installed, so that kgen can be brought to a machine that has no network."""
+"""Recreates a wheel from what is installed, so that a bundle can bring kgen to a machine without a network."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from kgen.formats.wheels.ownwheels import KeptWheel
 
 _WRITTEN_BY_INSTALLERS = frozenset({"INSTALLER", "REQUESTED", "RECORD", "RECORD.jws", "direct_url.json"})
 _DAY = (1980, 1, 1, 0, 0, 0)
-"""The day of every file in an archive: the same content gives the same bytes."""
+"""The date of every file in an archive, so that equal content gives equal bytes."""
 
 
 def closure(name: str) -> tuple[importlib.metadata.Distribution, ...]:
-    """A project that is installed beside kgen, and all that it needs here, sorted by name.
+    """An installed project and all its dependencies here, sorted by name.
 
     Args:
         name: the project.
 
     Raises:
-        OutsideError: something of that is not installed.
+        OutsideError: a dependency is not installed.
     """
     found: dict[str, importlib.metadata.Distribution] = {}
     waiting = [Requirement(name)]
@@ -64,19 +64,19 @@ def closure(name: str) -> tuple[importlib.metadata.Distribution, ...]:
 def kept_wheel_of(
     distribution: importlib.metadata.Distribution, kept: Path, *, source: Mapping[str, Path], again: bool = False
 ) -> KeptWheel:
-    """The same as :func:`wheel_of`; kept for the next time, as making it takes longer than all the rest of a bundle.
+    """Like :func:`wheel_of`, but cached, because recreating a wheel takes longer than everything else in a bundle.
 
-    What was installed from a wheel says by its own list of files whether it is still the same. The digest is that of
-    the wheel when it was made; every use of the file compares it.
+    A package that was installed from a wheel shows by its own list of files whether it is unchanged. The digest is that
+    of the wheel when it was made; every use of the file compares it.
 
     Args:
-        distribution: what is installed.
-        kept: the folder of those that were made.
-        source: as there.
-        again: compare what is kept with its digest first.
+        distribution: the installed distribution.
+        kept: the folder of cached wheels.
+        source: as for :func:`wheel_of`.
+        again: whether to first compare a cached wheel with its digest.
 
     Raises:
-        OutsideError: what is installed is not whole.
+        OutsideError: the installed distribution is incomplete.
     """
     record = distribution.read_text("RECORD")
     own = kept / canonicalize_name(distribution.name)
@@ -91,9 +91,9 @@ def kept_wheel_of(
 
 
 def _kept(folder: Path, name: str, content: bytes) -> KeptWheel:
-    """Keep a wheel in a folder, which is the only one beside it, below its digest; where that cannot be, as bytes."""
+    """Cache a wheel as the only file in a folder that is named after its digest; if that fails, keep its bytes."""
     made = KeptWheel(name, hashlib.sha256(content).hexdigest(), len(content), content)
-    with contextlib.suppress(OSError):  # it is as good without
+    with contextlib.suppress(OSError):  # works without the cache, too
         shutil.rmtree(folder.parent, ignore_errors=True)
         (folder / made.sha256).mkdir(parents=True)
         part = folder / f".{name}.{os.getpid()}"
@@ -103,7 +103,7 @@ def _kept(folder: Path, name: str, content: bytes) -> KeptWheel:
 
 
 def _has_changed(wheel: Path) -> bool:
-    """Whether a wheel that is kept is not what it was when it was made; it is in a folder that says what that was."""
+    """Whether a cached wheel differs from what its folder's name says."""
     with wheel.open("rb") as content:
         return digest(content) != wheel.parent.name
 
@@ -111,14 +111,14 @@ def _has_changed(wheel: Path) -> bool:
 def wheel_of(
     distribution: importlib.metadata.Distribution, *, source: Mapping[str, Path] | None = None
 ) -> tuple[str, bytes]:
-    """The wheel that a distribution was installed from, or one like it: its name and its bytes.
+    """The wheel that a distribution was installed from, or an equivalent one: its name and its bytes.
 
     Args:
-        distribution: what is installed.
-        source: of one that is installed editable, which of its folders stand for the code: path in the wheel -> folder.
+        distribution: the installed distribution.
+        source: for an editable one, the folders that contain its code: path in the wheel -> folder.
 
     Raises:
-        OutsideError: what is installed is not whole.
+        OutsideError: the installed distribution is incomplete.
     """
     head = HeaderParser().parsestr(distribution.read_text("WHEEL") or "")
     tags = [tag for text in head.get_all("Tag") or ["py3-none-any"] for tag in parse_tag(text)]
@@ -134,7 +134,7 @@ def wheel_of(
     rows = [f"{name},sha256={_hash(text)},{len(text)}" for name, text in sorted(content.items())]
     record = f"{stem}.dist-info/RECORD"
     content[record] = "".join(f"{row}\n" for row in [*rows, f"{record},,"]).encode()
-    packed = io.BytesIO()  # stored as it is: packing takes longer than all the rest of a bundle
+    packed = io.BytesIO()  # uncompressed: compressing takes longer than everything else in a bundle
     with zipfile.ZipFile(packed, "w") as archive:
         for name, text in sorted(content.items()):
             info = zipfile.ZipInfo(name, _DAY)
@@ -149,18 +149,18 @@ def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
 
 
 def _installed(distribution: importlib.metadata.Distribution, stem: str) -> Iterator[tuple[str, bytes]]:
-    """Path in a wheel and content of all that is installed, but for what an installer writes itself."""
+    """Path in a wheel and content of everything installed, without what an installer writes itself."""
     programs = {point.name for point in distribution.entry_points if point.group.endswith("_scripts")}
     for path in distribution.files or ():
         pure = PurePosixPath(path)
         if "__pycache__" in pure.parts or pure.suffix == ".pyc":
             continue
         inside = ".." not in pure.parts
-        # packages bring along metadata of others, deeper inside
+        # packages may contain metadata of others, deeper inside
         if inside and len(pure.parts) == 2 and pure.parts[0].endswith(".dist-info"):  # noqa: PLR2004 - folder and file
             if pure.name in _WRITTEN_BY_INSTALLERS:
                 continue
-            # its folder may be spelled otherwise than a new wheel spells it
+            # its folder may be spelled differently from that in a new wheel
             place = f"{stem}.dist-info/{pure.name}"
         elif inside:
             place = pure.as_posix().replace(f"{pure.parts[0]}/", f"{stem}.dist-info/", 1)

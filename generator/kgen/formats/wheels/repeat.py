@@ -1,9 +1,9 @@
-"""What came of a locking before: where uv answers everything as it did then, the same comes of it again.
+"""Repeats an earlier locking: if uv gives the same answers as then, the result is the same.
 
-Locks are made of the request, the matrix, this kgen, the configuration of uv, and of what uv and the index answer. All
-but the answers is in the name of a note; the note has what was asked, with digests of the answers, and the files that
-were made. So locking again asks the same at once, and where nothing has changed outside, there is nothing to
-solve, to read, to judge or to render. Lists of the files in wheels are known by the wheel's hash, and never change.
+Locks depend on the request, the matrix, this kgen, uv's configuration, and the answers of uv and the index. Everything
+but the answers is in the name of a note. The note contains the questions, with digests of the answers, and the
+resulting files. Locking again asks the same questions at once; if nothing has changed outside, there is nothing to
+solve, read, verify or render. File lists of wheels are known by the wheel's hash, and never change.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _HEADER = "kgen-repeat 1"
 
 
 class _Noted(NamedTuple):
-    """What a note holds.
+    """The content of a note.
 
     Attributes:
         asked: the questions to uv, each with the digest of its answer.
-        pages: project -> what tells whether its page in the index is another than before.
-        notes: what the user was told of each request.
+        pages: project -> a digest of its page on the index.
+        notes: the notes about each request.
         files: environment -> the files of its locks, by name.
     """
 
@@ -55,13 +55,13 @@ class Note:
     """The note of one job.
 
     Args:
-        job: what is to be locked.
+        job: the job.
         program: the path of uv.
     """
 
     def __init__(self, job: LockJob, program: str) -> None:
         self._job = job
-        # a newer uv may know more of the index, or answer otherwise
+        # a newer uv may read more of the index, or answer differently
         stat = Path(program).stat()
         alike = (
             __version__,
@@ -84,12 +84,12 @@ class Note:
         closers: int,
         cancel: threading.Event,
     ) -> Part | None:
-        """What came of the same before, if every answer is as it was; None if not, or if nothing is known.
+        """The earlier result, if every answer is unchanged; None if not, or if there is no note.
 
         Args:
-            asker: receives the questions of then, so that later steps find the answers.
-            ask_pages: gives what tells whether the pages of projects have changed, in no time if there are none.
-            closers: how many questions are asked at a time.
+            asker: receives the earlier questions, so that later steps find their answers.
+            ask_pages: returns whether the pages of projects have changed; costs nothing without projects.
+            closers: the number of concurrent questions.
             cancel: set it to end what is under way.
         """
         noted = self._noted()
@@ -104,17 +104,17 @@ class Note:
             try:
                 found = results(answers, cancel)
                 same = listed is None or results([listed], cancel) == [noted.pages]
-            except KgenError:  # the next step meets it again, and reports it
+            except KgenError:  # the next step encounters and reports it
                 return None
         if not same or any(_digest(one) != digest for one, (_, digest) in zip(found, noted.asked, strict=True)):
             return None
         try:
             return self._part(noted, time.monotonic() - started)
-        except (KgenError, KeyError):  # a note of another grammar
+        except (KgenError, KeyError):  # a note in another form
             return None
 
     def _noted(self) -> _Noted | None:
-        """What was noted; None if nothing, or what no longer makes sense."""
+        """The content of the note; None if there is none, or if it is invalid."""
         try:
             packed = kept(self._place, _HEADER)
             if packed is None:
@@ -141,19 +141,19 @@ class Note:
         return Part(outcomes, {} if self._job.every is None else made)
 
     def keep(self, part: Part, asker: Asker, releases: Sequence[Releases]) -> None:
-        """Note what came of the job, if the same may be taken again.
+        """Write a note of the job's result, if it can be repeated.
 
         Args:
-            part: what came of it.
+            part: the result.
             asker: has every question to uv, with its answer.
-            releases: what has looked at pages of the index.
+            releases: has queried pages of the index.
         """
         requests = self._job.requests
         locked = [one.request for one in part.outcomes if one.lock is not None] == list(requests)
-        # what is at a place is looked at each time, and what stands for a source distribution was made for this run
+        # direct references are examined each time, and replacements of source distributions belong to this run
         placed = any(wish.url is not None for request in requests for wish in request.dependencies)
         alike = not placed and not asker.failures and all(question.lasts for question in asker.answers)
-        # a remark is about one run: that files could not be compared, which another run may do
+        # a remark is about one run, such as that files could not be compared; another run may succeed
         whole = all(one.complete for one in releases) and not any(one.remarks for one in part.outcomes)
         if not (part.files and locked and alike and whole):
             return
@@ -165,7 +165,7 @@ class Note:
                 name: {path: content.decode() for path, content in files.items()} for name, files in part.files.items()
             },
         }
-        with contextlib.suppress(OSError, UnicodeDecodeError):  # who cannot keep it makes it again
+        with contextlib.suppress(OSError, UnicodeDecodeError):  # without a note, the next run locks again
             keep(self._place, _HEADER, zlib.compress(json.dumps(noted).encode(), 1))
             keep_few(self._folder)
 

@@ -1,6 +1,6 @@
-"""Locks several environments at once: solve, resolve with uv, share versions, read file lists, judge.
+"""Locks several environments at once: solves, resolves with uv, shares versions, reads file lists, and verifies.
 
-What judging finds goes back to solver and uv, a bounded number of times. This module writes nothing.
+What verifying finds goes back to the solver and to uv, a limited number of times. This module writes nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:  # slow to import, and not needed before the first environment
 T = TypeVar("T")
 
 JUDGEMENTS = 16
-"""How many times kgen resolves again without what judging found."""
+"""How many times kgen resolves again without what verifying found."""
 
 _PACKAGE = "__init__.py"
 
@@ -63,15 +63,15 @@ class Session:
         report: Reporter = unreported,
         open_releases: Callable[[WheelReader], Releases] | None = None,
     ) -> None:
-        """Prepare; nothing is started.
+        """Prepare the session; nothing is started.
 
         Args:
             matrix: the facts.
-            closer: closes each request; of this run alone.
-            open_reader: gives what reads sizes and file lists of wheels.
+            closer: resolves each request; belongs to this run only.
+            open_reader: returns the reader of wheels' sizes and file lists.
             cancel: set it to end everything that is under way.
             report: called with each request and its stage, from any thread.
-            open_releases: gives the releases that the indexes have; None where none are asked for.
+            open_releases: returns the releases on the indexes; None to query none.
         """
         self._matrix = matrix
         self._closer = closer
@@ -86,11 +86,11 @@ class Session:
 
     @property
     def better_python(self) -> str | None:
-        """The Python that an open one should rather be; None while nothing speaks for another."""
+        """The Python that should replace an open one; None as long as there is no reason for another."""
         return self._closer.better_python
 
     def lock(self, requests: Sequence[EnvironmentRequest]) -> list[WheelOutcome]:
-        """Lock every request; an outcome for each, in their order.
+        """Lock every request; returns an outcome for each, in their order.
 
         Raises:
             KeyboardInterrupt: after every child process has ended.
@@ -100,12 +100,12 @@ class Session:
         with contextlib.ExitStack() as stack, ThreadPoolExecutor(CLOSERS) as pool:
             try:
                 closing = [pool.submit(self._close_timed, outcome) for outcome in outcomes]
-                # opened while uv waits for the index: what it takes to read wheels is slow to import
+                # opened while uv waits for the index: the imports for reading wheels are slow
                 reader = stack.enter_context(self._open_reader())
                 listings = stack.enter_context(Listings(reader))
                 newest = self._seek_newest(requests, reader, listings)
                 for future in closing:
-                    # what one environment holds is read while uv is at work on the others
+                    # the wheels of one environment are read while uv resolves the others
                     future.add_done_callback(listings.read_ahead)
                 closed = self._results(closing)
                 ready = [(outcome, found) for outcome, found in zip(outcomes, closed, strict=True) if found]
@@ -118,13 +118,13 @@ class Session:
                 if newest is not None:
                     newest.tell(ended)
             except KeyboardInterrupt:
-                # before the pool is left, which waits for what is under way
+                # set before the pool ends, because its end waits for what is under way
                 self._cancel.set()
                 raise
         return outcomes
 
     def _finish_all(self, pool: ThreadPoolExecutor, listings: Listings, ready: Sequence[_Ready]) -> Sequence[_Ready]:
-        """Judge the resolutions; refuse those that stay unfit, and note what judging changed in the others."""
+        """Verify the resolutions; refuse those that remain unfit, and note what verifying changed in the others."""
         lessons: dict[EnvironmentRequest, Lesson] = {}
         shared = self._judged(pool, listings, ready, lessons)
         self._sharing.tell(shared)
@@ -143,7 +143,7 @@ class Session:
         ready: Sequence[_Ready],
         lessons: dict[EnvironmentRequest, Lesson],
     ) -> Sequence[_Ready]:
-        """Judge the resolutions, and resolve again without what makes them unfit, a bounded number of times."""
+        """Verify the resolutions, and resolve again without what makes them unfit, a limited number of times."""
         shared: Sequence[_Ready] = ()
         for last in (*[False] * JUDGEMENTS, True):
             shared = self._sharing.shared(pool, ready)
@@ -158,9 +158,9 @@ class Session:
         return shared
 
     def _made_fit(self, found: Closed) -> Closed | None:
-        """A resolution that was tried, as the locker would write it; None where it would write none.
+        """A tentative resolution as the locker would write it; None if it would refuse it.
 
-        It has a reader and threads of its own: those of the run may not be there yet, or wait for this.
+        This uses its own reader and threads: those of the run may not exist yet, or be waiting for the result.
         """
         outcome = WheelOutcome(request=found.resolution.request.as_asked, form=FORMAT)
         with self._open_reader() as reader, Listings(reader) as listings, ThreadPoolExecutor(1) as pool:
@@ -170,7 +170,7 @@ class Session:
     def _seek_newest(
         self, requests: Sequence[EnvironmentRequest], reader: WheelReader, listings: Listings
     ) -> Newest | None:
-        """Ask the indexes for the releases of what the user names, while uv is at work; None if nothing is named."""
+        """Query the indexes for releases of what the user names, while uv runs; None if the user names nothing."""
         names = dict.fromkeys(wish.name for request in requests for wish in request.dependencies if wish.url is None)
         asked = [name for name in names if name not in self._matrix.framework_names]
         if not asked or self._open_releases is None:
@@ -206,7 +206,7 @@ class Session:
         return found
 
     def _close_keeping(self, outcome: WheelOutcome) -> Closed | Conflict | Unclosable:
-        """Resolve with the versions of an older lock, or without them where they are what has no resolution."""
+        """Resolve with the versions of an older lock, or without them if they prevent a solution."""
         request = outcome.request
         self._remedies.require_accelerator(request)
         try:
@@ -230,7 +230,7 @@ class Session:
         shared: Sequence[_Ready],
         lessons: dict[EnvironmentRequest, Lesson],
     ) -> list[_Ready]:
-        """All resolutions, with new ones in the place of the unfit; empty where there is no new one."""
+        """All resolutions, with new ones instead of the unfit ones; empty if there is no new one."""
         unfit = []
         for position, (outcome, found) in enumerate(shared):
             before = lessons.get(outcome.request)
@@ -247,10 +247,10 @@ class Session:
         return [(outcome, anew.get(position, found)) for position, (outcome, found) in enumerate(shared)]
 
     def _close_without(self, outcome: WheelOutcome, before: Closed, lesson: Lesson) -> Closed | None:
-        """Resolve without what judging found unfit; None if that fails."""
+        """Resolve without what verifying found unfit; None if that fails."""
         started = time.monotonic()
         joined = before.resolution.request
-        # what came along before is a member from the start: without it, pins for the others alone may exclude it
+        # frameworks that came along before are members from the start: pins for the others might exclude them
         request = outcome.request._replace(members=joined.members, cpu_members=joined.cpu_members)
         try:
             found = self._closer.close(request, outcome.notes, lesson)
@@ -341,7 +341,7 @@ class Session:
         return {name: needs for name, needs in read.items() if needs}
 
     def _refuse(self, reading: Listings, outcome: WheelOutcome, found: Closed, lesson: Lesson | None) -> None:
-        """Say what is unfit, and through which requirements it came in."""
+        """Report what is unfit, and which requirements bring it in."""
         faults = outcome.faults
         if lesson is not None and learn(self._matrix, found.resolution, found.versions, faults, lesson) == lesson:
             faults = first_of_each((*lesson.faults, *faults))
@@ -378,7 +378,7 @@ class Session:
         )
 
     def _chains(self, reading: Listings, found: Closed) -> Mapping[str, tuple[str, ...]]:
-        """The way from what was asked for to each package; none where the metadata cannot be had."""
+        """The chain of requirements that brings in each package; none if metadata cannot be fetched."""
         asked = roots(found.resolution, found.added)
         try:
             read = self._results([reading.requires_of(wheel) for wheel in found.wheels.values()])
@@ -390,7 +390,7 @@ class Session:
 
 
 def _first_causes(faults: Sequence[LockFault], ways: Mapping[str, tuple[str, ...]]) -> Iterator[LockFault]:
-    """The faults without those that follow from others: of what a package of another accelerator brings along."""
+    """The faults without consequences of others, such as what a package for another accelerator brings along."""
     astray = {one.package for one in faults if isinstance(one, OtherAccelerator)}
     brought = {name for name in astray if not astray.isdisjoint(ways.get(name, ())[:-1])}
     for fault in faults:
@@ -402,10 +402,10 @@ def _first_causes(faults: Sequence[LockFault], ways: Mapping[str, tuple[str, ...
 
 
 def _brought_by_frameworks(roots: Sequence[str]) -> str:
-    """What to look at where no dependency of the user's brings packages in that are unfit.
+    """What to check if no dependency of the user brings in unfit packages.
 
     Args:
-        roots: the frameworks, as they are required, through which they came in.
+        roots: the requirements on frameworks that bring them in.
     """
     if not roots:
         return "look at `dependencies`: one of them brings these in"
@@ -413,7 +413,7 @@ def _brought_by_frameworks(roots: Sequence[str]) -> str:
 
 
 def _as_locked(found: Closed) -> Resolution:
-    """The resolution with the versions that uv chose where the choice was uv's."""
+    """The resolution with the versions that uv chose, for packages that are uv's choice."""
     free = {name: found.versions[name] for name in found.resolution.libraries if name in found.versions}
     for name in found.resolution.pinned:
         free.pop(name, None)

@@ -1,4 +1,4 @@
-"""Source distributions that the user allows to be built: what is in them, read without running any of it."""
+"""Reads source distributions that the user allows to be built, without running anything in them."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from kgen.wheels import WheelReader
 
 _BY_DEFAULT = ("setuptools", "wheel")
-"""What builds a project that does not say what does (PEP 517)."""
+"""The build requirements of a project that declares none (PEP 517)."""
 
 _COMPILED = re.compile(r"\.(?:c|cc|cpp|cxx|cu|f|f90|go|hip|pyx|rs)$", re.IGNORECASE)
 _ASIDE = ("test", "doc", "example")
-"""The beginnings of paths at which no part of the package itself lies."""
+"""The beginnings of paths that do not belong to the package itself."""
 
 _LARGEST = 4 * 1024 * 1024
-"""Bytes of a text in a source distribution that is read."""
+"""The largest size in bytes of a text that is read from a source distribution."""
 
 _WHEELS = "wheels"
-"""The folder of wheels that a user is told to build."""
+"""The folder in hints for wheels that the user builds."""
 
 _ARCHIVE = ".tar.gz"
 _HEADING = re.compile(r"\[(?P<extra>[^:\]]*)(?::(?P<marker>[^\]]*))?\]")
@@ -46,16 +46,16 @@ _HEADING = re.compile(r"\[(?P<extra>[^:\]]*)(?::(?P<marker>[^\]]*))?\]")
 def source_releases(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, releases: Releases, reader: WheelReader
 ) -> Iterator[SourceRelease]:
-    """What may be built of the projects that the user names: the newest release of each, where it has no wheel.
+    """What may be built for the projects that the user names: the newest release of each, if it has no wheel.
 
     Args:
         matrix: the facts.
-        request: what is asked.
-        releases: what there is.
-        reader: what fetches a source distribution.
+        request: the request.
+        releases: the releases on the indexes.
+        reader: fetches a source distribution.
 
     Raises:
-        OutsideError: a project cannot be built: it needs a compiler, or its files say too little.
+        OutsideError: a project cannot be built: it needs a compiler, or its files do not state enough.
     """
     known = {one.name for one in matrix.generation_of(request.backends).sources}
     wishes = (*request.dependencies, *request.requirements, *request.constraints)
@@ -101,11 +101,11 @@ def _release(
 def read_source(
     request: EnvironmentRequest, wish: str, filename: str, content: bytes
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What a source distribution requires, and what it is built with.
+    """The run-time requirements and the build requirements of a source distribution.
 
     Args:
-        request: what is asked.
-        wish: what pip is asked for to have it.
+        request: the request.
+        wish: the requirement with which pip installs it.
         filename: the file's name.
         content: the file.
 
@@ -128,22 +128,22 @@ def read_source(
 
 
 def by_hand(request: EnvironmentRequest, *releases: str) -> str:
-    """The command that builds wheels of source distributions into a folder of that name, with what compilers there are.
+    """The command that builds wheels of source distributions into a folder, using the compilers of this machine.
 
     Args:
-        request: for which Python.
-        releases: what is to be built, as requirements.
+        request: the request, for its Python.
+        releases: what to build, as requirements.
     """
     return f"python{request.python} -m pip wheel --no-deps -w {_WHEELS} {' '.join(map(shlex.quote, releases))}"
 
 
 def compiled_file(paths: Iterable[str]) -> str:
-    """The first of the files of a project that needs a compiler; nothing where none does."""
+    """The first file of a project that needs a compiler; empty if there is none."""
     return next((one for one in paths if _COMPILED.search(one) and not one.startswith(_ASIDE)), "")
 
 
 def _read(content: bytes) -> tuple[str, Mapping[str, str]]:
-    """The first file that needs a compiler, or nothing; and the texts that say what a project needs."""
+    """The first file that needs a compiler, or empty; and the texts that state what a project needs."""
     compiled, texts = "", {}
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
         for member in archive:
@@ -162,7 +162,7 @@ def _read(content: bytes) -> tuple[str, Mapping[str, str]]:
 
 
 def _requires(texts: Mapping[str, str]) -> Iterator[str]:
-    """The run-time requirements, as the source distribution was made with."""
+    """The run-time requirements that the source distribution was made with."""
     stated = Parser().parsestr(texts.get("PKG-INFO", "")).get_all("Requires-Dist") or []
     for text in stated or _egg_requires(texts.get("requires.txt", "")):
         with contextlib.suppress(InvalidRequirement):
@@ -170,7 +170,7 @@ def _requires(texts: Mapping[str, str]) -> Iterator[str]:
 
 
 def _egg_requires(text: str) -> Iterator[str]:
-    """What setuptools notes: requirements, under headings that name an extra, a marker, or both."""
+    """The requirements that setuptools records, under headings that name an extra, a marker, or both."""
     extra = marker = ""
     for line in map(str.strip, text.splitlines()):
         heading = _HEADING.fullmatch(line)

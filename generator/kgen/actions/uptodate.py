@@ -262,8 +262,8 @@ class _Locks:
         """Whether uv is configured as it was for these locks, as far as anybody on this machine knows."""
         try:
             return files.read_text(_memory(self._settings.root, environment)) == self._configuration
-        except FileNotFoundError:
-            return True  # locked elsewhere: what shapes a lock stands in it
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return True  # locked elsewhere, or by another user: what shapes a lock stands in it
         except (OSError, ValueError):
             return False
 

@@ -57,6 +57,20 @@ def test_offline(locked: Kgen, index: Index) -> None:
     assert (done.status, states(done.stdout)) == (0, ["unchanged", "unchanged"])
 
 
+@pytest.mark.parametrize("shut", [True, False])
+def test_a_cache_that_cannot_be_read(locked: Kgen, index: Index, tmp_path: Path, *, shut: bool) -> None:
+    """As in a container whose HOME is another user's."""
+    index.misbehave("500")
+    place = tmp_path / "cache"
+    if shut:
+        place.mkdir(mode=0)
+    else:
+        place.write_text("a file")
+    done = locked(*BOTH, KGEN_CACHE_DIR=str(place / "kgen"))
+    place.chmod(0o700)
+    assert (done.status, states(done.stdout)) == (0, ["unchanged", "unchanged"])
+
+
 def test_nobody_is_called(locked: Kgen, tmp_path: Path) -> None:
     """No child process and no connection."""
     (tmp_path / "watch").mkdir()

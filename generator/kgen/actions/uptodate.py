@@ -263,8 +263,8 @@ class _Locks:
         """Whether uv's configuration is unchanged since these locks, as far as is known on this machine."""
         try:
             return files.read_text(_memory(self._settings.root, environment)) == self._configuration
-        except FileNotFoundError:
-            return True  # locked on another machine: the lock contains what affects it
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return True  # locked on another machine, or by another user: the lock contains what affects it
         except (OSError, ValueError):
             return False
 

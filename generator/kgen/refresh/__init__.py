@@ -1,1 +1,1 @@
-"""Brings the matrix up to date from an index: reads what is new, composes rows, keeps what was written by hand."""
+"""Updates the matrix from an index: reads what is new, composes rows, and keeps what was written by hand."""

@@ -1,6 +1,6 @@
-"""What compiled files in a wheel say about how they were built: the toolkit, and the GPUs.
+"""Finds in a wheel's compiled files how they were built: the toolkit, and the GPUs.
 
-Nothing is run: the files are searched for what the compiler has put there.
+Nothing is run: kgen searches the files for what the compiler put there.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from packaging.version import Version
 
 _FLAGS = re.compile(rb"(?:(?:sm|compute)_[0-9]+[af]? )+(?:sm|compute)_[0-9]+[af]?\x00")
 _LONGEST = 1024
-"""The most bytes that a list of architectures takes."""
+"""The largest size in bytes of a list of architectures."""
 
 
 def toolkit(pieces: Iterable[bytes], toolkits: Collection[Version]) -> list[str]:
-    """The toolkits, such as `12.9`, whose number a function returns, as CUDA's own `CUDART_VERSION` has it: 12090.
+    """The toolkits, such as `12.9`, whose number a function returns in the form of CUDA's `CUDART_VERSION`: 12090.
 
-    A module such as JAX's `_versions` has a function that returns it. On x86-64 that is `mov r32, imm32`, on AArch64
-    `movz wd, #imm16`.
+    Such a function is in a module like JAX's `_versions`. On x86-64 it contains `mov r32, imm32`, on AArch64 `movz wd,
+    #imm16`.
 
     Args:
         pieces: the file.
-        toolkits: those that it may be, all of one major.
+        toolkits: the candidates, all of one major.
     """
     content = b"".join(pieces)
     words = {content[at : at + 4] for at in range(0, len(content) - 3, 4)} if content[18:20] == b"\xb7\x00" else set()
@@ -40,7 +40,7 @@ def toolkit(pieces: Iterable[bytes], toolkits: Collection[Version]) -> list[str]
 
 
 def architectures(pieces: Iterable[bytes], _toolkits: Collection[Version]) -> list[str]:
-    """The architectures that the compiler was told, as `sm_90` and `compute_90`: the longest such list in the file."""
+    """The architectures passed to the compiler, as `sm_90` and `compute_90`: the longest such list in the file."""
     rest, longest = b"", b""
     for piece in pieces:
         text = rest + piece

@@ -1,4 +1,4 @@
-"""Names of wheels -> the platforms and Pythons that they fit."""
+"""Names of wheels -> the platforms and Pythons that they support."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from kgen.index import IndexFile
 from kgen.matrix.records import Platform
 
 _LEGACY = {"manylinux1": Version("2.5"), "manylinux2010": Version("2.12"), "manylinux2014": Version("2.17")}
-"""PEP 600: the glibc that the names before it stand for."""
+"""PEP 600: the glibc that older names stand for."""
 
 _MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(.+)|(manylinux1|manylinux2010|manylinux2014)_(.+)")
 _MACOS = re.compile(r"macosx_\d+_\d+_(.+)")
 
 Fit = dict[str, dict[str, Version | None]]
-"""Platform -> CPython minor -> the glibc that its wheels need, None where none applies."""
+"""Platform -> CPython minor -> the glibc that its wheels need, None where glibc does not apply."""
 
 
 class Target(NamedTuple):
-    """A platform, as the tags of wheels name it."""
+    """A platform in the terms of wheel tags."""
 
     name: str
     system: str
@@ -32,7 +32,7 @@ class Target(NamedTuple):
 
 
 def targets(platforms: Mapping[str, Platform]) -> tuple[Target, ...]:
-    """The platforms, as the tags of wheels name them."""
+    """The platforms in the terms of wheel tags."""
     return tuple(
         Target(name, platform.markers["sys_platform"], platform.markers["platform_machine"].lower())
         for name, platform in platforms.items()
@@ -41,7 +41,7 @@ def targets(platforms: Mapping[str, Platform]) -> tuple[Target, ...]:
 
 @functools.lru_cache(8192)
 def platforms_of(tag: str, platforms: tuple[Target, ...]) -> Mapping[str, Version | None]:
-    """The platforms that a wheel's platform tag is for, with the glibc that it needs there."""
+    """The platforms of a wheel's platform tag, with the glibc that it needs there."""
     found: dict[str, Version | None] = {}
     for one in tag.split("."):
         if one == "any":
@@ -61,7 +61,7 @@ def platforms_of(tag: str, platforms: tuple[Target, ...]) -> Mapping[str, Versio
 
 @functools.lru_cache(8192)
 def pythons_of(tags: tuple[str, str, str], requires_python: str, minors: tuple[str, ...]) -> tuple[str, ...]:
-    """The CPython minors that wheels of a tag are for, of those that are known."""
+    """The CPython minors of a wheel's tag, among the known ones."""
     pythons, abis, _ = tags[0].split("."), set(tags[1].split(".")), tags[2]
     found = []
     for minor in minors:
@@ -91,13 +91,13 @@ def _allowed(requires: str, minors: Iterable[str]) -> list[str]:
 
 
 def is_for_any_python(file: IndexFile) -> bool:
-    """Whether a wheel is for whatever Python 3."""
+    """Whether a wheel supports every Python 3."""
     pythons, abis, _ = file.tags
     return abis == "none" and not pythons.startswith("cp")
 
 
 def fit_of(files: Iterable[IndexFile], platforms: tuple[Target, ...], minors: tuple[str, ...]) -> Fit:
-    """What the wheels of one release fit; where several serve the same, the least glibc counts. Not to be changed."""
+    """What the wheels of one release support; of several for one target, the lowest glibc counts. Do not modify it."""
     return _fit(frozenset((file.tags, file.requires_python) for file in files), platforms, minors)
 
 
@@ -105,7 +105,7 @@ def fit_of(files: Iterable[IndexFile], platforms: tuple[Target, ...], minors: tu
 def _fit(
     kinds: frozenset[tuple[tuple[str, str, str], str]], platforms: tuple[Target, ...], minors: tuple[str, ...]
 ) -> Fit:
-    """The same; most releases of a library have wheels of the same kinds."""
+    """The same, cached: most releases of a library have the same kinds of wheels."""
     found: Fit = {}
     for tags, requires_python in kinds:
         for platform, glibc in platforms_of(tags[2], platforms).items():
@@ -120,7 +120,7 @@ def _fit(
 def chosen(
     files: Iterable[IndexFile], platform: str, python: str, platforms: tuple[Target, ...], minors: tuple[str, ...]
 ) -> IndexFile | None:
-    """The wheel of a release for one platform and Python; None if it has none."""
+    """The wheel of a release for one platform and Python; None if there is none."""
     fitting = [
         file
         for file in files
@@ -131,6 +131,6 @@ def chosen(
 
 
 def glibc_text(serves: Mapping[str, Version | None]) -> str:
-    """The glibc that a platform's wheels need, as a row has it: the most that one needs, or nothing."""
+    """The glibc that a platform's wheels need, as a row has it: the highest that one of them needs, or empty."""
     needed = [glibc for glibc in serves.values() if glibc is not None]
     return str(max(needed)) if needed else ""

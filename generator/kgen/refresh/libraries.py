@@ -22,21 +22,21 @@ from kgen.refresh.rows import Contradiction, RowContext, by_version, first_day, 
 from kgen.refresh.wheel_facts import WheelFacts
 
 CUDA_PACKAGE = re.compile(r"nvidia-[a-z0-9-]+|cuda-(bindings|pathfinder|toolkit)")
-"""What is followed as soon as a build requires it: it decides which builds can stand together."""
+"""Packages that the matrix adds as soon as a build requires them: they decide which builds work together."""
 
 _SUFFIX = re.compile(r"-cu(\d\d)$")
 _EXTRA = re.compile(r"""extra == ["']([^"']+)["']""")
 
 
 def new_library(name: str) -> dict[str, Any]:
-    """The beginning of a file for a library that was not followed so far; its role is in its name."""
+    """The beginning of a file for a library that the matrix does not have yet; its name contains its role."""
     suffix = _SUFFIX.search(name)
     role = re.sub(r"^(nvidia-cuda-|nvidia-|cuda-)", "", _SUFFIX.sub("", name))
     return {"role": role, **({"cuda": int(suffix[1])} if suffix else {})}
 
 
 def page_fits(files: Sequence[IndexFile], context: RowContext) -> dict[str, list[LibraryFit]]:
-    """The stable releases of a library, by version; those without a wheel for any platform are left out."""
+    """The stable releases of a library, by version, without those that have no wheel for any platform."""
     found = {}
     for version, wheels in by_version(files).items():
         binary = [file for file in wheels if file.tags != NO_WHEEL]
@@ -58,16 +58,16 @@ def page_fits(files: Sequence[IndexFile], context: RowContext) -> dict[str, list
 
 
 class Update:
-    """A library's file, and what its page changes in it."""
+    """A library's file, and the changes from its page."""
 
     def __init__(self, name: str, text: str | None, files: Sequence[IndexFile], context: RowContext) -> None:
         """Compare; nothing is written.
 
         Args:
             name: the library.
-            text: its file; None if it has none yet.
-            files: the wheels that its page names.
-            context: what rows are composed with.
+            text: its file; None if there is none yet.
+            files: the wheels on its page.
+            context: the context of rows.
         """
         self.name = name
         self._text = text
@@ -109,7 +109,7 @@ class Update:
         self.gone = [version for parsed, version in known.items() if parsed not in there]
 
     def _compare(self, version: str, old: Sequence[LibraryFit], new: Sequence[LibraryFit]) -> None:
-        """Take what the index has more of; note what it says otherwise."""
+        """Take what the index has in addition; note where it contradicts."""
         page = f"index page of {self.name}"
         source = str(self._data.get("source", page))
         mine = {(platform, python) for fit in old for platform in fit.platforms for python in (fit.pythons or ("",))}
@@ -138,7 +138,7 @@ class Update:
         return self._text is None
 
     def text(self, today: dt.date) -> str | None:
-        """The file as it should be; None if it is."""
+        """The updated file; None if nothing changes."""
         yanked = {**self._data.get("yanked", {}), **self.yanked}
         for version in self.restored:
             del yanked[version]
@@ -157,7 +157,7 @@ class Update:
         return writer.library_text({**head, "files": writer.grouped(fits)})
 
     def _beside(self, yanked: Mapping[str, str], fits: Sequence[LibraryFit], today: dt.date) -> str:
-        """The same for a file that was edited by hand: its lines stay in place, new releases come last."""
+        """The same for a file that was edited by hand: its lines stay in place, and new releases come last."""
         import tomlkit  # noqa: PLC0415 - slow to import, and few files are like that
 
         document: Any = tomlkit.parse(self._text or "")
@@ -177,10 +177,10 @@ class Update:
 def toolkit_row(
     version: str, day: dt.date, file: IndexFile, facts: WheelFacts, *, context: RowContext, today: dt.date
 ) -> dict[str, Any]:
-    """A release of the CUDA toolkit, of its meta package's METADATA.
+    """A release of the CUDA toolkit, from its meta package's METADATA.
 
     Raises:
-        OutsideError: a requirement in it makes no sense.
+        OutsideError: it contains an invalid requirement.
     """
     extras: dict[str, set[str]] = {}
     for text in facts.requires:

@@ -1,4 +1,4 @@
-"""What conda-forge calls projects of the Python index, from a project that publishes it -> `conda-names.toml`."""
+"""The conda-forge names of projects, from a project that publishes them -> `conda-names.toml`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PROJECT = "conda-pypi"
 MEMBER = "conda_pypi/grayskull_pypi_mapping.json"
 
 LARGEST = 32 << 20
-"""So many bytes of the member are read: that of 2026 has two million."""
+"""The largest size in bytes of the file that is read; that of 2026 has two million."""
 
 _NO_NAME = re.compile(r"[0-9a-f]{32,}")
-"""Digests that stand among the projects, as somebody took the path of a file for its name."""
+"""Digests among the projects: somebody took the path of a file for its name."""
 
 _HEAD = """\
 # What conda-forge calls projects of the Python index, where that is not their normalised name; rows of conda.toml win.
@@ -40,10 +40,10 @@ def newest(files: Sequence[IndexFile]) -> IndexFile | None:
 
 
 def names(content: bytes) -> dict[str, str]:
-    """Project -> package, of those that are called otherwise, sorted.
+    """Project -> package, for projects whose names differ, sorted.
 
     Raises:
-        OutsideError: it is not such a list.
+        OutsideError: the content is not such a list.
     """
     try:
         data: Any = json.loads(content)
@@ -66,7 +66,7 @@ def names(content: bytes) -> dict[str, str]:
 
 
 def text(packages: Mapping[str, str], version: str, today: dt.date) -> str:
-    """The file."""
+    """The text of the file."""
     origin = {
         "project": PROJECT,
         "version": version,

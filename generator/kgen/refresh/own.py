@@ -35,17 +35,17 @@ _CUDA = re.compile(r"cu(\d+)(\d)")
 _NUMBERED = re.compile(r"([a-z]+)(\d+\.\d+)")
 _CPU = "cpu"
 _MINORS = 6
-"""So many minors of a major of another kind are asked for: such an index does not list its folders."""
+"""The number of minors to query for each major of other kinds: such an index does not list its folders."""
 _CUDNN = "cudnn"
 
 
 class Addition(NamedTuple):
-    """A build that goes into the row of a release.
+    """A build to add to the row of a release.
 
     Attributes:
-        version: the release, as its row has it.
+        version: the release, as in its row.
         label: the build's local version label.
-        row: the build as a row has it.
+        row: the build, in the form of a row.
     """
 
     version: str
@@ -54,13 +54,13 @@ class Addition(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a framework's own index has that the matrix does not, or says otherwise.
+    """Where a framework's own index has more than the matrix, or contradicts it.
 
     Attributes:
         additions: builds.
-        contradictions: facts of rows that are there, which the index says otherwise.
+        contradictions: facts of existing rows that the index contradicts.
         notes: what was left out, and why.
-        gone: builds that rows have and the index has not.
+        gone: builds in rows that the index does not have.
     """
 
     additions: list[Addition]
@@ -72,13 +72,13 @@ class Found(NamedTuple):
 def labels(
     recipe: Recipe, toolkits: Iterable[Version], releases: Iterable[Mapping[str, Any]], majors: Majors
 ) -> tuple[str, ...]:
-    """The labels that a framework's own index is asked for.
+    """The labels to query on a framework's own index.
 
     Args:
-        recipe: the framework's.
-        toolkits: every version of CUDA that there is.
-        releases: the framework's releases as their file has them, whose labels count too.
-        majors: gives the majors of the other kinds.
+        recipe: the framework's recipe.
+        toolkits: every version of CUDA.
+        releases: the framework's releases as in their file, whose labels count too.
+        majors: returns the majors of other kinds.
     """
     known = [f"{major}{minor}" for major, minor in sorted({(one.major, one.minor) for one in toolkits})]
     made = []
@@ -92,7 +92,7 @@ def labels(
 
 
 def cuda_of(label: str) -> str | None:
-    """The CUDA that a label names: `cu126` is 12.6; None of a label that names none."""
+    """The CUDA version in a label: `cu126` is 12.6; None for any other label."""
     match = _CUDA.fullmatch(label)
     return None if match is None else f"{match[1]}.{match[2]}"
 
@@ -113,7 +113,7 @@ def made_of(label: str) -> Made | None:
 
 
 class OwnIndex:
-    """The pages of a framework's own index, label by label, beside the rows that the matrix has."""
+    """The pages of a framework's own index, label by label, compared with the rows of the matrix."""
 
     def __init__(
         self,
@@ -126,11 +126,11 @@ class OwnIndex:
         """Compare; nothing is read.
 
         Args:
-            recipe: the framework's.
-            title: what people call it.
-            pages: label -> the files of its page.
-            releases: the framework's releases as their file has them, the new ones among them.
-            context: what rows are composed with.
+            recipe: the framework's recipe.
+            title: the name that people use.
+            pages: label -> the files on its page.
+            releases: the framework's releases as in their file, including new ones.
+            context: the context of rows.
         """
         self._recipe = recipe
         self._title = title
@@ -152,7 +152,7 @@ class OwnIndex:
         self._labels = tuple(pages)
 
     def _with_floor(self, file: IndexFile, version: Version) -> IndexFile:
-        """A wheel that is tagged for any Linux, as one for the glibc that the release's plain wheels need."""
+        """A wheel that is tagged for any Linux, retagged for the glibc that the release's plain wheels need."""
         tag = file.tags[2]
         for name in self._linux:
             machine = self._context.platforms[name].markers["platform_machine"]
@@ -190,7 +190,7 @@ class OwnIndex:
                     yield label, version, platform, fit
 
     def _is_followed(self, label: str) -> bool:
-        """Whether a label is of a version of an accelerator that is known, or of the CPU."""
+        """Whether a label stands for a known accelerator version, or the CPU."""
         cuda, made = cuda_of(label), made_of(label)
         if made is not None:
             kind, version = made
@@ -198,7 +198,7 @@ class OwnIndex:
         return label == _CPU if cuda is None else int(cuda.partition(".")[0]) in self._context.matrix.majors(FOLLOWED)
 
     def _platforms_of(self, label: str) -> Iterator[str]:
-        """Where there can be builds with a label; those for the CPU are noted for Linux alone, as others are plain."""
+        """The platforms that may have builds with a label; for CPU builds only Linux, because the others' are plain."""
         made = made_of(label)
         kind = FOLLOWED if cuda_of(label) is not None else made[0] if made is not None else None
         row = None if kind is None else self._context.matrix.accelerators.get(kind)
@@ -206,7 +206,7 @@ class OwnIndex:
         return (name for name in self._places if name in served)
 
     def _doubted(self) -> Iterator[tuple[str, Version, int, Mapping[str, Any]]]:
-        """The builds with CUDA whose rows are from elsewhere than the wheel."""
+        """The CUDA builds whose rows have another source than the wheel."""
         for version, row in self._releases.items():
             for place, build in enumerate(row.get("build", ())):
                 label = build.get("local")
@@ -232,15 +232,15 @@ class OwnIndex:
     # -- what comes of it ----------------------------------------------------------------------------------------------
 
     def found(self, read: Read, today: dt.date) -> Found:
-        """The rows of what is new, and the contradictions to those that are there.
+        """The rows for what is new, and the contradictions to existing ones.
 
         Args:
-            read: gives what a wheel knows of itself.
-            today: the day that rows are checked on.
+            read: returns the facts of a wheel.
+            today: the day to record for new rows.
 
         Raises:
-            Unread: a wheel would have to be downloaded whole.
-            OutsideError: a wheel cannot be fetched, or says what makes no sense.
+            Unread: a wheel would have to be downloaded completely.
+            OutsideError: a wheel cannot be fetched, or contains invalid facts.
         """
         result = Found([], [], [], [])
         unknown = [label for label in self._labels if not self._is_followed(label) and cuda_of(label) is not None]
@@ -313,7 +313,7 @@ class OwnIndex:
         )
 
     def _row(self, label: str, version: Version, wheel_build: WheelBuild, today: dt.date) -> dict[str, Any]:
-        """A build as a row has it; GPUs as the nearest release with the same CUDA has them."""
+        """A build in the form of a row, with the GPUs of the closest release with the same CUDA."""
         notes = list(wheel_build.notes)
         carried: dict[str, Any] = {}
         if wheel_build.cuda:
@@ -335,7 +335,7 @@ class OwnIndex:
         }
 
     def _code_of(self, made: Made | None, version: Version) -> tuple[str, dict[str, Any]]:
-        """What the row of the nearest older build for the same has code for, and which release that is."""
+        """The code of the closest older build for the same accelerator, and its release."""
         for one in sorted(self._releases, reverse=True):
             for build in self._releases[one].get("build", ()):
                 if one <= version and "code" in build and made is not None and build.get(made[0]) == made[1]:
@@ -345,7 +345,7 @@ class OwnIndex:
     def _row_of_other(
         self, label: str, version: Version, wheel_build: WheelBuild, read: Read, today: dt.date
     ) -> dict[str, Any]:
-        """A build for another kind than CUDA: what it has code for is in no file that is read, and assumed."""
+        """A build for another kind than CUDA: its code is assumed, because no file that is read states it."""
         made = made_of(label)
         other = wheel_build._replace(made=made, cuda=None, sass=(), ptx=())
         before, carried = self._code_of(made, version)
@@ -366,9 +366,9 @@ class OwnIndex:
         }
 
     def _alike(self, label: str, version: Version, wheel_build: WheelBuild) -> tuple[str, Mapping[str, Any]]:
-        """The build that most likely has code for the same GPUs: of the same CUDA and platform, in the nearest release.
+        """The build that most likely has code for the same GPUs: with this CUDA and platform, in the closest release.
 
-        Older ones first, and of one release that with the same label.
+        Older releases come first, and within a release the build with the same label.
         """
         older = sorted((one for one in self._releases if one <= version), reverse=True)
         newer = sorted(one for one in self._releases if one > version)
@@ -385,7 +385,7 @@ class OwnIndex:
         return "", {}
 
     def _against(self, read: Read) -> Iterator[Contradiction]:
-        """What the index says otherwise than rows that are there."""
+        """Where the index contradicts existing rows."""
         for version, release in sorted(self._releases.items()):
             for build in release.get("build", ()):
                 label = build.get("local", "")
@@ -413,7 +413,7 @@ class OwnIndex:
     def _against_wheel(
         self, label: str, version: Version, platform: str, build: Mapping[str, Any], read: Read
     ) -> Iterator[Contradiction]:
-        """What a wheel says about itself otherwise than its row."""
+        """Where a wheel contradicts its row."""
         fit = fit_of(self._files[label, version], self._context.targets, self._context.minors)
         wheel_build = self._wheel_build(label, version, platform, fit, read) if platform in fit else None
         if wheel_build is None:

@@ -1,4 +1,4 @@
-"""How rows are composed, as `recipes.toml` says it."""
+"""How to compose rows, as stated in `recipes.toml`."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 FOLLOWED = "cuda"
-"""The kind of accelerator whose toolkit, runtime and code wheels tell; of others the recipes say what rows are for."""
+"""The accelerator kind whose facts are read from wheels; for others, recipes state what rows are for."""
 
 Majors = Callable[[str], Iterable[int]]
 """Returns the majors of a kind of accelerator: :meth:`kgen.matrix.compatibility.CompatibilityMatrix.majors`."""
 
 Made = tuple[str, str | bool]
-"""A kind of accelerator other than that, and its major; true of a kind without versions. As a row has it."""
+"""An accelerator kind other than that, and its major; true for a kind without versions. In the form of a row."""
 
 
 class Module(NamedTuple):
-    """A module in the wheels that knows what METADATA lacks.
+    """A module in the wheels that contains what METADATA lacks.
 
     Attributes:
-        path: where in the wheel it is.
-        cuda: what holds the version of CUDA.
-        built: what says whether the wheel is built for CUDA at all; empty if nothing does.
-        architectures: what holds the GPUs it has code for; empty if nothing does.
-        says: how that is to be understood, for the source of a row.
+        path: its path in the wheel.
+        cuda: the name with the version of CUDA.
+        built: the name that tells whether the wheel is built for CUDA at all; empty if there is none.
+        architectures: the name with the GPUs that it has code for; empty if there is none.
+        says: how to interpret that, for the source of a row.
     """
 
     path: str
@@ -41,12 +41,12 @@ class Module(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """A compiled file in one of the wheels that knows what METADATA lacks.
+    """A compiled file in one of the wheels that contains what METADATA lacks.
 
     Attributes:
-        distribution: the project whose wheel it is in; `{cuda}` stands for the CUDA major of the build.
-        path: where in the wheel it is; `{cuda}` as above.
-        holds: what is read of it, a key of :data:`kgen.refresh.binaries.HOLDS`.
+        distribution: the project whose wheel contains it; `{cuda}` stands for the CUDA major of the build.
+        path: its path in the wheel; `{cuda}` as above.
+        holds: what is read from it, a key of :data:`kgen.refresh.binaries.HOLDS`.
     """
 
     distribution: str
@@ -64,16 +64,16 @@ class Variant(NamedTuple):
     """One kind of build.
 
     Attributes:
-        install: the distributions with their extras, the framework's own first; `{cuda}` stands for a major of CUDA,
-            and so does the name of another kind for one of its.
-        accelerator: the kind, or `cpu`, if only such wheels are meant; empty for CUDA and the CPU.
+        install: the distributions with their extras, the framework's own first; `{cuda}` stands for a CUDA major, and
+            the name of another kind for one of its majors.
+        accelerator: the kind, or `cpu`, if only such wheels count; empty for CUDA and the CPU.
     """
 
     install: tuple[str, ...]
     accelerator: str
 
     def for_majors(self, majors: Majors) -> Iterator[tuple[tuple[Requirement, ...], Made | None]]:
-        """What it installs, and for what if not CUDA or the CPU; once for each major, the newest first."""
+        """What it installs, and its accelerator if neither CUDA nor the CPU; once for each major, newest first."""
         other = "" if self.accelerator in {"", "cpu", FOLLOWED} else self.accelerator
         kind = other or FOLLOWED
         if not any(f"{{{kind}}}" in text for text in self.install):
@@ -85,19 +85,19 @@ class Variant(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """How the rows of a framework are composed.
+    """How to compose the rows of a framework.
 
     Attributes:
         name: the framework.
-        since: what is older is not followed.
-        python: the CPython minor whose wheel is read, where there is one; else the newest.
-        metadata: whether what its wheels require matters.
-        module: what knows more than METADATA.
-        compiled: what knows more than both.
+        since: older releases are ignored.
+        python: the CPython minor whose wheel is read if there is one; else the newest.
+        metadata: whether the requirements of its wheels matter.
+        module: the module that contains more than METADATA.
+        compiled: the file that contains more than both.
         variants: the kinds of builds, in the order of the rows.
         own: the labels of builds that only its own index has; `{cuda}` stands for the digits of a CUDA version, and the
-            name of another kind for one of its; () if it has no such index.
-        beside: pattern of the projects that builds for other kinds than CUDA need from that index too; None if there
+            name of another kind for one of its versions; () if it has no such index.
+        beside: the pattern of projects that builds for other kinds than CUDA also need from that index; None if there
             is none.
     """
 
@@ -112,7 +112,7 @@ class Recipe(NamedTuple):
     beside: str | None = None
 
     def distributions(self, majors: Majors) -> tuple[str, ...]:
-        """Every project that its rows are composed of, the framework's own first."""
+        """Every project that its rows are composed from, the framework's own first."""
         names = [
             canonicalize_name(requirement.name)
             for variant in self.variants

@@ -1,4 +1,4 @@
-"""Requirements of wheels -> requirements of a row: what the matrix follows, for one platform and its extras."""
+"""Requirements of wheels -> requirements of a row: those on packages in the matrix, for one platform and its extras."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PYTHON = re.compile(r"\bpython_(full_)?version\b")
 
 @functools.cache
 def parse(text: str) -> Requirement:
-    """A requirement of a wheel; safe in any thread, and not to be changed.
+    """A requirement of a wheel; safe in any thread. Do not modify it.
 
     Raises:
         ValueError: it is not one.
@@ -38,7 +38,7 @@ def _marker(text: str) -> Marker:
 
 
 def conjuncts(marker: str) -> list[str]:
-    """The parts of a marker that must all hold; one part if they are alternatives."""
+    """The parts of a marker that must all hold; a single part if they are alternatives."""
     parts, depth, start, quote = [], 0, 0, ""
     position = 0
     while position < len(marker):
@@ -60,7 +60,7 @@ def conjuncts(marker: str) -> list[str]:
 
 
 def _kept(marker: Marker, platform: Platform, pythons: Collection[str], extras: Collection[str]) -> str | None:
-    """What is left of a marker when the target is known but for its Python; None if it never holds."""
+    """The rest of a marker for a known target with any Python; None if it never holds."""
     left = []
     for part in conjuncts(str(marker)):
         inner = _marker(part)
@@ -83,13 +83,13 @@ def row_requirements(
     extras: Collection[str],
     followed: Collection[str],
 ) -> Iterator[tuple[str, str]]:
-    """Name and text of the requirements that hold on a platform with these extras, as rows have them.
+    """Name and text of the requirements that hold on a platform with these extras, in the form of rows.
 
     Args:
-        requires: as METADATA has them.
+        requires: the requirements in METADATA.
         platform: the target.
         pythons: its CPython minors.
-        extras: what is asked for of the distribution besides.
+        extras: the requested extras of the distribution.
         followed: the projects that matter.
 
     Raises:
@@ -116,7 +116,7 @@ def row_requirements(
 def brought_by(
     requires: Iterable[str], *, platform: Platform, pythons: Collection[str], extras: Collection[str]
 ) -> Iterator[str]:
-    """The requirements that extras add on a platform, whether they are followed or not, without their markers."""
+    """The requirements that extras add on a platform, for any project, without their markers."""
     for text in requires:
         requirement = parse(text)
         marker = requirement.marker
@@ -129,7 +129,7 @@ def brought_by(
 def asked_extras(
     requires: Iterable[str], extras: Collection[str], among: Mapping[str, set[str]], *, target: Platform, python: str
 ) -> None:
-    """Note the extras that a distribution asks for of others: `jax[cuda12]` asks for `jax-cuda12-plugin[with-cuda]`."""
+    """Note extras that a distribution requests from others: `jax[cuda12]` requests `jax-cuda12-plugin[with-cuda]`."""
     for text in requires:
         requirement = parse(text)
         name = canonicalize_name(requirement.name)

@@ -1,4 +1,4 @@
-"""Wheels of one release -> the rows of that release, and what a row that is there says against the index."""
+"""Wheels of one release -> the rows of that release, and contradictions between existing rows and the index."""
 
 from __future__ import annotations
 
@@ -29,46 +29,46 @@ Releases = Mapping[str, Mapping[Version, Sequence[IndexFile]]]
 
 
 class Read(Protocol):
-    """What gives the facts of wheels."""
+    """Returns the facts of wheels."""
 
     def __call__(self, file: IndexFile) -> WheelFacts:
-        """What METADATA and the recipe's module say.
+        """The content of METADATA and of the recipe's module.
 
         Raises:
-            Unread: the wheel would have to be downloaded whole.
-            OutsideError: it cannot be fetched, or says what makes no sense.
+            Unread: the wheel would have to be downloaded completely.
+            OutsideError: it cannot be fetched, or contains invalid facts.
         """
 
     def compiled(self, file: IndexFile, compiled: Compiled, toolkits: Collection[Version]) -> tuple[str, ...]:
-        """What a compiled file in the wheel says; () if it is not there, or says nothing.
+        """The facts in a compiled file of the wheel; () if it does not exist, or contains none.
 
         Raises:
-            Unread: the wheel would have to be downloaded whole.
-            OutsideError: it cannot be fetched, or says what makes no sense.
+            Unread: the wheel would have to be downloaded completely.
+            OutsideError: it cannot be fetched, or contains invalid facts.
         """
 
 
 class Unread(Exception):  # noqa: N818 - it is a decision, and no error
-    """A wheel that would have to be downloaded whole; the message names it."""
+    """A wheel that would have to be downloaded completely; the message names it."""
 
 
 class WheelBuild(NamedTuple):
-    """One build on one platform, as the wheels say it.
+    """One build on one platform, according to its wheels.
 
     Attributes:
-        install: requirements that make an installer take it.
-        shape: the same without versions: what tells one kind of build from another.
+        install: requirements with which an installer selects it.
+        shape: the same without versions, which distinguishes kinds of builds.
         platform: the platform, as a conda subdir.
-        glibc: what its wheels need; empty where none applies.
+        glibc: the glibc that its wheels need; empty where glibc does not apply.
         pythons: CPython minors that have a wheel.
-        cuda: `12.8`; None for the CPU; empty if it is built for CUDA and does not say which.
-        requires: what it requires of what the matrix follows.
+        cuda: such as `12.8`; None for the CPU; empty if it is built for an unknown CUDA version.
+        requires: its requirements on packages in the matrix.
         sass: compute capabilities with machine code.
         ptx: compute capabilities with PTX.
         wheels: the wheels that were read, the framework's own first.
-        notes: what else the row's source should say.
-        brought: what its extras bring, followed or not; without all of it, it cannot be installed.
-        made: what it is for, where that is neither CUDA nor the CPU.
+        notes: additional remarks for the row's source.
+        brought: the requirements that its extras add, in the matrix or not, all of which must be available.
+        made: its accelerator, if that is neither CUDA nor the CPU.
     """
 
     install: tuple[str, ...]
@@ -87,7 +87,7 @@ class WheelBuild(NamedTuple):
 
     @property
     def purpose(self) -> str:
-        """What it is for, for people."""
+        """What it is for, in words."""
         if self.made is not None:
             return purpose_text(self.made)
         return "the CPU" if self.cuda is None else f"CUDA {self.cuda}"
@@ -101,7 +101,7 @@ def purpose_text(made: Made) -> str:
 
 
 class RowContext(NamedTuple):
-    """What rows are composed with: the matrix as it is, and what it follows."""
+    """The context of rows: the present matrix, and the projects that it covers."""
 
     matrix: CompatibilityMatrix
     platforms: Mapping[str, Platform]
@@ -112,7 +112,7 @@ class RowContext(NamedTuple):
 
     @classmethod
     def of(cls, matrix: CompatibilityMatrix, names: Collection[str]) -> RowContext:
-        """The context of a matrix; `names` are libraries that it will follow besides."""
+        """The context of a matrix; `names` are additional libraries that it will cover."""
         roles = {name: library.role for name in matrix.library_names if (library := matrix.library(name)) is not None}
         return cls(
             matrix=matrix,
@@ -125,7 +125,7 @@ class RowContext(NamedTuple):
 
 
 def by_version(files: Sequence[IndexFile]) -> dict[Version, list[IndexFile]]:
-    """The wheels of each version; names that hold none are passed over."""
+    """The wheels of each version; names without a version are skipped."""
     written: dict[str, list[IndexFile]] = {}
     for file in files:
         written.setdefault(file.version, []).append(file)
@@ -139,7 +139,7 @@ def by_version(files: Sequence[IndexFile]) -> dict[Version, list[IndexFile]]:
 
 @functools.lru_cache(32768)
 def _version(text: str) -> Version | None:
-    """The version in a file's name; None if it is none."""
+    """The version in a file's name; None if there is none."""
     try:
         return Version(text.replace("_", "+", 1))
     except InvalidVersion:
@@ -147,14 +147,14 @@ def _version(text: str) -> Version | None:
 
 
 def yank(files: Sequence[IndexFile]) -> str | None:
-    """Why a release was yanked; None if it was not, or not all of it."""
+    """Why a release was yanked; None if it was not, or only in part."""
     if not files or any(file.yanked is None for file in files):
         return None
     return next((file.yanked.strip() for file in files if file.yanked and file.yanked.strip()), "no reason given")
 
 
 def first_day(files: Sequence[IndexFile]) -> dt.date | None:
-    """The day that the first of these was uploaded; None if the index does not say."""
+    """The day of the first upload among these; None if the index does not state it."""
     return min((file.uploaded for file in files if file.uploaded is not None), default=None)
 
 
@@ -164,8 +164,8 @@ def wheel_builds(
     """The builds of a release, one for each platform of each kind.
 
     Raises:
-        Unread: a wheel would have to be downloaded whole.
-        OutsideError: a wheel cannot be fetched, or says what makes no sense.
+        Unread: a wheel would have to be downloaded completely.
+        OutsideError: a wheel cannot be fetched, or contains invalid facts.
     """
     found: list[WheelBuild] = []
     served: set[tuple[str, Made | int | None]] = set()
@@ -237,7 +237,7 @@ def _variant(
 
 
 def _meant(variant: Variant, own: Requirement, made: Made | None, wheel_build: WheelBuild) -> WheelBuild | None:
-    """The build as one of the kind that is meant; None if it is of another."""
+    """The build as one of the kind in question; None if it is of another kind."""
     if made is not None:
         if not wheel_build.brought:  # this release has no such extra yet
             return None
@@ -254,7 +254,7 @@ def _preferred(recipe: Recipe, pythons: Sequence[str]) -> str:
 
 
 def _example(files: Sequence[IndexFile], recipe: Recipe, context: RowContext) -> IndexFile:
-    """One of the framework's own wheels, that says which versions of its parts it wants."""
+    """One of the framework's own wheels, which states the versions of its parts."""
     for platform, serves in fit_of(files, context.targets, context.minors).items():
         if serves:
             return _chosen(files, platform, _preferred(recipe, list(serves)), context)
@@ -264,7 +264,7 @@ def _example(files: Sequence[IndexFile], recipe: Recipe, context: RowContext) ->
 def _part(
     name: str, version: Version, asked: WheelFacts, own: Requirement, *, releases: Releases, context: RowContext
 ) -> Version | None:
-    """The version of a part that goes with a release: the newest that the framework's own wheel allows."""
+    """The version of a part for a release: the newest that the framework's own wheel allows."""
     limits = []
     for text in asked.requires:
         try:
@@ -290,12 +290,12 @@ def _part(
 def first_choice(
     files: Sequence[IndexFile], platform: str, pythons: Sequence[str], recipe: Recipe, context: RowContext
 ) -> IndexFile | None:
-    """The wheel of a release that speaks for all of them on a platform; None if there is none for it."""
+    """The wheel of a release that represents all of them on a platform; None if there is none for it."""
     return chosen(files, platform, _preferred(recipe, pythons), context.targets, context.minors) if pythons else None
 
 
 def _chosen(files: Sequence[IndexFile], platform: str, python: str, context: RowContext) -> IndexFile:
-    """The wheel of a release for one target, which it must have."""
+    """The wheel of a release for one target, which must exist."""
     return chosen(files, platform, python, context.targets, context.minors) or files[0]
 
 
@@ -373,7 +373,7 @@ def shape_of(install: Sequence[str]) -> tuple[str, ...]:
 def _built_for(
     recipe: Recipe, facts: WheelFacts | None, runtime: Sequence[str], file: IndexFile
 ) -> tuple[str | None, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """CUDA, SASS, PTX and notes, of what a wheel's module says, or else its requirements."""
+    """CUDA, SASS, PTX and notes from a wheel's module, or else from its requirements."""
     module = recipe.module
     if module is None:
         floors = [Version(part.lstrip(">=")) for text in runtime for part in _floors(text)]
@@ -403,7 +403,7 @@ def _built_for(
 
 
 def _toolkit_named(text: str) -> str | None:
-    """Major and minor of a toolkit as a build names it: `12.5.1`, or `64_112` after cudart64_112.dll on Windows."""
+    """Major and minor of a toolkit in a build's terms: `12.5.1`, or `64_112` after cudart64_112.dll on Windows."""
     windows = _DLL.fullmatch(text)
     if windows is not None:
         return f"{windows[1]}.{windows[2]}"
@@ -421,7 +421,7 @@ def _compiled(
     context: RowContext,
     read: Read,
 ) -> tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """CUDA, SASS, PTX and notes with what a compiled file says in the place of what was guessed."""
+    """CUDA, SASS, PTX and notes, with facts from a compiled file instead of guesses."""
     cuda, sass, ptx, notes = known
     major = cuda.partition(".")[0]
     own = compiled.for_major(major)
@@ -445,7 +445,7 @@ def _floors(text: str) -> Iterator[str]:
 
 
 def architectures(listed: Sequence[object]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Compute capabilities of `sm_70` (machine code) and `compute_90` (machine code, and PTX for what is newer)."""
+    """Compute capabilities from `sm_70` (machine code) and `compute_90` (machine code, and PTX for newer ones)."""
     sass, ptx = set(), set()
     for one in listed:
         kind, _, number = str(one).rstrip("af").partition("_")
@@ -471,18 +471,18 @@ def release_row(
     prior: Sequence[Mapping[str, Any]],
     today: dt.date,
 ) -> dict[str, Any]:
-    """A release as its file has it.
+    """A release in the form of its file.
 
-    What wheels do not know and the release before had for the same kind of build, the same CUDA and the same platform
-    is assumed to hold still, and the source says so: which GPUs it has code for, and where that fails.
+    What wheels do not state is assumed to be as in the previous release's build of the same kind, CUDA and platform,
+    and the source says so: the GPUs that it has code for, and where that fails.
 
     Args:
-        recipe: the framework's.
+        recipe: the framework's recipe.
         version: the release.
-        day: when it was published.
+        day: the day of its publication.
         found: its builds.
-        prior: older releases as their file has them, the newest first.
-        today: the day on which this is.
+        prior: older releases as in their file, newest first.
+        today: the current day.
     """
     builds: dict[tuple[object, ...], tuple[dict[str, Any], list[WheelBuild], list[str]]] = {}
     for one in found:
@@ -511,7 +511,7 @@ def release_row(
 
 
 def _row_of(wheel_build: WheelBuild, carried: Mapping[str, Any]) -> dict[str, Any]:
-    """A build on its platform, without where that is from."""
+    """A build on its platform, without its source."""
     return {
         **({"cuda": wheel_build.cuda} if wheel_build.cuda else {}),
         **({} if wheel_build.made is None else dict([wheel_build.made])),
@@ -526,14 +526,14 @@ def _row_of(wheel_build: WheelBuild, carried: Mapping[str, Any]) -> dict[str, An
 def row_of_build(
     recipe: Recipe, wheel_build: WheelBuild, carried: Mapping[str, Any], notes: Sequence[str], today: dt.date
 ) -> dict[str, Any]:
-    """A build on its platform, as a row has it.
+    """A build on its platform, in the form of a row.
 
     Args:
-        recipe: the framework's.
+        recipe: the framework's recipe.
         wheel_build: the build.
         carried: what is taken over from another release.
-        notes: what else the source should say.
-        today: the day on which this is.
+        notes: additional remarks for the source.
+        today: the current day.
     """
     return {**_row_of(wheel_build, carried), "source": _source(recipe, [wheel_build], notes), "checked": today}
 
@@ -541,7 +541,7 @@ def row_of_build(
 def _completed(
     wheel_build: WheelBuild, prior: Sequence[Mapping[str, Any]]
 ) -> tuple[WheelBuild, dict[str, Any], list[str]]:
-    """A build with what is carried over from an older release, and what the source says about that."""
+    """A build with what is taken over from an older release, and what the source says about that."""
     notes = list(wheel_build.notes)
     if wheel_build.made is not None:
         before, build = _before(wheel_build, prior)
@@ -609,7 +609,7 @@ def _source(recipe: Recipe, members: Sequence[WheelBuild], notes: Sequence[str])
 def _local_rows(
     listed: Sequence[Mapping[str, Any]], found: Sequence[WheelBuild], prior: Sequence[Mapping[str, Any]], today: dt.date
 ) -> list[dict[str, Any]]:
-    """Builds for the CPU that only the framework's own index has, where the release before had them."""
+    """CPU builds that only the framework's own index has, if the previous release had them."""
     rows = []
     for build in prior[0].get("build", ()) if prior else ():
         label = build.get("local")
@@ -641,19 +641,19 @@ def _local_rows(
 
 
 def made_for(build: Mapping[str, Any]) -> tuple[str, Any] | None:
-    """The kind of accelerator that a row is for, and its version; None of the CPU."""
+    """The accelerator kind that a row is for, and its version; None for the CPU."""
     return next(((kind, build[kind]) for kind in accelerators.names() if kind in build), None)
 
 
 class Contradiction(NamedTuple):
-    """A fact of the matrix that the index says otherwise; the matrix keeps it.
+    """A fact of the matrix that the index contradicts; the matrix keeps it.
 
     Attributes:
-        subject: what it is about: `torch 2.15.0, linux-64`.
-        matrix: what the matrix says.
-        source: where the matrix has it from.
-        found: what the index says.
-        page: where that is from.
+        subject: its subject: `torch 2.15.0, linux-64`.
+        matrix: the fact in the matrix.
+        source: the source of that fact.
+        found: the fact on the index.
+        page: the source of that fact.
     """
 
     subject: str
@@ -664,7 +664,7 @@ class Contradiction(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """Pythons for which a release got wheels since its row was written: which build, and all of its Pythons now."""
+    """Additional wheels of a release since its row was written: the build, and all of its Pythons now."""
 
     build: int
     pythons: tuple[str, ...]
@@ -673,7 +673,7 @@ class Gain(NamedTuple):
 def compare(
     recipe: Recipe, release: Mapping[str, Any], releases: Releases, context: RowContext
 ) -> tuple[list[Contradiction], list[Gain]]:
-    """What a release's rows say against the index, and what the index has more of."""
+    """Where the index contradicts a release's rows, and where it has more."""
     against: list[Contradiction] = []
     gains = []
     own = Version(release["version"])
@@ -717,7 +717,7 @@ def compare(
 
 
 def _fit_of_build(build: Mapping[str, Any], releases: Releases, context: RowContext) -> Fit | None:
-    """What all the pinned distributions of a row fit together; None if the index does not have all of them."""
+    """What all pinned distributions of a row support together; None if the index does not have all of them."""
     fits = []
     for text in build["install"]:
         requirement = parse(text)

@@ -39,6 +39,7 @@ PAGES = [ROOT / "README.md", *EXAMPLES, *sorted(path for path in DOCS.rglob("*.m
 
 _MARK = re.compile(r"^<!-- (?P<word>file|project|typed by|not run): (?P<what>.+) -->$")
 _LONGEST_README = 130
+OTHERS = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "nix/README.md")]
 _ALL_PAGES = " ".join(word for page in PAGES for word in page.read_text(encoding="utf-8").split())
 _MOUSE = "primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
 _SCHEMES = {"dark": "preferredColorScheme=0", "light": "preferredColorScheme=1"}
@@ -265,6 +266,20 @@ def test_settings_that_are_shown_are_settings(page: Path) -> None:
             data = tomli.loads(block.text)
             own = data.get("tool", {}).get("kgen", {}) if "tool" in data or "project" in data else data
             assert [error.message for error in checker.iter_errors(json.loads(json.dumps(own, default=str)))] == []
+
+
+GENERATED = re.compile(r"(?ms)^<!-- made:.*?^<!-- made -->$|^```.*?^```$|^<!--.*?-->$")
+"""What nobody types: parts that are made from the code, examples, and remarks."""
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=named)
+def test_lines_of_prose_are_short_enough_to_compare(page: Path) -> None:
+    """So that a change of a word is a change of a line; tables, and what holds no space, cannot be folded."""
+    if "errors" in page.parts:  # made from the code as a whole
+        return
+    lines = GENERATED.sub("", page.read_text(encoding="utf-8")).splitlines()
+    typed = (line for line in lines if not line.startswith("|") and " " in line.strip())
+    assert [line for line in typed if len(line) > 100] == []
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -394,6 +395,29 @@ class TestWorkflow:
         (cache,) = [step["with"] for step in steps if str(step.get("uses", "")).startswith("actions/cache@")]
         assert cache["path"] == "~/.cache/uv"
         assert "hashFiles(format('locks/{0}/*', matrix.environment))" in cache["key"]
+
+    @pytest.mark.parametrize("form", ["github-actions", "github-actions-update"])
+    @pytest.mark.parametrize("name", ["packages/serve", "a b/it's ${{ github.token }}: {x}"])
+    def test_a_project_below_the_top_of_its_repository(
+        self, locked: Kgen, tmp_path: Path, form: str, name: str
+    ) -> None:
+        """A workflow lies at the top, and begins there."""
+        (tmp_path / ".git").mkdir()
+        folder = tmp_path / name
+        shutil.copytree(locked.folder, folder)
+        path = tmp_path / "kgen.yml"
+        path.write_text(exported(replace(locked, folder=folder), form))
+        assert_taken("vendor.github-workflows", path)
+        workflow = yaml.safe_load(path.read_text())
+        # what GitHub makes of an expression with a text in it
+        place = workflow["defaults"]["run"]["working-directory"]
+        assert place.replace("${{ '${{' }}", "${{") == name
+        assert "${{ github" not in place
+        if form == "github-actions":
+            steps = workflow["jobs"]["test"]["steps"]
+            (key,) = [step["with"]["key"] for step in steps if "cache" in step.get("uses", "")]
+            above = name if " " not in name else "**"
+            assert f"hashFiles(format('{above}/locks/{{0}}/*', matrix.environment))" in key
 
     def test_nothing_for_its_runners(self, kgen: Kgen) -> None:
         assert kgen(*LOCK, "numpy").status == 0

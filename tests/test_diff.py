@@ -143,6 +143,7 @@ def test_two_environments_on_several_platforms(kgen: Kgen, project: Path) -> Non
     found = kgen("diff", "jax-cpu", "numpy-cpu")
     assert (found.status, found.stderr) == (0, "")
     assert found == kgen("diff", "locks/jax-cpu", "locks/numpy-cpu")
+    assert found == kgen("diff", "jax", "numpy")
     assert "removed" not in found.stdout.replace("  ", "")
     assert [line for line in found.stdout.splitlines() if line.endswith("changed")] == [
         f"jax-cpu -> numpy-cpu ({platform}): changed" for platform in ("linux-64", "osx-arm64")

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -395,6 +396,29 @@ class TestWorkflow:
         assert cache["path"] == "~/.cache/uv"
         assert "hashFiles(format('locks/{0}/*', matrix.environment))" in cache["key"]
 
+    @pytest.mark.parametrize("form", ["github-actions", "github-actions-update"])
+    @pytest.mark.parametrize("name", ["packages/serve", "a b/it's ${{ github.token }}: {x}"])
+    def test_a_project_below_the_top_of_its_repository(
+        self, locked: Kgen, tmp_path: Path, form: str, name: str
+    ) -> None:
+        """A workflow lies at the top, and begins there."""
+        (tmp_path / ".git").mkdir()
+        folder = tmp_path / name
+        shutil.copytree(locked.folder, folder)
+        path = tmp_path / "kgen.yml"
+        path.write_text(exported(replace(locked, folder=folder), form))
+        assert_sound_workflow(path)
+        workflow = yaml.safe_load(path.read_text())
+        # what GitHub makes of an expression with a text in it
+        place = workflow["defaults"]["run"]["working-directory"]
+        assert place.replace("${{ '${{' }}", "${{") == name
+        assert "${{ github" not in place
+        if form == "github-actions":
+            steps = workflow["jobs"]["test"]["steps"]
+            (key,) = [step["with"]["key"] for step in steps if "cache" in step.get("uses", "")]
+            above = name if " " not in name else "**"
+            assert f"hashFiles(format('{above}/locks/{{0}}/*', matrix.environment))" in key
+
     def test_nothing_for_its_runners(self, kgen: Kgen) -> None:
         assert kgen(*LOCK, "numpy").status == 0
         here = kgen.folder / "locks/numpy-cpu/pylock.linux-64.toml"
@@ -420,9 +444,24 @@ class TestWorkflow:
 class TestUpdates:
     """The weekly workflow, its steps run against a repository and a `gh` of the test's own."""
 
+    @pytest.fixture(name="folder", params=["", "packages/model"])
+    def _folder(self, request: pytest.FixtureRequest) -> str:
+        """Where the project is in its repository."""
+        return str(request.param)
+
+    @pytest.fixture(name="top")
+    def _top(self, locked: Kgen, tmp_path: Path, folder: str) -> Path:
+        """The repository, with the project in it."""
+        shutil.copytree(locked.folder, tmp_path / "top" / folder, dirs_exist_ok=True)
+        return tmp_path / "top"
+
+    @pytest.fixture(name="own")
+    def _own(self, locked: Kgen, top: Path, folder: str) -> Kgen:
+        return replace(locked, folder=top / folder)
+
     @pytest.fixture(name="repository")
-    def _repository(self, locked: Kgen, tmp_path: Path) -> Path:
-        """The project with its locks committed and pushed; `kgen`, `gh` and `pip` on a PATH of their own."""
+    def _repository(self, own: Kgen, top: Path, tmp_path: Path) -> Path:
+        """Where the project's locks are pushed to; `kgen`, `gh` and `pip` are on a PATH of their own."""
         origin = tmp_path / "origin.git"
         identity = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
         for words in (
@@ -433,12 +472,12 @@ class TestUpdates:
             ["commit", "-qm", "locks"],
             ["push", "-q", "origin", "main"],
         ):
-            subprocess.run(["git", *identity, *words], cwd=locked.folder, check=True)
+            subprocess.run(["git", *identity, *words], cwd=top, check=True)
         programs = tmp_path / "programs"
         programs.mkdir()
         (tmp_path / "open").write_text("0")
         texts = {
-            "kgen": f'exec {shlex.join(locked.words())} "$@"',
+            "kgen": f'exec {shlex.join(own.words())} "$@"',
             "pip": "exit 0",
             "gh": f'echo "$*" >> {tmp_path}/asked\ncase $2 in list) cat {tmp_path}/open ;; *) cat "${{*##* }}" ;; esac',
         }
@@ -447,15 +486,16 @@ class TestUpdates:
             (programs / name).chmod(0o755)
         return tmp_path
 
-    def run(self, locked: Kgen, folder: Path) -> list[str]:
+    def run(self, own: Kgen, folder: Path) -> list[str]:
         """What was asked of `gh`, after all steps have run: those that propose in a checkout of its own."""
-        jobs = yaml.safe_load(exported(locked, "github-actions-update"))["jobs"]
+        workflow = yaml.safe_load(exported(own, "github-actions-update"))
+        jobs, inside = workflow["jobs"], workflow.get("defaults", {}).get("run", {}).get("working-directory", "")
         (folder / "asked").write_text("")
         for name in ("update", "checkout"):
             shutil.rmtree(folder / name, ignore_errors=True)
         subprocess.run(["git", "clone", "-q", "-b", "main", "origin.git", "checkout"], cwd=folder, check=True)
-        for name, where in (("lock", locked.folder), ("propose", folder / "checkout")):
-            environment = locked.env(
+        for name, where in (("lock", folder / "top" / inside), ("propose", folder / "checkout" / inside)):
+            environment = own.env(
                 PATH=f"{folder / 'programs'}:{os.environ['PATH']}", RUNNER_TEMP=str(folder), **jobs[name].get("env", {})
             )
             for step in jobs[name]["steps"]:
@@ -485,27 +525,29 @@ class TestUpdates:
             r"\b(kgen |pip|python)", " ".join(step.get("run", "") for step in jobs["propose"]["steps"])
         )
 
-    def test_nothing_but_locks_is_proposed(self, locked: Kgen, repository: Path) -> None:
-        lock = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"
+    def test_nothing_but_locks_is_proposed(self, own: Kgen, repository: Path, folder: str) -> None:
+        lock = own.folder / "locks/numpy-cpu/pylock.linux-64.toml"
         lock.write_text(lock.read_text() + "# another\n")
-        (locked.folder / "setup.py").write_text("import os\n")
-        subprocess.run(["git", "add", "setup.py"], cwd=locked.folder, check=True)
-        self.run(locked, repository)
+        (own.folder / "setup.py").write_text("import os\n")
+        subprocess.run(["git", "add", "setup.py"], cwd=own.folder, check=True)
+        self.run(own, repository)
         assert "setup.py" in (repository / "update/locks.patch").read_text()
         changed = ["git", "diff", "--name-only", "main", "kgen-update"]
         done = subprocess.run(changed, cwd=repository / "origin.git", capture_output=True, text=True, check=True)
-        assert done.stdout.splitlines() == ["locks/numpy-cpu/pylock.linux-64.toml"]
+        assert done.stdout.splitlines() == [f"{folder}/locks/numpy-cpu/{lock.name}".lstrip("/")]
 
-    def test_where_nothing_is_new_nothing_is_opened(self, locked: Kgen, repository: Path) -> None:
-        assert self.run(locked, repository) == []
+    def test_where_nothing_is_new_nothing_is_opened(self, own: Kgen, repository: Path) -> None:
+        assert self.run(own, repository) == []
 
-    def test_what_is_new_becomes_a_pull_request_and_then_renews_it(self, locked: Kgen, repository: Path) -> None:
-        lock = locked.folder / "locks/numpy-cpu/pylock.linux-64.toml"
+    def test_what_is_new_becomes_a_pull_request_and_then_renews_it(
+        self, own: Kgen, repository: Path, folder: str
+    ) -> None:
+        lock = own.folder / "locks/numpy-cpu/pylock.linux-64.toml"
         version = lockfiles.read(lock).versions["numpy"]
         lock.write_text(
             lock.read_text().replace(f'name = "numpy"\nversion = "{version}"', 'name = "numpy"\nversion = "9.9"')
         )
-        listed, created = self.run(locked, repository)
+        listed, created = self.run(own, repository)
         assert listed == "pr list --head kgen-update --state open --json number --jq length"
         assert created.startswith(
             "pr create --head kgen-update --title locks: the newest that work together --body-file"
@@ -516,13 +558,13 @@ class TestUpdates:
             "--git-dir",
             str(repository / "origin.git"),
             "show",
-            "kgen-update:locks/numpy-cpu/" + lock.name,
+            f"kgen-update:{folder}/locks/numpy-cpu/{lock.name}".replace(":/", ":"),
         ]
         assert 'version = "9.9"' in subprocess.run(origin, capture_output=True, text=True, check=True).stdout
 
         lock.write_text(lock.read_text().replace('name = "numpy"\nversion = "9.9"', 'name = "numpy"\nversion = "9.8"'))
         (repository / "open").write_text("1")
-        assert [line.split()[1] for line in self.run(locked, repository)] == ["list", "edit"]
+        assert [line.split()[1] for line in self.run(own, repository)] == ["list", "edit"]
         assert f"| numpy | {version} | 9.8 | up |" in (repository / "update/changes.md").read_text()
 
 

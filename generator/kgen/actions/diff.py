@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
-from kgen import accelerators, gittool
+from kgen import accelerators, gittool, lockfiles
 from kgen.errors import NotLockedError, UsageError
 from kgen.formats import interface
 from kgen.model import format as formats
@@ -134,11 +134,22 @@ def _is_one(text: str | None, root: Path) -> bool:
 
 
 def _environment(text: str, root: Path) -> Path | None:
-    """The folder of the locked environment of this name; None where it is that of a path or a revision, too."""
-    folder = root / LOCKS / text
-    if not re.fullmatch(grammar.NAME, text) or _kind(Path(text)) or _kind(folder) != "folder":
+    """The folder of the locked environment that a name means; None where it is that of a path or a revision, too.
+
+    Raises:
+        UsageError: it means several.
+    """
+    if not re.fullmatch(grammar.NAME, text) or _kind(Path(text)):
         return None
-    return None if gittool.is_repository(root) and gittool.has_revision(root, text) else folder
+    if gittool.is_repository(root) and gittool.has_revision(root, text):
+        return None
+    if _kind(root / LOCKS / text) == "folder":
+        return root / LOCKS / text
+    try:
+        found = lockfiles.called(root, text)
+    except UsageError:
+        return None  # it says that there is no such environment, and more may be meant here
+    return root / LOCKS / lockfiles.only(text, found).name
 
 
 def _kind(path: Path) -> Literal["file", "folder"] | None:

@@ -198,7 +198,14 @@ def _workflow(export: Export) -> str:
         raise OtherPlatformError(
             f"nothing is locked for {' or '.join([first, *others])}", hints=[LOCK], unlocked=Unlocked(None, first)
         )
-    return recipes.render_workflow(jobs, left_out)
+    return recipes.render_workflow(jobs, left_out, _folder(export))
+
+
+def _folder(export: Export) -> str:
+    """Where the project is in its repository; empty for its top."""
+    root = export.settings.root
+    top = project.repository(root) or root
+    return "" if root == top else root.relative_to(top).as_posix()
 
 
 def _kubernetes(export: Export) -> str:
@@ -276,7 +283,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             render=lambda export: recipes.render_devcontainer(next(iter(_on_linux(export).values()))), of_one=True
         ),
         "github-actions": Format(render=_workflow, of_one=False),
-        "github-actions-update": Format(render=lambda _export: recipes.render_updates(), of_one=False),
+        "github-actions-update": Format(render=lambda export: recipes.render_updates(_folder(export)), of_one=False),
         "slurm": Format(
             render=lambda export: recipes.render_slurm(next(iter(_on_linux(export).values()))), of_one=True
         ),

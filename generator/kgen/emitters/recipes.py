@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -166,12 +167,13 @@ def render_module(lock: Lockfile, form: ModuleForm, *, script: str) -> str:
     )
 
 
-def render_workflow(jobs: Sequence[Job], left_out: Sequence[str] = ()) -> str:
+def render_workflow(jobs: Sequence[Job], left_out: Sequence[str] = (), folder: str = "") -> str:
     """A workflow of GitHub's that checks the locks, and installs, tests and validates each environment.
 
     Args:
         jobs: the environments.
         left_out: what is locked for platforms that it has no runner for, such as `jax-cpu (win-64)`.
+        folder: the project's folder in its repository; empty for its top.
     """
     rows = [
         {
@@ -183,12 +185,29 @@ def render_workflow(jobs: Sequence[Job], left_out: Sequence[str] = ()) -> str:
         }
         for job in jobs
     ]
-    return render("exports/github-actions.yml.j2", environments=rows, left_out=", ".join(left_out))
+    # where quoting would be needed in an expression, the locks of every project count for the cache
+    above = f"{folder}/" if re.fullmatch(r"[\w./-]+", folder, re.ASCII) else "**/" if folder else ""
+    return render(
+        "exports/github-actions.yml.j2",
+        environments=rows,
+        left_out=", ".join(left_out),
+        folder=_place(folder),
+        above=above,
+    )
 
 
-def render_updates() -> str:
-    """A workflow of GitHub's that locks the newest each week, and opens a pull request with it."""
-    return render("exports/github-actions-update.yml.j2")
+def render_updates(folder: str = "") -> str:
+    """A workflow of GitHub's that locks the newest each week, and opens a pull request with it.
+
+    Args:
+        folder: the project's folder in its repository; empty for its top.
+    """
+    return render("exports/github-actions-update.yml.j2", folder=_place(folder))
+
+
+def _place(folder: str) -> str:
+    """A folder as text in a workflow, in which nothing is an expression."""
+    return json.dumps(folder.replace("${{", "${{ '${{' }}")) if folder else ""
 
 
 def render_slurm(lock: Lockfile) -> str:

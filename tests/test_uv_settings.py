@@ -85,6 +85,17 @@ class TestHonoured:
         assert has
 
 
+@pytest.mark.parametrize("file", ["uv.toml", "pyproject.toml"])
+def test_what_an_editor_of_windows_has_written(kgen_alone: Kgen, project: Path, file: str) -> None:
+    """uv reads a file that begins with a byte order mark."""
+    table = "[tool.uv]\r\n" if file == "pyproject.toml" else ""
+    configure(project, f'\ufeff{table}constraint-dependencies = ["child<2"]\r\n', file)
+    done = kgen_alone(*CPU)
+    assert done.status == 0, done.stderr
+    assert versions(project, "numpy-cpu")["child"] == "1.0"
+    assert recorded(project) == ["constraint-dependencies: child<2"]
+
+
 def test_of_another_machine(kgen_alone: Kgen, project: Path, tmp_path: Path) -> None:
     """A variable is not part of the project: it is recorded, and a colleague's `check` does not ask for it."""
     bounds = tmp_path / "bounds.txt"

@@ -206,7 +206,7 @@ class _Shape:
     def _in_files(self, typed: str) -> Iterator[str]:
         for name in typed.split():
             try:
-                lines = files.read_text(self._root / name).splitlines()
+                lines = files.read_text(self._root / name, encoding="utf-8-sig").splitlines()
             except (OSError, ValueError):
                 continue  # uv says what is wrong with it
             yield from filter(None, (line.partition("#")[0].strip() for line in lines))
@@ -522,7 +522,7 @@ def _table(path: Path) -> Mapping[str, Any] | None:
     try:
         if not path.is_file() or path.stat().st_size > _CONFIGURATION:
             return None
-        data: Mapping[str, Any] = tomli.loads(path.read_text(encoding="utf-8"))
+        data: Mapping[str, Any] = tomli.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return None
     if path.name != _PROJECTS:

@@ -157,7 +157,7 @@ def _read(content: bytes) -> tuple[str, Mapping[str, str]]:
             ):
                 extracted = archive.extractfile(member)
                 if extracted is not None:
-                    texts[name] = extracted.read(_LARGEST).decode()
+                    texts[name] = extracted.read(_LARGEST).decode("utf-8-sig")
     return compiled, texts
 
 

@@ -1,4 +1,4 @@
-"""No accelerator: a machine's own processor."""
+"""No accelerator: the machine's own processor."""
 
 from __future__ import annotations
 

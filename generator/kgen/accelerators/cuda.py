@@ -1,4 +1,4 @@
-"""CUDA, on NVIDIA's GPUs."""
+"""CUDA, on NVIDIA GPUs."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 _CAPABILITY = r"(?:(?:sm|compute)_?)?(?P<major>[1-9][0-9]?)\.?(?P<minor>[0-9])[a-z]?"
 _OLDEST = 3
-"""The first major of a compute capability that CUDA still had when this was written."""
+"""The first major of a compute capability that CUDA still supported when this was written."""
 _NVML = "libnvidia-ml.so.1"
 _SHARING = ("shared", "exclusive", "prohibited", "exclusive")
-"""What NVML's numbers of compute modes mean: default, exclusive thread (of old), prohibited, exclusive process."""
+"""NVML's compute modes by number: default, exclusive thread (obsolete), prohibited, exclusive process."""
 _DRIVER = r"[0-9]{3,4}(?:\.[0-9]{1,6}){0,3}"
 
 
@@ -146,16 +146,16 @@ class _Cuda(Kind):
         return text
 
     def fit(self, code: DeviceCode, architecture: str) -> Fit:
-        """SASS of X.Y runs on X.Z with Z >= Y; PTX of X.Y is compiled for anything newer."""
+        """SASS for X.Y runs on X.Z with Z >= Y; PTX for X.Y can be compiled for anything newer."""
         gpu = _number(architecture)
         if any(major == gpu[0] and minor <= gpu[1] for major, minor in map(_number, code.machine)):
             return Fit.NATIVE
         return Fit.COMPILED if any(_number(one) <= gpu for one in code.portable) else Fit.NONE
 
     def variant_facts(self, runs: str, architectures: Sequence[str]) -> Mapping[str, str]:
-        """Those of NVIDIA's variant provider, which take the place of what it finds on this machine.
+        """The facts of NVIDIA's variant provider, which replace those of this machine.
 
-        It takes one architecture: the oldest, whose code the others of a major run as well.
+        It takes one architecture: the oldest, whose code also runs on the others of a major.
         """
         oldest = min(architectures, key=_number, default="")
         facts = {
@@ -165,11 +165,11 @@ class _Cuda(Kind):
         return {name: value for name, value in facts.items() if value}
 
     def probe(self) -> Devices:
-        """Asks NVML, whatever CUDA_VISIBLE_DEVICES hides."""
+        """Query NVML, which ignores CUDA_VISIBLE_DEVICES."""
         if sys.platform == "linux" and "pynvml" not in sys.modules and not _there(_NVML):
             return Devices()
         try:
-            # Costs a tenth of kgen's start, and most commands do not ask.
+            # The import takes a tenth of kgen's start-up time, and most commands do not need it.
             import pynvml  # noqa: PLC0415
         except ImportError as error:
             return Devices(note=f"the Python package nvidia-ml-py cannot be imported: {error}")
@@ -191,7 +191,7 @@ class _Cuda(Kind):
         return Devices(driver, gpus, "; ".join(notes) or None)
 
     def conditions(self) -> tuple[Condition, ...]:
-        """Asks NVML for what may keep a GPU that answers from computing."""
+        """Query NVML for what may prevent a GPU that answers from computing."""
         if sys.platform == "linux" and "pynvml" not in sys.modules and not _there(_NVML):
             return ()
         try:
@@ -216,13 +216,13 @@ class _Cuda(Kind):
 
 
 def _there(library: str) -> bool:
-    """Whether the loader finds a library; most machines have none, and need not import what asks it."""
+    """Whether the loader finds a library; most machines have none, and need not import what queries it."""
     import ctypes  # noqa: PLC0415 - only who probes needs it
 
     try:
         ctypes.CDLL(library)
     except OSError as error:
-        # one that is there and cannot be loaded is for NVML to tell
+        # NVML reports a library that exists but cannot be loaded
         return "No such file" not in str(error)
     return True
 
@@ -264,7 +264,7 @@ def _gpus(nvml: Any, notes: list[str]) -> tuple[Gpu, ...]:  # noqa: ANN401 - it 
 def _gpu(nvml: Any, handle: Any) -> Gpu:  # noqa: ANN401 - it has no types
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
     found = Gpu(str(nvml.nvmlDeviceGetName(handle)), f"{major}.{minor}", _memory(nvml, handle))
-    # NVML's numbers go by the bus, CUDA's by what it takes for the fastest: only this is the same to both
+    # NVML numbers GPUs by bus address, CUDA by its estimate of speed; only the selector is common to both
     return found._replace(selector=_selector(nvml, handle))
 
 
@@ -277,7 +277,7 @@ def _memory(nvml: Any, handle: Any) -> int:  # noqa: ANN401 - it has no types
 
 
 def _partitions(nvml: Any, handle: Any, gpu: Gpu) -> tuple[Gpu, ...] | None:  # noqa: ANN401 - it has no types
-    """The instances of a GPU in MIG mode, which CUDA computes on in its place; None of one that is in no such mode."""
+    """The instances of a GPU in MIG mode, on which CUDA computes instead; None for a GPU that is not in that mode."""
     try:
         if not nvml.nvmlDeviceGetMigMode(handle)[0]:
             return None
@@ -286,11 +286,11 @@ def _partitions(nvml: Any, handle: Any, gpu: Gpu) -> tuple[Gpu, ...] | None:  # 
         return None
     found = []
     for index in range(count):
-        # numbers without an instance raise an error too
+        # also raised for numbers without an instance
         with contextlib.suppress(nvml.NVMLError):
             instance = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
             one = Gpu(str(nvml.nvmlDeviceGetName(instance)), gpu.architecture, _memory(nvml, instance))
-            # CUDA's numbers are those of GPUs; an instance is chosen by this alone
+            # CUDA's numbers are for GPUs; only the selector chooses an instance
             found.append(one._replace(selector=_selector(nvml, instance)))
     return tuple(found)
 
@@ -307,10 +307,10 @@ def _condition(nvml: Any, index: int, handle: Any) -> Condition:  # noqa: ANN401
 
     gpu = _gpu(nvml, handle)
     found = Condition(index, gpu.name, partitions=_partitions(nvml, handle, gpu), selector=gpu.selector)
-    # Each may be unknown to a GPU or a driver, or not for everybody to ask.
+    # A GPU or a driver may not support a query, or may not allow it to every user.
     with contextlib.suppress(nvml.NVMLError, IndexError):
         found = found._replace(sharing=_SHARING[nvml.nvmlDeviceGetComputeMode(handle)])
-    # The bindings refuse the form of an older driver's answer by an error that is none of NVML's.
+    # For the form of an older driver's answer, the bindings raise an error that is not one of NVML's.
     with contextlib.suppress(nvml.NVMLError, getattr(nvml, "NVMLLibraryMismatchError", nvml.NVMLError)):
         running = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
         found = found._replace(processes=tuple(int(one.pid) for one in running))

@@ -1,4 +1,4 @@
-"""Metal, on the GPUs of Apple's own processors."""
+"""Metal, on the GPUs of Apple processors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _LONGEST = 256
 
 
 class Metal(Kind):
-    """Metal, and how the machine is asked for its processor.
+    """Metal, and how to find the processor of the machine.
 
     Attributes:
-        system: the names of the system and the machine, as `uname` has them; None for those of this machine.
-        brand: gives what the kernel calls the processor; empty where it does not tell.
+        system: the names of the system and the machine, as from `uname`; None for this machine's.
+        brand: returns the kernel's name for the processor; empty if it has none.
     """
 
     name = "metal"
@@ -48,7 +48,7 @@ class Metal(Kind):
     )
 
     def __init__(self, system: tuple[str, str] | None = None, brand: Callable[[], str] | None = None) -> None:
-        """That of this machine, or of what was recorded on another."""
+        """Create the kind for this machine, or for one that was recorded elsewhere."""
         self.system = system
         self.brand = brand or _brand
 
@@ -60,15 +60,15 @@ class Metal(Kind):
         return match["name"]
 
     def parse_driver(self, text: str) -> str:
-        """None: the system brings it."""
+        """Always refused: the driver is part of the system."""
         raise ValueError(f"`{shown(text)}` is not a version of a driver: macOS brings that of Metal")
 
     def fit(self, code: DeviceCode, architecture: str) -> Fit:
-        """Shaders are compiled on the machine; a build that names its processors runs on no other."""
+        """Shaders are compiled on the machine; a build that names its processors runs on no others."""
         return Fit.NATIVE if architecture in code.machine else Fit.NONE
 
     def probe(self) -> Devices:
-        """Every Apple processor has a GPU; without a screen, and to every process."""
+        """Every Apple processor has a GPU, which every process can use, even without a screen."""
         system = self.system
         if system is None:
             here = os.uname()

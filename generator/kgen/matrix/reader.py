@@ -1,4 +1,4 @@
-"""TOML text of one matrix file -> records. Every fault of the file is noted with its dotted path."""
+"""TOML text of one matrix file -> records. Reports every fault of the file with its dotted path."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ from kgen.tables import Table
 
 _NUMBER = r"[0-9]{1,4}"
 _PROGRAM = r"[a-z0-9][a-z0-9+.-]{1,60}"
-"""A package of Debian's, by its policy."""
+"""A Debian package, by Debian's policy."""
 _ZERO = Version("0")
 _NO_DRIVER = DriverVersion("000")
 
 DEFAULT_GENERATION = "keras3"
-"""The generation of a backend whose row does not say."""
+"""The generation of a backend whose row names none."""
 
 ONLY_GENERATION = Generation(
     name=DEFAULT_GENERATION,
@@ -125,7 +125,7 @@ def _pattern(text: str) -> str:
 
 
 def _built_for(row: Table) -> Accelerator:
-    """What a build is for, which its key says: `cuda = "12.8"`, `tpu = true`; the CPU without one."""
+    """The accelerator of a build, which its key states: `cuda = "12.8"`, `tpu = true`; the CPU without one."""
 
     def read(kind: str) -> Accelerator | None:
         if accelerators.kind(kind).versioned:
@@ -138,7 +138,7 @@ def _built_for(row: Table) -> Accelerator:
 
 
 def _major_text(row: Table) -> Accelerator:
-    """The kind and the major that a row is about, which must be there: `cuda = "12"`."""
+    """The kind and major of a row, which is mandatory: `cuda = "12"`."""
 
     def read(kind: str) -> Accelerator | None:
         number = row.parsed(kind, _number)
@@ -150,7 +150,7 @@ def _major_text(row: Table) -> Accelerator:
 
 
 def _major(row: Table) -> Accelerator | None:
-    """The kind and the major of a row, if it is about one: `cuda = 12`."""
+    """The kind and major of a row, if it has one: `cuda = 12`."""
 
     def read(kind: str) -> Accelerator | None:
         number = row.get(kind, int)
@@ -168,7 +168,7 @@ def _of_kind(row: Table, read: Callable[[str], Accelerator | None]) -> Accelerat
 
 
 def _names(file: Table, parse: Callable[[str], str]) -> Iterator[str]:
-    """The names of the tables of a file, noting those that are none."""
+    """The names of the tables in a file; reports invalid ones."""
     for name in file:
         try:
             yield parse(name)
@@ -188,7 +188,7 @@ def _glibc_by_platform(row: Table) -> dict[str, Version | None]:
 
 
 def read_accelerators(file: Table) -> dict[str, AcceleratorKind]:
-    """`accelerators.toml`: the kinds of accelerator by name."""
+    """`accelerators.toml`: the accelerator kinds by name."""
     kinds = {}
     for name in file:
         if name not in accelerators.names():
@@ -252,7 +252,7 @@ def _majors(kind: Table, name: str) -> dict[int, AcceleratorMajor]:
 
 
 def _drivers(row: Table) -> dict[str, DriverVersion]:
-    """The drivers of platforms that number theirs otherwise."""
+    """The drivers of platforms that number theirs differently."""
     return row.parsed_mapping("drivers", grammar.platform, DriverVersion)
 
 
@@ -261,7 +261,7 @@ def _numbered(kind: str) -> Callable[[str], Accelerator]:
 
 
 def _forward(kind: Table, name: str) -> tuple[ForwardPackage, ...]:
-    """The packages that have an older driver run what needs a newer one, the oldest first."""
+    """The forward-compatibility packages, oldest first."""
     found = []
     for row in kind.tables("forward"):
         found.append(
@@ -295,7 +295,7 @@ def read_pythons(file: Table) -> tuple[PythonMinor, ...]:
 
 
 def read_platforms(file: Table) -> dict[str, Platform]:
-    """`platforms.toml`: the target platforms by conda's name."""
+    """`platforms.toml`: the target platforms by conda subdir."""
     platforms = {}
     for name in _names(file, grammar.platform):
         row = file.table(name)
@@ -318,7 +318,7 @@ def read_platforms(file: Table) -> dict[str, Platform]:
 
 
 def read_backends(file: Table) -> dict[str, Backend]:
-    """`backends.toml`: the backends in the order of the file, which is their order everywhere."""
+    """`backends.toml`: the backends, in the order of the file, which is their order everywhere."""
     backends = {}
     for name in _names(file, grammar.backend):
         row = file.table(name)
@@ -345,7 +345,7 @@ def read_backends(file: Table) -> dict[str, Backend]:
 
 
 def read_generations(file: Table) -> dict[str, Generation]:
-    """`generations.toml`: the generations of Keras in the order of the file; the first is the default."""
+    """`generations.toml`: the generations of Keras, in the order of the file; the first is the default."""
     generations = {}
     for name in _names(file, grammar.backend):
         row = file.table(name)
@@ -441,7 +441,7 @@ def _read_build(row: Table) -> Build:
 
 
 def read_framework(file: Table, name: str) -> Framework:
-    """A framework's own file.
+    """The file of a framework.
 
     Args:
         file: the file's top table.
@@ -504,7 +504,7 @@ def _elsewhere(row: Table) -> Elsewhere:
 
 
 def read_library(file: Table, name: str) -> Library:
-    """A library's own file."""
+    """The file of a library."""
     releases = []
     for files in file.tables("files"):
         platforms = _glibc_by_platform(files)
@@ -569,7 +569,7 @@ def _extra(extras: Table, name: str) -> tuple[str, ...]:
 
 
 def read_cudnn(file: Table) -> tuple[CudnnSupport, ...]:
-    """`cudnn.toml`: which cuDNN serves which GPUs."""
+    """`cudnn.toml`: the GPUs that each cuDNN supports."""
     rows = []
     for row in file.tables("support"):
         rows.append(
@@ -588,7 +588,7 @@ def read_cudnn(file: Table) -> tuple[CudnnSupport, ...]:
 
 
 def read_sonames(file: Table) -> tuple[SonameProvider, ...]:
-    """`sonames.toml`: which project gives which shared libraries."""
+    """`sonames.toml`: the projects that provide shared libraries."""
     rows = []
     for row in file.tables("provider"):
         rows.append(
@@ -606,7 +606,7 @@ def read_sonames(file: Table) -> tuple[SonameProvider, ...]:
 
 
 def read_companions(file: Table) -> tuple[Companion, ...]:
-    """`companions.toml`: what belongs to a release of a framework and does not say so."""
+    """`companions.toml`: projects that belong to releases of a framework without declaring it."""
     rows = []
     for row in file.tables("companion"):
         inner = row.table("releases", required=True)
@@ -632,7 +632,7 @@ def read_companions(file: Table) -> tuple[Companion, ...]:
 
 
 def read_images(file: Table) -> dict[str, Image]:
-    """`images.toml`: what images have installed together, by name."""
+    """`images.toml`: the packages of widely used images, by name."""
     images = {}
     for name in _names(file, grammar.backend):
         row = file.table(name)
@@ -678,7 +678,7 @@ def _conda_framework(row: Table) -> CondaFramework:
 
 
 def read_conda_names(file: Table) -> CondaNames:
-    """`conda-names.toml`: what conda's main channel calls projects of the Python index."""
+    """`conda-names.toml`: the names of projects on conda's main channel."""
     origin = file.table("origin", required=True)
     found = CondaNames(
         packages=file.parsed_mapping("names", grammar.project, grammar.conda_package),
@@ -692,7 +692,7 @@ def read_conda_names(file: Table) -> CondaNames:
 
 
 def read_project_names(file: Table) -> ProjectNames:
-    """`names.toml`: what people write for a project that is called otherwise."""
+    """`names.toml`: what people type for projects with other names."""
     origin = file.table("origin", required=True)
     usual, variants = file.table("usual"), file.table("variants")
     found = ProjectNames(

@@ -1,6 +1,7 @@
-"""Rows of the matrix -> the text of its files, in the one form that they all have.
+"""Rows of the matrix -> the text of its files, in their common form.
 
-Rows are added and changed, never written anew: what stands in a file, comments and order too, stays byte for byte.
+Rows are added and changed, but files are never rewritten: everything else in a file, including comments and order,
+stays byte for byte.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import tomli
 from packaging.version import InvalidVersion, Version
 
 _WIDTH = 130
-"""So many characters of an array's texts, quotes not counted, stay on one line."""
+"""Characters of an array's texts, without quotes, that fit on one line."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _COMMENTS = re.compile(r"(?m)(?:^#[^\n]*\n)+\Z")
 _VERSION = re.compile(r'^version = "([^"]+)"$', re.MULTILINE)
 _FEW = 3
-"""So many tables in an array stay on one line, however long: their texts would not get shorter."""
+"""The number of tables in an array that stay on one line, however long, because their texts would not get shorter."""
 
 
 def toml(value: object) -> str:
@@ -40,12 +41,12 @@ def toml(value: object) -> str:
 
 
 def key(name: str) -> str:
-    """A key, in quotes where it needs them."""
+    """A key, quoted if necessary."""
     return name if _BARE.fullmatch(name) else toml(name)
 
 
 def _line(name: str, value: object) -> str:
-    """A key with its value; a long array has an item a line."""
+    """A key with its value; a long array has one item per line."""
     if isinstance(value, (list, tuple)):
         tables = any(isinstance(item, Mapping) for item in value)
         if len(value) > _FEW if tables else len(", ".join(map(str, value))) > _WIDTH:
@@ -59,14 +60,14 @@ def _block(heading: str, row: Mapping[str, Any], *, single: bool = False) -> str
 
 
 def release_text(row: Mapping[str, Any]) -> str:
-    """A release of a framework, as its file has it."""
+    """A release of a framework, in the form of its file."""
     own = {name: value for name, value in row.items() if name != "build"}
     blocks = [_block("[[release]]", own), *(_block("[[release.build]]", build) for build in row.get("build", ()))]
     return "\n".join(blocks)
 
 
 def toolkit_text(row: Mapping[str, Any]) -> str:
-    """A release of the CUDA toolkit, as `toolkits.toml` has it."""
+    """A release of the CUDA toolkit, in the form of `toolkits.toml`."""
     own = {name: value for name, value in row.items() if name != "extras"}
     blocks = [_block("[[toolkit]]", own)]
     if row.get("extras"):
@@ -75,15 +76,15 @@ def toolkit_text(row: Mapping[str, Any]) -> str:
 
 
 def row_text(heading: str, row: Mapping[str, Any]) -> str:
-    """A row without tables in it, as its file has it."""
+    """A row without tables, in the form of its file."""
     return _block(heading, row)
 
 
 def library_text(data: Mapping[str, Any]) -> str:
-    """A library's file.
+    """The file of a library.
 
     Args:
-        data: as `tomli` reads it; what wheels fit and when they were published is under `files`.
+        data: the content, as `tomli` parses it; `files` has what wheels support and when they were published.
     """
     own = {name: value for name, value in data.items() if name != "files"}
     # what was yanked may be long; it has always stood on one line
@@ -95,7 +96,7 @@ def library_text(data: Mapping[str, Any]) -> str:
 
 
 def version_key(text: str) -> Version:
-    """What versions are sorted by; text that is none comes first."""
+    """A sort key for versions; invalid text comes first."""
     try:
         return Version(text)
     except InvalidVersion:
@@ -103,11 +104,11 @@ def version_key(text: str) -> Version:
 
 
 def rows(text: str, heading: str) -> tuple[str, dict[str, str]]:
-    """A file as its beginning and its rows, by version: all together, they are the file.
+    """The beginning of a file, and its rows by version; together they are the file.
 
     Args:
         text: the file.
-        heading: what each row begins with, `[[release]]`; comments right above it are the row's.
+        heading: the heading of each row, `[[release]]`; comments directly above it belong to the row.
     """
     parts = re.split(rf"(?m)^(?={re.escape(heading)}\n)", text)
     for place in range(len(parts) - 1):
@@ -123,11 +124,11 @@ def rows(text: str, heading: str) -> tuple[str, dict[str, str]]:
 
 
 def with_rows(text: str, heading: str, added: Mapping[str, str]) -> str:
-    """The file with rows added, each before the first of a newer version; one of the same version is replaced.
+    """The file with added rows, each before the first of a newer version; one of the same version is replaced.
 
     Args:
         text: the file.
-        heading: what each row begins with.
+        heading: the heading of each row.
         added: version -> its row.
     """
     head, found = rows(text, heading)
@@ -151,12 +152,12 @@ def with_rows(text: str, heading: str, added: Mapping[str, str]) -> str:
 
 
 def edited(row: str, heading: str, change: Callable[[Any], None]) -> str:
-    """A row with values changed, and everything else of it as it was, comments too.
+    """A row with changed values, and everything else in it unchanged, including comments.
 
     Args:
         row: the text of the row.
-        heading: what it begins with, `[[release]]`.
-        change: changes the row, a table of tomlkit's.
+        heading: its heading, `[[release]]`.
+        change: changes the row, a tomlkit table.
     """
     import tomlkit  # noqa: PLC0415 - slow to import, and most refreshes change no row
 
@@ -166,13 +167,13 @@ def edited(row: str, heading: str, change: Callable[[Any], None]) -> str:
 
 
 def with_builds(row: str, builds: Iterable[Mapping[str, Any]]) -> str:
-    """The text of a release with builds added behind its own."""
+    """The text of a release with added builds after its own."""
     own = row.rstrip("\n")
     return f"{own}\n" + "".join(f"\n{_block('[[release.build]]', build)}" for build in builds) + row[len(own) + 1 :]
 
 
 def put_after(table: Any, name: str, value: object, *, after: str) -> None:  # noqa: ANN401 - a table of tomlkit's
-    """Set a key of a row; one that is new stands behind another."""
+    """Set a key of a row; a new key comes after another one."""
     import tomlkit  # noqa: PLC0415 - as above
 
     if name in table:
@@ -189,13 +190,13 @@ def put_after(table: Any, name: str, value: object, *, after: str) -> None:  # n
 
 
 class Fit(NamedTuple):
-    """A release of a library on platforms that have wheels for the same Pythons.
+    """A release of a library on platforms with wheels for the same Pythons.
 
     Attributes:
         version: its version.
-        platforms: platform -> the glibc that its wheels need, empty where none applies.
+        platforms: platform -> the glibc that its wheels need, empty where glibc does not apply.
         pythons: CPython minors that have a wheel; () for any.
-        day: when its first file was published.
+        day: the day on which its first file was published.
     """
 
     version: str
@@ -205,7 +206,7 @@ class Fit(NamedTuple):
 
 
 def grouped(fits: Iterable[Fit]) -> list[dict[str, Any]]:
-    """Releases of a library by what their wheels fit, as its file has them under `files`."""
+    """Releases of a library, grouped by what their wheels support, in the form of `files` in its file."""
     groups: dict[tuple[object, ...], dict[str, Any]] = {}
     for fit in sorted(fits, key=lambda fit: version_key(fit.version)):
         group = groups.setdefault(
@@ -230,11 +231,11 @@ def fits(data: Mapping[str, Any]) -> list[Fit]:
 
 
 def is_canonical(text: str) -> bool:
-    """Whether a library's file is as it would be written, so that nothing of it is lost when it is."""
+    """Whether a library's file is exactly as kgen would write it, so that writing it loses nothing."""
     return library_text(tomli.loads(text)) == text
 
 
 def with_releases(text: str, groups: Iterable[Mapping[str, Any]]) -> str:
-    """A library's file, written by hand, with groups of releases added at its end."""
+    """A hand-written library file with groups of releases added at its end."""
     blocks = [library_text({"files": [group]}) for group in groups]
     return text.rstrip("\n") + "\n" + "".join(f"\n{block.lstrip(chr(10))}" for block in blocks)

@@ -1,1 +1,1 @@
-"""Frozen values that every layer speaks of; knows nothing of files, programs or the matrix."""
+"""Immutable values that all layers share; independent of files, programs and the matrix."""

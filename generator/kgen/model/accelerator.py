@@ -1,4 +1,4 @@
-"""What an environment computes on: a kind of accelerator and its version, or the CPU."""
+"""What an environment computes on: an accelerator kind and its version, or the CPU."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _NUMBER = r"(?P<major>[1-9][0-9]{0,2})(?:\.(?P<minor>0|[1-9][0-9]{0,2}))?"
 
 
 class Accelerator(NamedTuple):
-    """A kind of accelerator, and which of its versions.
+    """An accelerator kind with a version.
 
-    Of a request the version is a major, or a major and the newest minor that is allowed; of a build it is the version
-    that it was built for; of an environment that of its runtime. A kind that has versions stands without one for
-    whichever is best.
+    For a request the version is a major, or a major and the newest minor allowed; for a build, the version that it was
+    built for; for an environment, its runtime's. A kind that has versions stands for the best one if its version is
+    missing.
 
     Attributes:
         kind: as in `matrix/accelerators.toml`: `cuda`, `rocm`, `cpu`.
-        version: major, or major and minor; () of a kind without versions.
+        version: major, or major and minor; () for a kind without versions.
 
     >>> Accelerator("cuda", (12, 6)).name, Accelerator("cuda", (12, 6)).number, CPU.name
     ('cuda12', '12.6', 'cpu')
@@ -31,10 +31,10 @@ class Accelerator(NamedTuple):
 
     @classmethod
     def named(cls, name: str) -> Accelerator:
-        """The accelerator of an environment's name: `cuda12`, `cpu`.
+        """The accelerator in an environment's name: `cuda12`, `cpu`.
 
         Raises:
-            ValueError: it is the name of none.
+            ValueError: the name is not one.
         """
         match = re.fullmatch(_NAME, name)
         if match is None:
@@ -43,7 +43,7 @@ class Accelerator(NamedTuple):
 
     @classmethod
     def numbered(cls, kind: str, number: str) -> Accelerator:
-        """A kind with a version as people write it: `12`, `12.6`.
+        """A kind with a version in text form: `12`, `12.6`.
 
         Raises:
             ValueError: it is not such a version.
@@ -60,24 +60,24 @@ class Accelerator(NamedTuple):
 
     @property
     def minor(self) -> int | None:
-        """The minor of its version; None where that is left open."""
+        """The minor of its version; None if that is open."""
         return self.version[1] if len(self.version) > 1 else None
 
     @property
     def whole(self) -> Accelerator:
-        """The same with its major alone."""
+        """The same with only its major."""
         return self._replace(version=self.version[:1])
 
     @property
     def number(self) -> str:
-        """Its version as people write it: `12`, `12.6`; empty without one."""
+        """Its version as text: `12`, `12.6`; empty without one."""
         return ".".join(map(str, self.version))
 
     @property
     def name(self) -> str:
-        """The part that it gives to an environment's name: `cuda12` or `cpu`."""
+        """Its part of an environment's name: `cuda12` or `cpu`."""
         return self.kind if self.major is None else f"{self.kind}{self.major}"
 
 
 CPU = Accelerator("cpu")
-"""No accelerator at all, which is one of the kinds."""
+"""No accelerator, which is one of the kinds."""

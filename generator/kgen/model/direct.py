@@ -1,7 +1,7 @@
-"""Where a requirement that names a place is from: a file by URL or path, a folder, or a git repository.
+"""Direct references in requirements: a file by URL or path, a folder, or a git repository.
 
-One text stands for each, and is what settings, locks and hints have: `https://…/name.whl`, `libs/name.whl` and
-`libs/name` relative to the project, `file:///…` outside of it, `git+https://…@revision#subdirectory=…`.
+Each has one text form, which settings, locks and hints use: `https://…/name.whl`, `libs/name.whl` and `libs/name`
+relative to the project, `file:///…` outside of it, `git+https://…@revision#subdirectory=…`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kgen.model.grammar import COMMIT, SHA256, shown
 from kgen.model.requirement import Requirement
 
 DYNAMIC = "0+dynamic"
-"""The version that stands for one which only building the package tells."""
+"""A placeholder for a version that only building the package tells."""
 
 _GIT = "git+"
 _OTHERS = ("hg+", "svn+", "bzr+")
@@ -28,7 +28,7 @@ _ARCHIVES = (".whl", ".tar.gz", ".zip")
 
 
 class Kind(enum.Enum):
-    """What a place is."""
+    """The kind of a place."""
 
     FILE = "a file"
     FOLDER = "a folder"
@@ -39,11 +39,11 @@ class DirectReference(NamedTuple):
     """A place that a requirement names.
 
     Attributes:
-        kind: what it is.
-        location: a URL, or a path relative to the project; of a repository the URL that git takes.
+        kind: its kind.
+        location: a URL, or a path relative to the project; for a repository the URL that git takes.
         revision: the branch, tag or commit of a repository; None for its default branch.
-        subdirectory: where in the repository the package is; None for its top.
-        sha256: the digest that the file must have; None where the requirement has none.
+        subdirectory: the folder of the package in the repository; None for its top.
+        sha256: the required digest of the file; None if the requirement has none.
     """
 
     kind: Kind
@@ -54,12 +54,12 @@ class DirectReference(NamedTuple):
 
     @property
     def is_path(self) -> bool:
-        """Whether it is a path relative to the project, the same on every machine."""
+        """Whether it is a path relative to the project, which is the same on every machine."""
         return "://" not in self.location
 
     @property
     def is_wheel(self) -> bool:
-        """Whether it is a file that is installed as it is."""
+        """Whether it is a file that is installed without building."""
         return self.kind is Kind.FILE and self.filename.endswith(".whl")
 
     @property
@@ -68,7 +68,7 @@ class DirectReference(NamedTuple):
         return urllib.parse.unquote(self.location.partition("?")[0].rstrip("/").rpartition("/")[2])
 
     def path(self, root: Path) -> Path | None:
-        """Where it is on this machine; None if it is elsewhere.
+        """Its path on this machine; None if it is elsewhere.
 
         Args:
             root: the project's folder.
@@ -82,7 +82,7 @@ class DirectReference(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The one text that stands for it."""
+        """Its text form."""
         if self.kind is Kind.GIT:
             at = "" if self.revision is None else f"@{self.revision}"
             below = "" if self.subdirectory is None else f"#subdirectory={self.subdirectory}"
@@ -91,15 +91,15 @@ class DirectReference(NamedTuple):
 
     @property
     def is_exact(self) -> bool:
-        """Whether a repository's revision is a commit, which stays what it is."""
+        """Whether a repository's revision is a commit, which cannot change."""
         return self.revision is not None and re.fullmatch(COMMIT, self.revision) is not None
 
 
 def parse(text: str) -> DirectReference:
-    """The place that a requirement names after `@`.
+    """The place in a requirement after `@`.
 
     Raises:
-        ValueError: it is not one that can be locked, and why.
+        ValueError: it cannot be locked; the text says why.
     """
     if text.startswith(_OTHERS):
         raise ValueError(
@@ -159,14 +159,14 @@ _NEWEST = ("latest", "newest", "stable", "current")
 
 
 def as_range(requirement: Requirement, reference: DirectReference) -> str | None:
-    """The requirement on the index that is meant by one such as `rich@latest` or `rich@13.9`, as other tools write it.
+    """The requirement on the index that is meant by `rich@latest` or `rich@13.9`, a form of other tools.
 
     Args:
-        requirement: one that names a place.
-        reference: its place, which is not there.
+        requirement: a requirement that names a place.
+        reference: its place, which does not exist.
 
     Returns:
-        The requirement; None where the place is no version.
+        The requirement; None if the place is not a version.
     """
     if reference.kind is not Kind.FOLDER or not reference.is_path:
         return None
@@ -177,28 +177,28 @@ def as_range(requirement: Requirement, reference: DirectReference) -> str | None
 
 
 def reference_of(requirement: Requirement) -> DirectReference | None:
-    """The place that a requirement names; None if it is one on an index.
+    """The place that a requirement names; None if it is on an index.
 
     Raises:
-        ValueError: it is not one that can be locked.
+        ValueError: the place cannot be locked.
     """
     return None if requirement.url is None else parse(requirement.url)
 
 
 def placed(requirement: Requirement, reference: DirectReference) -> Requirement:
-    """The same requirement from a place."""
+    """The same requirement from another place."""
     marker = "" if requirement.marker is None else f" ; {requirement.marker}"
     return Requirement(f"{requirement.head} @ {reference.text}{marker}")
 
 
 def within(reference: DirectReference, root: Path, base: Path, repository: Path | None) -> DirectReference:
-    """The place as the settings of a project would name it: by a path from its folder, where it is in the repository.
+    """The place in the form that a project's settings would have: a path from its folder, if it is in the repository.
 
     Args:
         reference: the place.
         root: the project's folder.
-        base: the folder that a path begins at.
-        repository: the top of the repository that the project is in; None if it is in none.
+        base: the folder to which a path is relative.
+        repository: the top of the project's repository; None without one.
     """
     path = reference.path(base)
     if path is None:

@@ -1,4 +1,4 @@
-"""Versions of NVIDIA's driver, which are numbers with leading zeros that people write down and compare."""
+"""Driver versions: numbers with leading zeros, which people write down and compare."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class DriverVersion:
     __slots__ = ("text",)
 
     def __init__(self, text: str) -> None:
-        """Read a driver version.
+        """Parse a driver version.
 
         Raises:
-            ValueError: it is not numbers with dots, beginning with a branch such as 580.
+            ValueError: it does not consist of numbers with dots, starting with a branch such as 580.
         """
         self.text = grammar.driver(text)
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The numbers that it is compared by."""
+        """The numbers by which it is compared."""
         return tuple(int(part) for part in self.text.split("."))
 
     def reaches(self, floor: DriverVersion) -> bool:

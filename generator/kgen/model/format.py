@@ -1,7 +1,7 @@
-"""The forms of locks that kgen knows: found, not listed, as each is a package in `kgen.formats` that declares itself.
+"""The forms of locks that kgen supports. It finds them: each is a package in `kgen.formats` that declares itself.
 
-Here stands what a form is called and what its environments have in common, for who looks a name up. What locks, reads,
-checks and installs it is in modules of its package, which :mod:`kgen.formats.interface` loads when it is asked for.
+A form declares its names and what its environments have in common. Modules of its package lock, read, check and
+install; :mod:`kgen.formats.interface` loads them on demand.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _PACKAGES = "kgen.formats"
 
 
 class PackageScripts(NamedTuple):
-    """Whether packages may have scripts of their own, which run when somebody enters an environment.
+    """Whether packages may have scripts that run when somebody enters an environment.
 
     Attributes:
-        hooks: the folder in an environment in which kgen's hooks are put, beside those of packages.
-        places: what activation looks at: its name in the templates -> path in an environment.
-        programs: programs that activation runs besides: path in an environment -> template.
+        hooks: the folder in an environment for kgen's hooks, beside those of packages.
+        places: what activation uses: its name in the templates -> path in an environment.
+        programs: programs that activation runs: path in an environment -> template.
     """
 
     hooks: str
@@ -36,23 +36,23 @@ class Format(NamedTuple):
     """A form of locks.
 
     Attributes:
-        name: what the setting `installers`, the flag of commands and the names of its environments on disk call it.
-        package: the package that is all of it, by its whole name.
-        lock: the pattern of the names of its locks in the folder of an environment; the group `platform` is the
-            platform that a file is for, and without that group one file is for all platforms.
-        files: the patterns, as a shell has them, of the names of its locks and of what is made beside them.
-        title: what an environment of it is called: a `conda` environment.
-        purpose: what its flag has `kgen lock` do.
-        is_default: whether every environment is locked in it; locks of other forms stand beside its locks, and the
-            names of their environments on disk end with the name of the form.
-        follows_matrix: whether its files are builds that the matrix has rows of.
+        name: its name in the setting `installers`, as flag, and in the names of its environments on disk.
+        package: the full name of its package.
+        lock: the pattern for the names of its locks in the folder of an environment. The group `platform` is the
+            platform of a file; without that group one file is for all platforms.
+        files: shell patterns for the names of its locks and of what is made beside them.
+        title: the kind of its environments: a `conda` environment.
+        purpose: what its flag makes `kgen lock` do.
+        is_default: whether every environment is locked in it. Locks of other forms are beside its locks, and the names
+            of their environments on disk end with the name of the form.
+        follows_matrix: whether its files are builds that the matrix has rows for.
         brings_python: whether the interpreter is one of its packages.
-        scripts: what its packages may have for who enters; None where they have nothing.
-        prefix_variable: a variable besides VIRTUAL_ENV that names the folder of an environment to the processes in it.
-        metadata: the pattern of the files that say which packages are in an environment besides wheels.
-        listed: the list of installed packages, of those that a training step tells, that its locks are compared with.
-        extra: the extra of kgen's own that brings what installs it; None where kgen itself does.
-        tidies: the command that frees what its installer keeps, as a hint; None where there is none.
+        scripts: what its packages may run when somebody enters an environment; None if nothing.
+        prefix_variable: a variable, besides VIRTUAL_ENV, with the folder of an environment for its processes.
+        metadata: the pattern of files that show which packages, besides wheels, are installed.
+        listed: the list of installed packages, among those in a training step's report, to compare its locks with.
+        extra: kgen's own extra that includes its installer; None if kgen itself does.
+        tidies: the command that removes what its installer keeps, as a hint; None if there is none.
     """
 
     name: str
@@ -73,24 +73,24 @@ class Format(NamedTuple):
 
     @property
     def suffix(self) -> str:
-        """What the name of an environment on disk ends with, behind that of its lock."""
+        """The suffix of an environment's name on disk, after that of its lock."""
         return "" if self.is_default else f"-{self.name}"
 
     @property
     def flag(self) -> str:
-        """What is typed for it; nothing for the form that is always meant."""
+        """Its flag; empty for the form that always applies."""
         return "" if self.is_default else f"--{self.name}"
 
     @property
     def words(self) -> str:
-        """The same where it follows other words of a command."""
+        """The flag after a space, to follow other words of a command."""
         return f" {self.flag}".rstrip()
 
     def platform_of(self, name: str) -> str | None:
         """The platform that the file of this name in the folder of an environment is a lock for.
 
         Returns:
-            The platform; empty where the file is for all of them; None if it is not a lock of this form.
+            The platform; empty if the file is for all of them; None if it is not a lock of this form.
         """
         match = re.fullmatch(self.lock, name)
         return None if match is None else match.groupdict().get("platform", "")
@@ -98,7 +98,7 @@ class Format(NamedTuple):
 
 @functools.cache
 def known() -> tuple[Format, ...]:
-    """Every form of locks: first the one that every environment is locked in, then the others by their names."""
+    """Every form of locks: first the default one, then the others by name."""
     packages = importlib.import_module(_PACKAGES)
     names = [one.name for one in pkgutil.iter_modules(packages.__path__) if one.ispkg]
     found: list[Format] = [importlib.import_module(f"{_PACKAGES}.{name}").FORMAT for name in names]
@@ -111,17 +111,17 @@ def default() -> Format:
 
 
 def others() -> tuple[Format, ...]:
-    """The forms whose locks stand beside those of the default, where they are asked for."""
+    """The forms whose locks are made on request, beside those of the default form."""
     return known()[1:]
 
 
 def named(name: str) -> Format:
-    """The form of this name, which is known."""
+    """The form of this name, which must exist."""
     return next(form for form in known() if form.name == name)
 
 
 def of_file(name: str) -> Format | None:
-    """The form that the file of this name in the folder of an environment is a lock of; None if it is none."""
+    """The form of which the file with this name in the folder of an environment is a lock; None if it is not a lock."""
     return next((form for form in known() if form.platform_of(name) is not None), None)
 
 
@@ -131,7 +131,7 @@ def made_by(name: str) -> Format | None:
 
 
 def without_suffix(name: str) -> str:
-    """The name of a lock's environment, of its name on disk: `jax-cuda12` of `jax-cuda12-conda`."""
+    """The name of a lock's environment, from its name on disk: `jax-cuda12` for `jax-cuda12-conda`."""
     for form in others():
         if name.endswith(form.suffix):
             return name.removesuffix(form.suffix)

@@ -1,8 +1,8 @@
-"""What names, versions and other single values look like, wherever they are read: each is declared here, and once.
+"""The grammar of names, versions and other single values, each declared once for all places that read it.
 
-A value that passes is one printable line of bounded length, so that it can be shown, compared and handed on. Who puts
-it into the text of another language still quotes it for that language. Patterns are texts, not compiled: a run that
-finds its environment whole needs two of them.
+A valid value is one printable line of limited length, so that it can be printed, compared and passed on. Code that puts
+it into text in another language still has to quote it. Patterns are not compiled: a run that finds its environment
+complete needs only two of them.
 """
 
 from __future__ import annotations
@@ -14,43 +14,43 @@ import re
 from collections.abc import Callable
 
 SHOWN = 80
-"""So much of a wrong value is shown; a file may hold anything."""
+"""Characters of an invalid value that messages show; a file may contain anything."""
 
 YES = "true"
-"""What stands for the value of an option whose value was left out."""
+"""The value of an option whose optional value is missing."""
 LONGEST_NAME = 64
-"""Characters of the name of a joint environment or a backend, before its accelerator."""
+"""Characters in the name of a joint environment or a backend, before its accelerator."""
 
 LONGEST_LINE = 4096
-"""Characters of a text that people read."""
+"""Characters in a text for people."""
 
 NAME = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
-"""An environment, a backend, a generation or a target. `nix/` has the same in its own words; a test compares them."""
+"""An environment, a backend, a generation or a target. `nix/` has the same pattern; a test compares them."""
 
 LABEL = r"[a-z0-9]+(?:[.-][a-z0-9]+)*"
-"""A build that only its framework's own index has: the local label of its version, and the folder of that index."""
+"""The local version label of a build on a framework's own index, which is also the name of a folder there."""
 
 ACCELERATOR = r"[a-z]{2,12}(?:[1-9][0-9]{0,2})?"
-"""The end of an environment's name; which kinds there are, :func:`kgen.accelerators.names` knows."""
+"""The end of an environment's name; :func:`kgen.accelerators.names` knows which kinds exist."""
 CAPABILITY = r"[1-9][0-9]?\.[0-9]"
 ARCHITECTURE = rf"(?:{CAPABILITY}|[a-z]{{1,12}}[0-9][a-z0-9]{{0,11}}(?:-[a-z0-9]{{1,8}}){{0,2}})"
-"""What code for a device is compiled for: a compute capability, or a name such as gfx942 or v5e."""
+"""A target of device code: a compute capability, or a name such as gfx942 or v5e."""
 PLATFORM = r"[a-z0-9]+-[a-z0-9]+"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 MODULE = rf"{VARIABLE}(?:\.{VARIABLE})*"
-"""What Python imports: keras, tensorflow.keras."""
+"""A module that Python imports: keras, tensorflow.keras."""
 PYTHON = r"[1-9]\.(?:0|[1-9][0-9]{0,2})"
 RUNTIME = r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2}))?"
-"""The version of what an accelerator is programmed with: CUDA 12.8, ROCm 7."""
+"""The version of an accelerator's runtime: CUDA 12.8, ROCm 7."""
 DRIVER = r"[0-9]{3,4}(?:\.[0-9]{1,6}){0,3}|[0-9]{1,2}(?:\.[0-9]{1,6}){1,3}"
 PROJECT = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 CONDA_PACKAGE = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 VERSION = r"[0-9A-Za-z][0-9A-Za-z.!+_-]*"
 CONDA_VERSION = r"[0-9A-Za-z][0-9A-Za-z.!+_~-]*"
 SONAME = r"lib[A-Za-z0-9_+-]{1,60}\.so(?:\.[0-9]{1,4}){1,4}"
-"""A shared library of Linux with its version, as the loader knows it."""
+"""A Linux shared library with its version, by the loader's name."""
 DLL = r"[A-Za-z0-9_.+-]{1,80}\.dll"
-"""The same of Windows."""
+"""A Windows shared library."""
 SHA256 = r"[0-9a-f]{64}"
 MD5 = r"[0-9a-f]{32}"
 DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -66,15 +66,15 @@ SOURCE = r"[A-Za-z0-9_.!+-]+\.(?:tar\.gz|zip)"
 CONDA_FILE = r"[A-Za-z0-9_][A-Za-z0-9_.!+~-]*\.(?:conda|tar\.bz2)"
 COMMIT = r"[0-9a-f]{40}(?:[0-9a-f]{24})?"
 REVISION = r"[A-Za-z0-9_](?:[A-Za-z0-9_+-]|[./](?![./]))*"
-"""A branch, a tag or a commit of git, or a folder below another."""
+"""A git branch, tag or commit, or a folder below another."""
 REPOSITORY = r"(?:https?|file|ssh)://[A-Za-z0-9_/~\[][^\s\"'<>\\#]*"
 PLACE = r"(?:/|\.\.?/)?[^\s\"'<>\\/-][^\s\"'<>\\]*"
-"""A file or a folder, from another folder or absolute."""
+"""A file or a folder, relative to another folder or absolute."""
 FILE = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-"""A file in a folder, by its name alone: neither hidden nor anywhere else."""
+"""The name of a file in a folder, neither hidden nor a path."""
 
 _LONGEST_ENDING = 29
-"""Characters of an accelerator with a major of three digits, of a Python, and of what conda's environments end with."""
+"""Characters of an accelerator with a three-digit major, a Python, and the suffix of conda environments."""
 _LONGEST = 128
 _LONGEST_URL = 2048
 _LONGEST_FILE = 255
@@ -84,11 +84,11 @@ _NUMBER = 18
 _LOGIN = r"://[^/@\s]*@"
 _SERVED = r"(?i:https?)://\S+"
 _TOKEN = r"(?<=[^/]/t/)[^/\s]+"  # noqa: S105 - a pattern of one
-"""What conda has in the path of a URL for who may ask there; the path of a file is none."""
+"""A conda access token in the path of a URL; the path of a file contains none."""
 
 
 def printable(text: str) -> str:
-    r"""The text with all that would steer a terminal or end a line escaped.
+    r"""The text with everything escaped that would control a terminal or end a line.
 
     >>> printable("a\x1b[2Jb\nc")
     'a\\x1b[2Jb\\nc'
@@ -99,17 +99,17 @@ def printable(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """A wrong value for a message: printable, and not endless."""
+    """An invalid value in the form that messages show it: printable and shortened."""
     return printable(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
 
 
 def has_credentials(url: str) -> bool:
-    """Whether a URL holds a name and a password, or a token of conda's."""
+    """Whether a URL contains a name and a password, or a conda token."""
     return without_credentials(url) != url
 
 
 def without_credentials(text: str) -> str:
-    """A text without what is secret in the URLs in it.
+    """A text without the secrets in its URLs.
 
     >>> without_credentials("https://me:secret@conda.example/t/tk-1/main and file:///srv/t/main")
     'https://…@conda.example/t/…/main and file:///srv/t/main'
@@ -119,17 +119,17 @@ def without_credentials(text: str) -> str:
 
 
 def is_line(text: str, longest: int = LONGEST_LINE) -> bool:
-    """Whether a text is one printable line of bounded length."""
+    """Whether a text is one printable line of limited length."""
     return len(text) <= longest and text.isprintable()
 
 
 def python_ending(python: str) -> str:
-    """The end of the name of an environment that is one of several Pythons: `-py311` for 3.11."""
+    """The suffix of an environment's name if there are several Pythons: `-py311` for 3.11."""
     return f"-py{python.replace('.', '')}"
 
 
 def python_in(environment: str) -> str | None:
-    """The Python at the end of an environment's name: 3.11 for `jax-cpu-py311`; None where it is not one of several."""
+    """The Python in an environment's name: 3.11 for `jax-cpu-py311`; None if the name has none."""
     found = re.search("-py([0-9])([0-9]+)$", environment)
     return None if found is None else f"{found[1]}.{found[2]}"
 
@@ -202,10 +202,10 @@ def pair(text: str) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=4096)
 def version(text: str) -> str:
-    """The text, which must be a version of PEP 440 whose numbers have a bounded length.
+    """A PEP 440 version, with numbers of limited length, as text.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it is not one.
     """
     _version_text(text)
     if re.search(rf"[0-9]{{{_NUMBER + 1},}}", text.partition("+")[0]) is not None:

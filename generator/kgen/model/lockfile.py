@@ -1,4 +1,4 @@
-"""A lock as it is read back from disk."""
+"""A lock, as read from disk."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from kgen.model.wheelname import WheelName
 
 
 class LockedFile(NamedTuple):
-    """The one file of a package.
+    """The file of a package.
 
     Attributes:
         name: the project's normalised name.
-        version: its version, as the lock spells it.
+        version: its version, as spelled in the lock.
         filename: the wheel's file name.
-        url: where to fetch it; None in a portable lock.
+        url: its URL; None in a portable lock.
         sha256: its digest, in hexadecimal.
-        size: its size in bytes; None where the lock does not say.
-        direct: whether it is from the place that its lock names, and from no index.
-        path: where it is, from the folder of its lock; None unless it lies in the project's repository.
+        size: its size in bytes; None if the lock does not state it.
+        direct: whether it comes from the place that its lock names instead of an index.
+        path: its path relative to the folder of its lock; None unless it is in the project's repository.
     """
 
     name: str
@@ -40,7 +40,7 @@ class LockedFile(NamedTuple):
     path: str | None = None
 
     def location(self, lock: Path) -> str | None:
-        """Where to fetch it, as a URL; None where only its name and hash are known.
+        """Its URL; None if only its name and hash are known.
 
         Args:
             lock: the file of its lock.
@@ -50,7 +50,7 @@ class LockedFile(NamedTuple):
         return Path(os.path.normpath(lock.absolute().parent / self.path)).as_uri()
 
     def pin(self, lock: Path) -> str:
-        """The requirement that only this file meets, but for its hash.
+        """The requirement that only this file satisfies, without its hash.
 
         Args:
             lock: the file of its lock.
@@ -64,34 +64,33 @@ class LockedFile(NamedTuple):
 
     @property
     def wheel(self) -> WheelName | None:
-        """Its name taken apart; None if it is not a wheel."""
+        """The parts of its name; None if it is not a wheel."""
         return wheelname.parse(self.filename)
 
     @property
     def is_source(self) -> bool:
-        """Whether it is built before it is installed."""
+        """Whether it has to be built before it is installed."""
         return not self.filename.endswith(".whl")
 
 
 def from_project(path: str) -> str:
-    """A path as the project's own files have it, of one that begins at the folder of a lock; absolute ones stay."""
+    """A path relative to the project, from one relative to the folder of a lock; absolute paths stay."""
     found = posixpath.normpath(posixpath.join("locks/environment", path))
     return found if found.startswith(("/", "..")) else f"./{found}"
 
 
 class LockedTree(NamedTuple):
-    """A source tree that a package is built from: a folder, or a commit of a git repository.
+    """A source tree from which a package is built: a folder, or a commit of a git repository.
 
     Attributes:
         name: the project's normalised name.
-        version: its version; None where only building it tells.
-        path: the folder, from the folder of the lock, or absolute where it is outside of the repository; None of a
-            repository.
-        sha256: of a folder, what identifies that which its metadata is made from; None of a repository.
-        url: the repository, as git takes it; None of a folder.
-        commit: the whole name of the commit; None of a folder.
-        revision: the branch or tag that was asked for; None where none was.
-        subdirectory: where in the repository the package is; None for its top.
+        version: its version; None if only building it tells.
+        path: the folder, relative to the folder of the lock, or absolute outside the repository; None for a repository.
+        sha256: for a folder, a digest of what its metadata is made from; None for a repository.
+        url: the repository, as git takes it; None for a folder.
+        commit: the full name of the commit; None for a folder.
+        revision: the requested branch or tag; None if none was.
+        subdirectory: the folder of the package in the repository; None for its top.
     """
 
     name: str
@@ -104,7 +103,7 @@ class LockedTree(NamedTuple):
     subdirectory: str | None = None
 
     def folder(self, lock: Path) -> Path | None:
-        """The folder on this machine; None of a repository.
+        """The folder on this machine; None for a repository.
 
         Args:
             lock: the file of its lock.
@@ -118,14 +117,14 @@ class LockedTree(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """Where it is from, for people: a folder by its path from the project."""
+        """Its place in words: a folder by its path from the project."""
         if self.path is not None:
             return from_project(self.path)
         return f"{self.url} at {(self.commit or '')[:12]}"
 
     @property
     def identity(self) -> str:
-        """One line that is another one where anything else would be installed."""
+        """One line that changes whenever something else would be installed."""
         facts = (self.path, self.sha256, self.url, self.commit, self.subdirectory)
         return " ".join((self.name, self.version or DYNAMIC, *(fact for fact in facts if fact is not None)))
 
@@ -193,12 +192,12 @@ class Lockfile(NamedTuple):
     trees: tuple[LockedTree, ...] = ()
 
     def require_grammar(self) -> None:
-        """Check that every value may stand in the text of another language as it is.
+        """Check that every value is safe in text of another language.
 
-        What was read from disk has been looked at; this is for who makes a lock otherwise.
+        Values read from disk were checked already; this is for locks that are created in another way.
 
         Raises:
-            ValueError: one may not.
+            ValueError: a value is not safe.
         """
         grammar.environment(self.environment)
         grammar.accelerator(self.accelerator)
@@ -221,7 +220,7 @@ class Lockfile(NamedTuple):
 
     @property
     def identity(self) -> str:
-        """What is another one where anything is locked otherwise for this platform."""
+        """A text that changes whenever something else would be installed on this platform."""
         return self.part or self.digest
 
     @property
@@ -231,42 +230,42 @@ class Lockfile(NamedTuple):
 
     @property
     def computes_on(self) -> Accelerator:
-        """Its accelerator, with the version of the runtime where the lock says it.
+        """Its accelerator, with the runtime's version if the lock states it.
 
         Raises:
-            ValueError: it has a name that none has.
+            ValueError: there is no accelerator of this name.
         """
         named = Accelerator.named(self.accelerator)
         return named if self.runtime is None else Accelerator.numbered(named.kind, self.runtime)
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Package -> version, of every file and tree."""
+        """Package -> version, for every file and tree."""
         trees = {tree.name: tree.version or DYNAMIC for tree in self.trees}
         return {**{file.name: file.version for file in self.files}, **trees}
 
     @property
     def free_threaded(self) -> bool | None:
-        """Whether its compiled wheels are for the free-threaded CPython; None if it has none that tells."""
+        """Whether its compiled wheels are for the free-threaded CPython; None if no wheel tells."""
         told = {file.wheel.free_threaded for file in self.files if file.wheel is not None} - {None}
         return told.pop() if len(told) == 1 else None
 
     @property
     def names_hosts(self) -> bool:
-        """Whether it says on which index a file is."""
+        """Whether it names the index of a file."""
         return any(file.url and not file.direct for file in (*self.files, *self.build))
 
     @property
     def local(self) -> tuple[str, ...]:
-        """What it names that only this machine has."""
+        """The places in it that only this machine has."""
         files = (file.filename for file in self.files if file.is_local)
         return (*files, *(tree.name for tree in self.trees if tree.is_local))
 
     @property
     def content(self) -> str:
-        """What identifies that which is installed: a sha256 over the Python, the variables and the files.
+        """A digest of what is installed: a sha256 over the Python, the variables and the files.
 
-        A lock that is written again for other reasons, by another kgen or with another matrix, keeps it.
+        It stays the same if the lock is written again for other reasons, by another kgen or with another matrix.
         """
         import hashlib  # noqa: PLC0415 - loads OpenSSL
 
@@ -279,6 +278,6 @@ class Lockfile(NamedTuple):
 
     @property
     def size(self) -> int | None:
-        """Bytes to download; None if the size of a file is not known."""
+        """Bytes to download; None if the size of some file is unknown."""
         sizes = [file.size for file in self.files]
         return None if None in sizes else sum(size for size in sizes if size is not None)

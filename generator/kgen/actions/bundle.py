@@ -96,7 +96,7 @@ def bundle(
         OutsideError: a file cannot be had, or the bundle cannot be written.
     """
     replay.looked(output)
-    if not output.is_file():
+    if not files.is_file(output):
         _require_place(output)
     wanted = platform or host.subdir()
     chosen = _chosen(root, names, wanted)
@@ -154,7 +154,7 @@ class _Order:
     @property
     def is_filled(self) -> bool:
         """Whether it is there and known to be whole: to see that takes the locks alone, and nothing is written."""
-        if not self.output.is_file():
+        if not files.is_file(self.output):
             return False
         own = _own_kept(self.own, self.platform)
         if own is None:
@@ -266,14 +266,14 @@ def _require_place(output: Path) -> None:
         UsageError: it cannot: there is no such folder, or it is one, or it is not a regular file.
         OutsideError: the system does not let it be written.
     """
-    if output.is_dir():
+    if files.is_folder(output):
         raise UsageError(f"{output} is a folder", hints=[f"kgen bundle -o {shlex.quote(str(output / 'project.tar'))}"])
     if _is_stream(output):
         raise UsageError(
             f"{output} is not a regular file, and a bundle is read back before it is put in its place",
             hints=["kgen bundle -o project.tar"],
         )
-    if not output.parent.is_dir():
+    if not files.is_folder(output.parent):
         folder = shlex.quote(str(output.parent))
         raise UsageError(
             f"{output} cannot be written: there is no folder {output.parent}", hints=[f"mkdir -p {folder}"]
@@ -287,7 +287,7 @@ def _require_place(output: Path) -> None:
 def _is_stream(output: Path) -> bool:
     """Whether something else than a file would be put in the place of a device, a pipe, or standard output."""
     in_dev = output.parent in {Path("/dev"), Path("/dev/fd")}  # not `/dev/shm`, which has files
-    return str(output) == "-" or in_dev or (output.exists() and not output.is_file())
+    return str(output) == "-" or in_dev or (files.exists(output) and not files.is_file(output))
 
 
 def _chosen(root: Path, names: Sequence[str], platform: str | None) -> list[tuple[LockedEnvironment, Format]]:
@@ -340,7 +340,7 @@ def _packed(one: Standalone, folder: Path) -> Member:
     from kgen.formats.wheels import standalone  # noqa: PLC0415 - as above
 
     target = folder / one.archive
-    if not target.exists():
+    if not files.exists(target):
         standalone.pack(one, target)
         standalone.require_moves(one, target)
     with target.open("rb") as content:
@@ -412,7 +412,7 @@ def _texts(environment: LockedEnvironment, platform: str) -> Iterator[Member]:
     for path in sorted(environment.folder.rglob("*")):
         replay.looked(path)
         inside = path.relative_to(environment.folder).as_posix()
-        if path.is_file() and (
+        if files.is_file(path) and (
             inside == lock or (bundlefile.is_text(inside) and not re.fullmatch(lockfiles.PYLOCK, inside))
         ):
             content = files.read(path, files.LARGE)
@@ -458,7 +458,7 @@ def _old(output: Path, known: VerifiedFiles) -> dict[str, Member]:
     """The files in the bundle that is to be replaced; none where there is none, or none that can be read."""
     found: dict[str, Member] = {}
     with contextlib.suppress(SettingsError, tarfile.TarError, OSError):
-        if output.is_file():
+        if files.is_file(output):
             with bundlefile.opened(output) as archive:
                 listed = bundlefile.read_list(output, archive).files
                 members = archive.getmembers()

@@ -184,7 +184,7 @@ def _put(root: Path, name: str, sha256: str, content: IO[bytes], progress: Progr
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _copy(name, sha256, content, part, progress)
-        new = not target.exists()
+        new = not files.exists(target)
         part.replace(target)
     except OSError as error:
         raise files.unwritable(target, error) from error
@@ -207,7 +207,7 @@ def _prepare(root: Path, name: str) -> None:
     ignore = folder / ".gitignore"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not ignore.exists():
+        if not files.exists(ignore):
             ignore.write_text("# made by kgen\n*\n", encoding="utf-8")
     except OSError as error:
         raise files.unwritable(folder, error) from error
@@ -264,7 +264,7 @@ def _put_texts(root: Path, texts: Mapping[str, Mapping[str, bytes]]) -> None:
     for environment, own in texts.items():
         for name, content in own.items():
             there = locks / environment / name
-            if there.is_file() and files.read(there) != content:
+            if files.is_file(there) and files.read(there) != content:
                 raise UsageError(
                     f"{there} is there already, and is not what the bundle has",
                     hints=[

@@ -226,7 +226,7 @@ def remember(
 def _digest(folder: Path) -> str:
     """What identifies everything in the folder of an environment."""
     return lockfiles.digest_of_files(
-        {path.relative_to(folder).as_posix(): files.read(path) for path in _inside(folder) if path.is_file()}
+        {path.relative_to(folder).as_posix(): files.read(path) for path in _inside(folder) if files.is_file(path)}
     )
 
 

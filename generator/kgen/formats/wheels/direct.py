@@ -94,7 +94,7 @@ class DirectSources:
 
     @property
     def _repository(self) -> Path | None:
-        return next((one for one in (self._root, *self._root.parents) if (one / ".git").exists()), None)
+        return next((one for one in (self._root, *self._root.parents) if files.exists(one / ".git")), None)
 
     def wheels(self, request: EnvironmentRequest) -> Mapping[str, DirectWheel]:
         """The wheels that a request names: package -> where."""

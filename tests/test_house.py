@@ -280,6 +280,7 @@ _OF_COMMANDS = {
         "model",
     ),
     *(
+        "files",
         "host",
         "limits",
         "matrix.origin",

@@ -103,8 +103,8 @@ def finds_packages(data: Mapping[str, Any], build: ProjectBuild, root: Path) -> 
     return (
         build.backend.partition(".")[0] == SETUPTOOLS_MODULE
         and not named
-        and not (root / "src").is_dir()
-        and not (root / "setup.py").is_file()
+        and not files.is_folder(root / "src")
+        and not files.is_file(root / "setup.py")
         and setup_cfg(root, "options", "packages") is None
         and setup_cfg(root, "options", "py_modules") is None
     )
@@ -124,7 +124,7 @@ def _said_otherwise(data: Mapping[str, Any], root: Path) -> Mapping[str, Any] | 
 def _reads_setuptools(root: Path) -> bool:
     """Whether setuptools finds a package in a folder by its own files; other tools read `setup.cfg` too."""
     replay.looked(root / "setup.py")
-    return (root / "setup.py").is_file() or _name_in_setup_cfg(root) is not None
+    return files.is_file(root / "setup.py") or _name_in_setup_cfg(root) is not None
 
 
 def _name_in_setup_cfg(root: Path) -> str | None:
@@ -151,7 +151,7 @@ def setup_cfg_section(root: Path, section: str) -> Mapping[str, str]:
     """
     path = root / SETUP_CFG
     replay.looked(path)
-    if not path.is_file():
+    if not files.is_file(path):
         return {}
     import configparser  # noqa: PLC0415 - few projects have such a file
 

@@ -6,6 +6,7 @@ reads whatever a lock, a receipt, settings or a RECORD points to through this mo
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -70,6 +71,33 @@ def resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def exists(path: Path) -> bool:
+    """Whether there is something that this user may see; `Path` itself raises in a shut folder before Python 3.14."""
+    return os.path.exists(path)  # noqa: PTH110 - the one place
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file that this user may see."""
+    return os.path.isfile(path)  # noqa: PTH113 - as above
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder that this user may see."""
+    return os.path.isdir(path)  # noqa: PTH112 - as above
+
+
+def is_link(path: Path) -> bool:
+    """Whether there is a symbolic link that this user may see."""
+    return os.path.islink(path)  # noqa: PTH114 - as above
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """What of a folder this user may see and a pattern names, sorted; nothing in a folder that is shut."""
+    with contextlib.suppress(OSError, ValueError):  # the second of a name that no file can have, on some Pythons
+        return sorted(folder.glob(pattern))
+    return []
+
+
 def may_write(folder: Path) -> bool:
     """Whether this process may create files in a folder."""
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
@@ -114,11 +142,11 @@ def unwritable(path: Path, error: OSError, *, what: str = "cannot be written", h
 
     folder = shlex.quote(str(path.parent))
     # parents that kgen was about to create do not exist, and no command can show anything about them
-    there = next((one for one in path.parents if one.is_dir()), path.parent)
+    there = next((one for one in path.parents if is_folder(one)), path.parent)
     disk = shlex.quote(str(there))
     commands = {
         errno.ENOENT: f"mkdir -p {folder}",
-        errno.ENOSPC: f"df -h {shlex.quote(str(path)) if path.is_mount() else disk}",
+        errno.ENOSPC: f"df -h {shlex.quote(str(path)) if os.path.ismount(path) else disk}",
         errno.EDQUOT: "quota --human-readable",
         errno.EPERM: f"{_look_at(path)}; lsattr -d {folder}",
         errno.EROFS: f"findmnt --target {disk}",

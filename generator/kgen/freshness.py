@@ -67,7 +67,7 @@ def changed_sources(lock: Lockfile) -> Iterator[str]:
         if folder is not None:
             replay.looked(folder)
             try:
-                now = trees.digest(trees.reading(folder)) if folder.is_dir() else None
+                now = trees.digest(trees.reading(folder)) if files.is_folder(folder) else None
             except (OSError, ValueError) as error:
                 yield f"has {tree.name} from {tree.shown}, which {printable(str(error))}"
                 continue

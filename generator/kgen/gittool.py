@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import host, process, storage
+from kgen import files, host, process, storage
 from kgen.errors import (
     WITH_A_NETWORK,
     FailedProgramError,
@@ -63,7 +63,7 @@ def has_commits(folder: Path) -> bool:
     return bool(_run(folder, "rev-list", "--all", "--max-count=1").stdout)
 
 
-def files(folder: Path, revision: str, below: str) -> tuple[Path, ...]:
+def files_below(folder: Path, revision: str, below: str) -> tuple[Path, ...]:
     """The files below a folder in a revision, relative to the folder of the call."""
     listed = _run(folder, "ls-tree", "-rz", "--name-only", revision, f"{below}/").stdout
     return tuple(Path(name) for name in listed.split("\0") if name)
@@ -181,7 +181,7 @@ def fetched(url: str, commit: str, cache: Path, *, offline: bool) -> Path:
     except OSError as error:
         raise unwritable(repository, error, what="cannot be created") from error
     with storage.exclusive(repository, who="kgen", wait=lambda: None):
-        if not (repository / "HEAD").is_file():
+        if not files.is_file(repository / "HEAD"):
             _run(repository, "init", "--quiet", "--bare")
         if has_revision(repository, commit):
             return repository

@@ -161,7 +161,7 @@ def pyenv_interpreters(minor: str) -> list[Path]:
     """
     root = os.environ.get("PYENV_ROOT")
     place = Path(root) if root else (home() or Path("/nonexistent")) / ".pyenv"
-    found = place.glob(f"versions/{minor}.*/bin/python{minor}")
+    found = files.matching(place, f"versions/{minor}.*/bin/python{minor}")
     patches = {path: re.fullmatch(rf"{re.escape(minor)}\.(\d+)", path.parents[1].name) for path in found}
     return sorted(
         (path for path, match in patches.items() if match), key=lambda p: -int(p.parents[1].name.split(".")[2])
@@ -177,7 +177,9 @@ def own_interpreter(minor: str) -> Path | None:
         return None
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     plain = (
-        sys.implementation.name == "cpython" and not sys.abiflags and not Path(sys.base_prefix, "conda-meta").exists()
+        sys.implementation.name == "cpython"
+        and not sys.abiflags
+        and not files.exists(Path(sys.base_prefix, "conda-meta"))
     )
     return _base_interpreter(own) if plain and own == minor else None
 
@@ -189,7 +191,7 @@ def _base_interpreter(minor: str) -> Path | None:
         return Path(base) if base else None
     # Python 3.10 takes the environment's own for it; what is made with that breaks when the environment goes
     named = (Path(sys.base_prefix, "bin", name) for name in (f"python{minor}", "python3", "python"))
-    return next((path for path in named if path.is_file()), None)
+    return next((path for path in named if files.is_file(path)), None)
 
 
 def conda_program() -> str | None:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from kgen import host
+from kgen import files, host
 
 _SIGN = ".kgen-"
 _LOCK = ".kgen.lock"
@@ -52,7 +52,7 @@ def _below(folder: Path) -> Iterable[Path]:
     yield folder
     for depth in ("*", "*/*"):
         with contextlib.suppress(OSError):
-            yield from (path for path in folder.glob(f"{depth}/") if not path.is_symlink())
+            yield from (path for path in folder.glob(f"{depth}/") if not files.is_link(path))
 
 
 def _seen(folder: Path) -> bool:

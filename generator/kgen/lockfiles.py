@@ -76,7 +76,7 @@ def environments(root: Path) -> tuple[LockedEnvironment, ...]:
         raise files.unreadable(root / LOCKS, error) from error
     for folder in folders:
         replay.looked(folder)
-        if re.fullmatch(grammar.NAME, folder.name) and folder.is_dir():
+        if re.fullmatch(grammar.NAME, folder.name) and files.is_folder(folder):
             try:
                 inside = list(folder.iterdir())
             except OSError as error:

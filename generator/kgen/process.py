@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, final
 
-from kgen import replay
+from kgen import files, replay
 from kgen.errors import Cancelled, FileError, MissingProgramError, OutsideError, TimedOut
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ def _start_fault(program: str, error: OSError, *, cwd: Path | None, path: str | 
     import shlex  # noqa: PLC0415 - only a fault pays for it
     import shutil  # noqa: PLC0415
 
-    if cwd is not None and not cwd.is_dir():
+    if cwd is not None and not files.is_folder(cwd):
         return FileError(f"{cwd} is not a folder that `{program}` could be started in")
     if error.errno == errno.EAGAIN:
         from kgen import limits  # noqa: PLC0415 - as above

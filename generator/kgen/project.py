@@ -157,7 +157,7 @@ def envs(root: Path) -> Path:
             ) from None
         raise SettingsError(f"{file}: envs: {error}", hints=[f"edit {files.typed(file or root)}"]) from None
     folder = Path(os.path.normpath(folder))
-    if not folder.is_relative_to(root) and not (folder / ENVS_MARK).is_file():
+    if not folder.is_relative_to(root) and not files.is_file(folder / ENVS_MARK):
         raise SettingsError(
             f"{file}: envs: {printable(str(folder))} is outside of the project; settings may name such a folder only"
             " after you have named it yourself",
@@ -229,7 +229,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         content = files.read(path, files.SMALL)
     except FileNotFoundError:
         # a dangling link means that there should be settings
-        if not path.is_symlink():
+        if not files.is_link(path):
             return None
         raise FileError(
             f"{path} cannot be read: it is a link to nothing", hints=[f"ls -l {shlex.quote(str(path))}"]
@@ -285,9 +285,9 @@ def _holds_locks(folder: Path) -> bool:
 
 def _locks_in(folder: Path) -> Iterator[Path]:
     replay.looked(folder / LOCKS)
-    for inside in sorted((folder / LOCKS).glob("*")):
+    for inside in files.matching(folder / LOCKS, "*"):
         replay.looked(inside)
-        yield from sorted(inside.glob("pylock.*.toml"))
+        yield from files.matching(inside, "pylock.*.toml")
 
 
 def _is_repository(folder: Path) -> bool:

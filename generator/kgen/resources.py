@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from kgen import replay
+from kgen import files, replay
 from kgen.errors import InstallationError
 
 FolderName = Literal["matrix", "templates", "nix"]
@@ -27,11 +27,11 @@ def folder(name: FolderName) -> Path:
     """
     here = Path(__file__).resolve()
     packed = here.parent / "_data" / name
-    if packed.is_dir():
+    if files.is_folder(packed):
         return packed
     in_repository = here.parents[2] / name
     replay.looked(in_repository)
-    if in_repository.is_dir():
+    if files.is_folder(in_repository):
         return in_repository
     raise InstallationError(
         f"kgen's folder of data files `{name}` is missing: neither {packed} nor {in_repository} is there",
@@ -42,4 +42,4 @@ def folder(name: FolderName) -> Path:
 def clone() -> Path | None:
     """The repository that this code is run from; None where it was installed, so that its version says what it is."""
     here = Path(__file__).resolve()
-    return None if (here.parent / "_data").is_dir() else here.parents[2]
+    return None if files.is_folder(here.parent / "_data") else here.parents[2]

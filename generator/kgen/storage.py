@@ -66,13 +66,13 @@ def recover(locks: Path) -> None:
         OutsideError: a leftover can be neither finished nor removed.
     """
     with _faults(locks, "cannot be cleaned of what an interrupted run left behind"):
-        if not locks.is_dir():
+        if not files.is_folder(locks):
             return
         siblings = (_SIBLING.fullmatch(path.name) for path in locks.iterdir())
         for name in sorted({match[1] for match in siblings if match}):
             _settle(locks / name)
-        for folder, _, files in os.walk(locks):
-            _sweep(Path(folder), files)
+        for folder, _, names in os.walk(locks):
+            _sweep(Path(folder), names)
 
 
 def is_settled(locks: Path) -> bool:
@@ -420,7 +420,7 @@ def sweep_held(folder: Path, replaced: Callable[[str], bool]) -> None:
         replaced: whether kgen replaces the folder of this name inside it.
     """
     with contextlib.suppress(OSError, OutsideError):
-        if folder.is_symlink() or not folder.is_dir():
+        if files.is_link(folder) or not files.is_folder(folder):
             return
         with exclusive(folder, who="kgen"):
             siblings = (_SIBLING.fullmatch(path.name) for path in folder.iterdir())
@@ -428,8 +428,8 @@ def sweep_held(folder: Path, replaced: Callable[[str], bool]) -> None:
                 _settle(folder / name)
             _sweep(folder)
             if replaced(""):
-                for inside, _, files in os.walk(folder):
-                    _sweep(Path(inside), files)
+                for inside, _, names in os.walk(folder):
+                    _sweep(Path(inside), names)
 
 
 @contextlib.contextmanager
@@ -546,12 +546,12 @@ def _is_plain(name: str) -> bool:
 
 
 def _refuse_all_but_folder(target: Path) -> None:
-    if target.is_symlink():
+    if files.is_link(target):
         raise ObstructedError(
             f"{target} is a symbolic link; kgen replaces folders, and that would replace the link",
             hints=[f"rm {shlex.quote(str(target))}"],
         )
-    if _is_there(target) and not target.is_dir():
+    if _is_there(target) and not files.is_folder(target):
         raise ObstructedError(f"{target} is in the way: it is not a folder", hints=[f"rm {shlex.quote(str(target))}"])
 
 
@@ -624,7 +624,7 @@ def _keep(source: Path, place: Path) -> None:
     except OSError:
         # The filesystem has no hard links, or the system forbids links to files of other users.
         shutil.copy2(source, place, follow_symlinks=False)
-        if not place.is_symlink():
+        if not files.is_link(place):
             _sync(place)
 
 

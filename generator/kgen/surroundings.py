@@ -275,7 +275,7 @@ def gather(
 def free_bytes(folder: Path) -> int | None:
     """The bytes that can be written where this folder is, or will be; None if unknown."""
     for existing in (folder, *folder.parents):
-        if existing.is_dir():
+        if files.is_folder(existing):
             try:
                 return shutil.disk_usage(existing).free
             except OSError:
@@ -318,7 +318,7 @@ def driver_elsewhere(kind: Kind, root: Path = Path("/")) -> str | None:
     """
     says = kind.driver_help
     places = [f"{folder}/{says.library_file}" for folder in says.places]
-    return next((place for place in places if (root / place.lstrip("/")).exists()), None)
+    return next((place for place in places if files.exists(root / place.lstrip("/"))), None)
 
 
 def assemblers(kind: Kind, variables: Mapping[str, str]) -> Iterator[Assembler]:
@@ -373,11 +373,11 @@ def _container(variables: Mapping[str, str], root: Path = Path("/")) -> str | No
     to the container's first process in a variable, which systemd stores for the others.
     """
     signs = {
-        "docker": (root / ".dockerenv").exists(),
-        "podman": (root / "run/.containerenv").exists(),
+        "docker": files.exists(root / ".dockerenv"),
+        "podman": files.exists(root / "run/.containerenv"),
         "apptainer": "APPTAINER_CONTAINER" in variables or "SINGULARITY_CONTAINER" in variables,
         # what Slurm's pyxis starts: it keeps its lock there by a mount
-        "enroot": (root / ".enroot").is_dir() or " /.lock " in _reads(root / "proc/self/mountinfo"),
+        "enroot": files.is_folder(root / ".enroot") or " /.lock " in _reads(root / "proc/self/mountinfo"),
         "charliecloud": "CH_RUNNING" in variables,
         "kubernetes": "KUBERNETES_SERVICE_HOST" in variables,
     }
@@ -471,7 +471,7 @@ def server_of(kind: Kind, variables: Mapping[str, str], processes: Path = Path("
     except OSError:
         return Server(str(folder), None, serves=False) if named else None
     number = _reads(folder / says.process)
-    runs = (processes / number).exists() if number.isdigit() else None
+    runs = files.exists(processes / number) if number.isdigit() else None
     return Server(str(folder), runs, owner if owner not in {0, os.geteuid()} else None)
 
 
@@ -505,9 +505,9 @@ def _mentions(patterns: Sequence[str]) -> dict[str, tuple[str, ...]]:
         if pattern.startswith("~"):
             if home is None:
                 continue
-            paths = sorted(home.glob(pattern.removeprefix("~/")))
+            paths = files.matching(home, pattern.removeprefix("~/"))
         else:
-            paths = sorted(Path("/").glob(pattern.removeprefix("/")))
+            paths = files.matching(Path("/"), pattern.removeprefix("/"))
         for path in paths:
             try:
                 lines = files.read_text(path, errors="replace").splitlines()

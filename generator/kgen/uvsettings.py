@@ -520,7 +520,7 @@ def _table(path: Path) -> Mapping[str, Any] | None:
 
     replay.looked(path)
     try:
-        if not path.is_file() or path.stat().st_size > _CONFIGURATION:
+        if not files.is_file(path) or path.stat().st_size > _CONFIGURATION:
             return None
         data: Mapping[str, Any] = tomli.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):

@@ -237,11 +237,11 @@ def requirements_in(
     """
     import tomli  # noqa: PLC0415 - few projects have such a file
 
-    if not path.is_file():
-        what = "is a folder, not a file of requirements" if path.is_dir() else "is not there"
-        if path.exists() and not path.is_dir():
+    if not files.is_file(path):
+        what = "is a folder, not a file of requirements" if files.is_folder(path) else "is not there"
+        if files.exists(path) and not files.is_folder(path):
             what = "is not a regular file, and what it gives could be read once only"
-        place = path if path.is_dir() else path.parent
+        place = path if files.is_folder(path) else path.parent
         raise FileError(f"{path} {what}", hints=[f"ls -l {shlex.quote(str(place))}"])
     with storage.scratch() as folder:
         project = folder / "pyproject.toml"

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, final
 
-from kgen import elf, logins, pe
+from kgen import elf, files, logins, pe
 from kgen.errors import Cancelled, FileError, MalformedAnswerError, OutsideError
 from kgen.model.licence import Declared
 from kgen.served import archive
@@ -315,7 +315,7 @@ class WheelReader:
             ) from error
 
     def _save_copy(self, wheel: ServedFile, path: Path, part: Path, report: Callable[[int], None]) -> None:
-        report(-part.stat().st_size if part.exists() else 0)
+        report(-part.stat().st_size if files.exists(part) else 0)
         try:
             source = path.open("rb")
         except OSError as error:

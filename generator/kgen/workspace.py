@@ -120,7 +120,7 @@ def _is_matched(place: str, pattern: str) -> bool:
 
 def _has_pyproject(folder: Path) -> bool:
     replay.looked(folder / _PYPROJECT)
-    return (folder / _PYPROJECT).is_file()
+    return files.is_file(folder / _PYPROJECT)
 
 
 def _pyproject(folder: Path) -> Mapping[str, Any]:

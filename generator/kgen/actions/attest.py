@@ -99,7 +99,7 @@ def every_receipt(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
         return tuple(every)
     paths: list[Path] = []
     for name in names:
-        if Path(name).is_file():
+        if files.is_file(Path(name)):
             paths.append(Path(name))
             continue
         try:
@@ -203,7 +203,7 @@ def _faults(path: Path, named: str, given: Path | None) -> Iterator[str]:
     """What is wrong about the lock that a receipt is about."""
     lock = given or path.parent.parent / named
     data = receipts.load(path, "")
-    if not lock.is_file():
+    if not files.is_file(lock):
         yield f"there is no lock {lock} to compare with; name it: --lock FILE"
     elif lock.name != named or not receipts.is_current(data, lock.parent):
         yield f"it is about another lock than {lock}"

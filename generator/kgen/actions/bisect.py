@@ -186,7 +186,7 @@ def bisect(
 
 def _sides(root: Path, good: str, bad: str) -> tuple[Side, Side]:
     """Both locks; a bare revision is taken for that of the file which the other one names."""
-    paths = {text: Path(text) for text in (good, bad) if Path(text).is_file()}
+    paths = {text: Path(text) for text in (good, bad) if files.is_file(Path(text))}
     texts = [
         f"{text}:{_below(root, paths[other])}" if text not in paths and ":" not in text and other in paths else text
         for text, other in ((good, bad), (bad, good))
@@ -201,7 +201,7 @@ def _below(root: Path, path: Path) -> str:
 
 def _side(root: Path, text: str) -> Side:
     path = Path(text)
-    if path.is_file():
+    if files.is_file(path):
         content: bytes | None = lockfiles.content_of(path)
     else:
         revision, colon, name = text.partition(":")

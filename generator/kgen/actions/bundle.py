@@ -99,7 +99,7 @@ def bundle(
         OutsideError: a file cannot be fetched, or the bundle cannot be written.
     """
     replay.looked(output)
-    if not output.is_file():
+    if not files.is_file(output):
         _require_place(output)
     wanted = platform or host.subdir()
     chosen = _chosen(root, names, wanted)
@@ -157,7 +157,7 @@ class _Order:
     @property
     def is_filled(self) -> bool:
         """Whether the bundle exists and is known to be complete; needs only the locks, and writes nothing."""
-        if not self.output.is_file():
+        if not files.is_file(self.output):
             return False
         own = _own_kept(self.own, self.platform)
         if own is None:
@@ -269,14 +269,14 @@ def _require_place(output: Path) -> None:
         UsageError: it cannot: the folder does not exist, or the place is a folder or not a regular file.
         OutsideError: the system does not allow it.
     """
-    if output.is_dir():
+    if files.is_folder(output):
         raise UsageError(f"{output} is a folder", hints=[f"kgen bundle -o {shlex.quote(str(output / 'project.tar'))}"])
     if _is_stream(output):
         raise UsageError(
             f"{output} is not a regular file, and a bundle is read back before it is put in its place",
             hints=["kgen bundle -o project.tar"],
         )
-    if not output.parent.is_dir():
+    if not files.is_folder(output.parent):
         folder = shlex.quote(str(output.parent))
         raise UsageError(
             f"{output} cannot be written: there is no folder {output.parent}", hints=[f"mkdir -p {folder}"]
@@ -290,7 +290,7 @@ def _require_place(output: Path) -> None:
 def _is_stream(output: Path) -> bool:
     """Whether the bundle would replace a device, a pipe, or standard output by a file."""
     in_dev = output.parent in {Path("/dev"), Path("/dev/fd")}  # not `/dev/shm`, which has files
-    return str(output) == "-" or in_dev or (output.exists() and not output.is_file())
+    return str(output) == "-" or in_dev or (files.exists(output) and not files.is_file(output))
 
 
 def _chosen(root: Path, names: Sequence[str], platform: str | None) -> list[tuple[LockedEnvironment, Format]]:
@@ -344,7 +344,7 @@ def _packed(one: Standalone, folder: Path) -> Member:
     from kgen.formats.wheels import standalone  # noqa: PLC0415 - as above
 
     target = folder / one.archive
-    if not target.exists():
+    if not files.exists(target):
         standalone.pack(one, target)
         standalone.require_moves(one, target)
     with target.open("rb") as content:
@@ -416,7 +416,7 @@ def _texts(environment: LockedEnvironment, platform: str) -> Iterator[Member]:
     for path in sorted(environment.folder.rglob("*")):
         replay.looked(path)
         inside = path.relative_to(environment.folder).as_posix()
-        if path.is_file() and (
+        if files.is_file(path) and (
             inside == lock or (bundlefile.is_text(inside) and not re.fullmatch(lockfiles.PYLOCK, inside))
         ):
             content = files.read(path, files.LARGE)
@@ -462,7 +462,7 @@ def _old(output: Path, known: VerifiedFiles) -> dict[str, Member]:
     """The files in the bundle that will be replaced; none if it does not exist or cannot be read."""
     found: dict[str, Member] = {}
     with contextlib.suppress(SettingsError, tarfile.TarError, OSError):
-        if output.is_file():
+        if files.is_file(output):
             with bundlefile.opened(output) as archive:
                 listed = bundlefile.read_list(output, archive).files
                 members = archive.getmembers()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import host, lockfiles
+from kgen import files, host, lockfiles
 from kgen.actions import sync
 from kgen.errors import NotLockedError
 from kgen.formats import interface
@@ -44,7 +44,7 @@ def compare(root: Path, names: Sequence[str] = (), envs: str | None = None) -> t
     ]
     sources = [sync.find(root, name, envs) for name in names or sorted(every)]
     if not names:
-        sources = [source for source in sources if source.prefix.is_dir()]
+        sources = [source for source in sources if files.is_folder(source.prefix)]
     if not sources:
         raise NotLockedError("no environment is on disk", hints=["kgen sync --all"])
     return tuple(

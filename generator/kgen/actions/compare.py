@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import host, process, storage
+from kgen import files, host, process, storage
 from kgen.actions import sync, validate
 from kgen.actions.validate import ValidateOptions, ValidationTarget
 from kgen.errors import ExitStatus, KgenError, OutsideError, TimedOut, UsageError
@@ -156,7 +156,7 @@ def compare(
             runner = _Runner(root, matrix, asked, folder / f"{number}", progress, notify, lent)
             wanted = [one for one in contestants if one.skip is None and one.failure is None]
             calls = [functools.partial(runner.run, one, tuple(command), start) for one in wanted]
-            while calls and asked.same_start and not start.exists():
+            while calls and asked.same_start and not files.exists(start):
                 calls.pop(0)()  # the others begin with what it began with
             at_once(asked.jobs, calls, lent.cancel)
     trained = {one.name: one.runs for one in contestants if one.trained}

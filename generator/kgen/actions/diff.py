@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
-from kgen import accelerators, gittool, lockfiles
+from kgen import accelerators, files, gittool, lockfiles
 from kgen.errors import NotLockedError, UsageError
 from kgen.formats import interface
 from kgen.model import format as formats
@@ -155,7 +155,7 @@ def _environment(text: str, root: Path) -> Path | None:
 def _kind(path: Path) -> Literal["file", "folder"] | None:
     """What a path names; nothing where no file can have such a name."""
     with contextlib.suppress(OSError, ValueError):
-        return "folder" if path.is_dir() else "file" if path.exists() else None
+        return "folder" if files.is_folder(path) else "file" if files.exists(path) else None
     return None
 
 
@@ -181,7 +181,7 @@ def _folder(folder: Path) -> Locks:
 
 
 def _below(folder: Path) -> Locks:
-    inner = folder / LOCKS if (folder / LOCKS).is_dir() else folder
+    inner = folder / LOCKS if files.is_folder(folder / LOCKS) else folder
     inside = sorted({*inner.glob("*"), *inner.glob("*/*")})
     return {
         _name(lock): lock
@@ -210,7 +210,7 @@ def _revision(revision: str, root: Path) -> Locks:
             hints=["git log --oneline says which revisions there are"],
         )
     locks: dict[str, Lockfile] = {}
-    for path in gittool.files(root, revision, LOCKS):
+    for path in gittool.files_below(root, revision, LOCKS):
         form = formats.of_file(path.name)
         if form is not None:
             place = Path(f"{revision}:{path.parent.as_posix()}") / path.name

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.version import Version
 
-from kgen import accelerators, findings, host, lockfiles, project, surroundings
+from kgen import accelerators, files, findings, host, lockfiles, project, surroundings
 from kgen.actions import sync
 from kgen.errors import LOCK, OtherPlatformError, Unlocked
 from kgen.findings import ExaminedEnvironment, Finding
@@ -243,7 +243,7 @@ def _has_interpreter(source: Source, python: str) -> bool | None:
 
 def _is_free_threaded(prefix: Path, python: str) -> bool | None:
     """Whether the folder of an environment's packages is that of a free-threaded CPython; None if neither is there."""
-    usual, free = ((prefix / f"lib/python{python}{ending}").is_dir() for ending in ("", "t"))
+    usual, free = (files.is_folder(prefix / f"lib/python{python}{ending}") for ending in ("", "t"))
     return free if usual or free else None
 
 

@@ -67,7 +67,7 @@ def _refuse_absent(root: Path, store: Path, wanted: Sequence[tuple[LockedFile, L
     absent = [
         file
         for file, lock in wanted
-        if not (store / file.sha256 / file.filename).is_file() and next(vendor.here(root, file, lock), None) is None
+        if not files.is_file(store / file.sha256 / file.filename) and next(vendor.here(root, file, lock), None) is None
     ]
     if absent:
         named = few([f"{file.filename} ({size_text(file.size)})" for file in absent])
@@ -108,7 +108,7 @@ class _Places:
             OutsideError: it cannot be fetched.
         """
         target.parent.mkdir(exist_ok=True)
-        if target.is_file():
+        if files.is_file(target):
             progress.add(target.stat().st_size)
             return
         fetch = self._fetcher(lock.form) if vendor.is_package(file) else None
@@ -145,7 +145,7 @@ class _Places:
         brought = vendor.path_of(self._root, file)
         part = target.with_name(f"{target.name}.part")
         try:
-            if brought.is_file():
+            if files.is_file(brought):
                 shutil.copyfile(brought, part)
             else:
                 fetch(file, part)

@@ -80,7 +80,7 @@ def is_missing(settings: Settings) -> bool:
     if settings.nix is False or not served(settings):
         return False
     replay.looked(settings.root / NAME)
-    if not (settings.root / NAME).exists():
+    if not files.exists(settings.root / NAME):
         return True
     return _carries(settings) and _read(settings.root / LOCKS / CARRIED / _STAMP) != _stamp()
 
@@ -108,7 +108,7 @@ def emit(settings: Settings, backends: Sequence[str]) -> bool:
     if settings.nix is False or not served(settings):
         return False
     place = settings.root / NAME
-    new = not place.exists() and storage.create_file(place, text(settings, backends).encode())
+    new = not files.exists(place) and storage.create_file(place, text(settings, backends).encode())
     if _carries(settings):
         carry(settings.root)
     return new

@@ -37,7 +37,7 @@ def versions_in(path: Path, platform: str, matrix: CompatibilityMatrix) -> Mappi
     known = {name: read for form in formats.known() for name, read in interface.imports(form).items()}
     # the pattern that says the most: `*explicit.txt` rather than `*.txt`
     matching = sorted((one for one in known if fnmatch.fnmatchcase(path.name, one)), key=len)
-    if not matching and not path.is_file():
+    if not matching and not files.is_file(path):
         raise _unknown(path, known)
     try:
         text = files.read_text(path, files.LARGE)

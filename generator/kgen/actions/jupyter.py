@@ -68,7 +68,7 @@ def install_kernel(source: Source) -> Kernel:
     # what packages have put into the folder of their scripts is run before the kernel is
     way = [] if source.form.scripts is None else ["/bin/sh", str(source.prefix / SHARE / "run.sh")]
     site = site_packages(source.prefix)
-    if site is None or not (site / KERNEL).is_dir():
+    if site is None or not files.is_folder(site / KERNEL):
         raise OutsideError(
             f"{name} has no ipykernel in it, which Jupyter talks to",
             hints=[
@@ -115,7 +115,7 @@ def _serves_another(spec: Path, prefix: Path) -> bool:
         paths = [Path(word) for word in words if isinstance(word, str) and word.endswith(_PYTHON)]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False
-    return any(path.exists() and not path.is_relative_to(prefix) for path in paths)
+    return any(files.exists(path) and not path.is_relative_to(prefix) for path in paths)
 
 
 def _kernels() -> Path:

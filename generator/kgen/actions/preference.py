@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
-from kgen import accelerators
+from kgen import accelerators, files
 from kgen.actions.lock_options import ProvenOptions
 from kgen.actions.plan import Plan
 from kgen.actions.receipts import Collected, collect
@@ -60,7 +60,7 @@ def with_proven(matrix: CompatibilityMatrix, planned: Plan, options: ProvenOptio
     signing.require_keys(options.trust)
     root = planned.settings.root
     collected = Collected((), (), {})
-    if options.sources or (root / LOCKS).exists():
+    if options.sources or files.exists(root / LOCKS):
         collected = collect(root, options.sources, report=notes.append)
         notes += (f"{one.source} {one.what}: {one.why}" for one in collected.skipped)
     requests, said = preferring(matrix, planned.requests, collected, options)

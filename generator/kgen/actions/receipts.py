@@ -45,7 +45,7 @@ class Collected(NamedTuple):
             OutsideError: one cannot be read.
         """
         paths = [signing.place_of(Path(place), ending) for place in self.places[entry.digest]]
-        return tuple(_content(path) for path in paths if path.is_file())
+        return tuple(_content(path) for path in paths if files.is_file(path))
 
 
 class Migrated(NamedTuple):
@@ -102,7 +102,7 @@ def collect(root: Path, sources: Sequence[str] = (), *, report: Callable[[str], 
     origins: dict[str, str] = {}
     skipped: list[Skipped] = []
     today = dt.datetime.now(dt.timezone.utc).date()
-    if not sources and not (root / LOCKS).exists():
+    if not sources and not files.exists(root / LOCKS):
         raise NotLockedError(f"nothing is locked in {root}, and so nothing is proven", hints=["kgen lock"])
     with collection.Index(host.cache("receipts.sqlite"), report) as index:
         for source in sources or (str(root / LOCKS),):
@@ -151,13 +151,13 @@ def merge(collected: Collected, target: Path) -> tuple[Path, ...]:
     written = []
     for entry in collected.entries:
         path = target / entry.environment / f"{entry.slug}-{entry.digest[:16]}.json"
-        if not path.exists():
+        if not files.exists(path):
             storage.make_folder(path.parent)
             storage.write_file(path, receipts.render(entry.data))
             written.append(path)
         for ending, join in ((signing.BY_KEY, signing.joined), (signing.BY_IDENTITY, _first)):
             place = signing.place_of(path, ending)
-            mine = (_content(place),) if place.is_file() else ()
+            mine = (_content(place),) if files.is_file(place) else ()
             found = (*mine, *collected.signatures(entry, ending))
             if found and (whole := join(found)) != next(iter(mine), None):
                 storage.write_file(place, whole)
@@ -190,7 +190,7 @@ def _revision(root: Path, name: str) -> str:
 
 def _place(source: str, root: Path) -> Path:
     path = Path(source)
-    if not path.exists():
+    if not files.exists(path):
         hints = ["kgen receipts list", f"kgen receipts list {GIT}HEAD"]
         with contextlib.suppress(KgenError):  # it is not an environment either
             lockfiles.called(root, source)

@@ -103,7 +103,11 @@ def _target(root: Path, *, for_project: bool) -> RefreshTarget:
     folder = origin.project_folder(root)
     if folder == origin.shipped_folder():
         return RefreshTarget(folder, root, own=True)
-    if folder.exists() and not (folder / origin.MARK).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+    if (
+        files.exists(folder)
+        and not files.is_file(folder / origin.MARK)
+        and (not files.is_folder(folder) or any(folder.iterdir()))
+    ):
         raise UsageError(
             f"{folder} is in the way: it is not a matrix that kgen has refreshed",
             hints=["kgen matrix refresh"],

@@ -119,7 +119,7 @@ def _named(match: re.Match[str], of: str, root: Path) -> str:
     """
     place = match["place"]
     folder = root / re.sub(r"^file:(//(?=/))?", "", place)
-    if "${" in place or not folder.is_dir() or _has_name(folder):
+    if "${" in place or not files.is_folder(folder) or _has_name(folder):
         return match[0]
     if files.resolved(folder) == files.resolved(root):
         return f"{OWN}{match['extras'] or ''} @ {files.resolved(root).as_uri()}{match['rest']}"

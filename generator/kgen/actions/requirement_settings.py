@@ -179,7 +179,7 @@ def _elsewhere(root: Path, matrix: CompatibilityMatrix, name: str, place: Place)
         return [f"kgen remove {shlex.quote(name)}{other.words}" for other in others]
     with contextlib.suppress(KgenError):  # `kgen lock` reports what is wrong with it
         if name in {one.name for one in with_project(found).required.dependencies}:
-            named = [name for name in (PYPROJECT, SETUP_CFG) if found.project and (root / name).is_file()]
+            named = [name for name in (PYPROJECT, SETUP_CFG) if found.project and files.is_file(root / name)]
             return [f"edit {' or '.join([*named, *found.requirement_files])}: it is required there"]
     return []
 
@@ -278,7 +278,7 @@ def _require_places(root: Path, wanted: Sequence[Requirement], place: Place) -> 
     for one in wanted:
         reference = direct.reference_of(one)
         path = None if reference is None else reference.path(root)
-        if reference is None or path is None or path.exists():
+        if reference is None or path is None or files.exists(path):
             calls.append(str(one))
             continue
         instead = direct.as_range(one, reference)

@@ -220,7 +220,7 @@ def _named_places(settings: Settings) -> frozenset[str]:
                 found.add(place)
                 if path is not None:
                     replay.looked(path)
-                if path is not None and path.is_dir():
+                if path is not None and files.is_folder(path):
                     inner = _table(_pyproject(path), "project").get("dependencies", [])
                     queue.append((path, _urls_in(inner if isinstance(inner, list) else [])))
     return frozenset(found)
@@ -352,7 +352,7 @@ class _Reader:
             return
         replay.looked(path)
         if reference.kind is direct.Kind.FILE:
-            if not path.is_file():
+            if not files.is_file(path):
                 raise ValueError(f"`{name}` is to come from {path}, and there is no such file")
             return
         if path == self.settings.root:
@@ -361,7 +361,7 @@ class _Reader:
                     f"`{name}` is the project itself, and no `build-system` in {PYPROJECT} says what builds it"
                 )
             raise ValueError(f"`{name}` is the project itself, which `kgen sync` installs by itself")
-        if not path.is_dir():
+        if not files.is_folder(path):
             instead = direct.as_range(one, reference)
             meant = "" if instead is None else f"; a version of the index is `{instead}`"
             raise ValueError(f"`{name}` is to come from {path}, and there is no such folder{meant}")
@@ -603,18 +603,18 @@ class _Reader:
             ignored = [name for name in rows if canonical_name(name) not in taken]
             self._note_ignored(ignored, f"tool.poetry.{key}", _FOREIGN[0])
         replay.looked(self.settings.root / PIXI)
-        if self.settings.file is None and (self.settings.root / PIXI).is_file():
+        if self.settings.file is None and files.is_file(self.settings.root / PIXI):
             self._notes.append(f"kgen ignores {PIXI}, which only pixi reads; `kgen init --from pixi` takes it over")
 
     def _note_unread_files(self) -> None:
         """Report files with requirements of a project without settings, which kgen reads only if they are named."""
         root = self.settings.root
         replay.looked(root / PYPROJECT)
-        if self.settings.file is not None or self.settings.requirement_files or (root / PYPROJECT).exists():
+        if self.settings.file is not None or self.settings.requirement_files or files.exists(root / PYPROJECT):
             return
         for name, how in _UNREAD_FILES.items():
             replay.looked(root / name)
-            if (root / name).is_file():
+            if files.is_file(root / name):
                 self._notes.append(f"kgen ignores {name}; {how}")
 
     def _is_own(self, one: Requirement) -> bool:
@@ -784,7 +784,7 @@ def _unknown(file: Path, kind: str, name: str, parts: Mapping[str, Collection[st
         parts: kind -> the names that there are.
     """
     typed = (f"--{kind}", name)
-    if not file.is_file():
+    if not files.is_file(file):
         hint = "kgen lock --dependency PACKAGE   # a package by its own name"
         error = UsageError(
             f"there is no {file.name} in {file.parent}, which `{' '.join(typed)}` names a part of", hints=[hint]
@@ -823,9 +823,9 @@ def _packages_named(name: str, root: Path) -> str:
     module = canonical_name(name).replace("-", "_")
     for place in (module, f"{module}.py"):
         replay.looked(root / place)
-    if (root / f"{module}.py").is_file():
+    if files.is_file(root / f"{module}.py"):
         return f'py-modules = ["{module}"]'
-    return f'packages.find.include = ["{module if (root / module).is_dir() else "PACKAGE"}*"]'
+    return f'packages.find.include = ["{module if files.is_folder(root / module) else "PACKAGE"}*"]'
 
 
 def _names_in(texts: object) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from kgen import files
 from kgen.actions import plan
 from kgen.actions.lock_options import ProvenOptions
 from kgen.actions.plan import Plan
@@ -79,7 +80,7 @@ def solve(
         notes: list[str] = []
         planned = with_proven(matrix, planned, proven, notes)
         planned = planned._replace(notes=(*planned.notes, *notes))
-    if not upgrade and locks.is_dir():
+    if not upgrade and files.is_folder(locks):
         planned = planned._replace(requests=_as_locked(matrix, planned, locks))
     answers = tuple(solve_together(matrix, company.joined_as_locked(matrix, planned.requests)))
     gains = tuple(own_index_gain(matrix, one) if isinstance(one, Resolution) else None for one in answers)

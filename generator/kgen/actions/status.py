@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kgen import host, lockfiles
+from kgen import files, host, lockfiles
 from kgen.actions.check import check
 from kgen.actions.sync import source_of
 from kgen.errors import NotLockedError, SettingsError
@@ -77,7 +77,7 @@ def _on_disk(root: Path, locked: lockfiles.LockedEnvironment, form: formats.Form
     source = source_of(root, locked, form)
     if environments.is_whole(source):
         return "as locked"
-    return "not as locked" if source.prefix.is_dir() else "no"
+    return "not as locked" if files.is_folder(source.prefix) else "no"
 
 
 def _proven(locked: lockfiles.LockedEnvironment, name: str) -> dict[str, str]:

@@ -221,7 +221,7 @@ def refuse_foreign_pip(source: Source, command: Sequence[str]) -> None:
         there = any(source.prefix.glob("lib/*/site-packages/pip/__init__.py"))
         what = ""
     else:
-        there = (source.prefix / "bin" / name).exists()
+        there = files.exists(source.prefix / "bin" / name)
         what = ", and that of another Python would install elsewhere"
     if there or re.fullmatch(r"pip[0-9.]*", name) is None:
         return
@@ -377,7 +377,7 @@ def _project_build(root: Path) -> ProjectBuild | None:
     """
     try:
         content = _content_of_pyproject(root)
-        said = b"build-system" in content or any((root / name).is_file() for name in editable.SETUPTOOLS)
+        said = b"build-system" in content or any(files.is_file(root / name) for name in editable.SETUPTOOLS)
         if not said or not project.is_package(root):
             return None
         import tomli  # noqa: PLC0415 - most projects are no packages
@@ -515,7 +515,7 @@ def _prepare(envs: Path, root: Path) -> None:
     try:
         inside = envs.is_relative_to(root)
         folders = [folder for folder in (envs, *envs.parents) if not inside or folder.is_relative_to(root)]
-        made = [folder for folder in folders if not folder.exists()]
+        made = [folder for folder in folders if not files.exists(folder)]
         envs.mkdir(parents=True, exist_ok=True)
         if not inside and not os.path.lexists(envs / project.ENVS_MARK):
             (envs / project.ENVS_MARK).write_text("# environments of kgen, which `envs` in settings may name\n")

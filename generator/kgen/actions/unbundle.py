@@ -150,7 +150,7 @@ def _require_same(path: Path, root: Path, members: Mapping[str, str]) -> None:
     """
     for name, sha256 in members.items():
         there = root / name
-        if not _is_text(name) or not there.is_file():
+        if not _is_text(name) or not files.is_file(there):
             continue
         try:
             same = hashlib.sha256(files.read(there)).hexdigest() == sha256
@@ -236,7 +236,7 @@ def _put(root: Path, name: str, sha256: str, content: IO[bytes], progress: Progr
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _copy(name, sha256, content, part, progress)
-        new = not target.exists()
+        new = not files.exists(target)
         part.replace(target)
     except OSError as error:
         raise files.unwritable(target, error) from error
@@ -259,7 +259,7 @@ def _prepare(root: Path, name: str) -> None:
     ignore = folder / ".gitignore"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not ignore.exists():
+        if not files.exists(ignore):
             ignore.write_text("# made by kgen\n*\n", encoding="utf-8")
     except OSError as error:
         raise files.unwritable(folder, error) from error

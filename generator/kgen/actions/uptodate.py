@@ -227,7 +227,7 @@ def remember(
 def _digest(folder: Path) -> str:
     """A digest of everything in the folder of an environment."""
     return lockfiles.digest_of_files(
-        {path.relative_to(folder).as_posix(): files.read(path) for path in _inside(folder) if path.is_file()}
+        {path.relative_to(folder).as_posix(): files.read(path) for path in _inside(folder) if files.is_file(path)}
     )
 
 

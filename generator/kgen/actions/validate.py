@@ -445,7 +445,7 @@ def _require_place(name: str, locks: Path) -> None:
     Raises:
         FileError: it cannot.
     """
-    refused = files.refusal(locks) if locks.is_dir() else None
+    refused = files.refusal(locks) if files.is_folder(locks) else None
     if refused is not None:
         raise files.unwritable(
             locks,
@@ -560,8 +560,8 @@ def installed(
 
 def _foreign(path: Path, variables: Mapping[str, str]) -> EnteredInterpreter:
     """The interpreter of an environment that kgen did not make, with the variables that its caller has set."""
-    interpreter = path / "bin" / "python" if path.is_dir() else path
-    if not interpreter.exists():
+    interpreter = path / "bin" / "python" if files.is_folder(path) else path
+    if not files.exists(interpreter):
         raise UsageError(f"`--python`: there is no interpreter {interpreter}", hints=[f"ls {files.typed(path)}"])
     missing = {name: value for name, value in variables.items() if host.variable(name) is None}
     # Not resolved: Python recognises a virtual environment by the path of its interpreter.

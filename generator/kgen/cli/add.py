@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from kgen import host
+from kgen import files, host
 from kgen.actions import locked_requests
 from kgen.actions.init import interpreter_here, wheels_here, write_settings
 from kgen.actions.requirement_settings import Edit, Place, add
@@ -92,7 +92,7 @@ def edited(root: Path, packages: Sequence[str], place: Place, build: Sequence[st
                 "kgen init   # writes settings",
             ],
         )
-    before = {path: path.read_bytes() for path in (root / PYPROJECT,) if path.is_file()}
+    before = {path: path.read_bytes() for path in (root / PYPROJECT,) if files.is_file(path)}
     made, _ = write_settings(root, host.inspect(), matrix, find_links=wheels_here(), installed=interpreter_here)
     try:
         edit = add(root, matrix, packages, place, built)

@@ -18,7 +18,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from kgen import host, process
+from kgen import files, host, process
 from kgen.actions.choose import choose, locked_here
 from kgen.actions.sync import entered, is_of_another_python, refuse_foreign_pip
 from kgen.cli import console
@@ -64,7 +64,7 @@ def _with_an_environment(program: str, words: Sequence[str]) -> Iterator[str]:
     """The call with an environment, where a program stands in its place, as `run` of other tools takes it."""
     root = find_root(Path.cwd())
     locked = locked_here(root, formats.default())
-    if locked and (host.has_program(program) or (envs_of(root) / locked[0].name / "bin" / program).exists()):
+    if locked and (host.has_program(program) or files.exists(envs_of(root) / locked[0].name / "bin" / program)):
         yield shlex.join(["kgen", "run", locked[0].name, "--", program, *words])
 
 
@@ -136,4 +136,4 @@ def _says_requirements(script: str) -> bool:
 def _is_script(word: str) -> bool:
     """Whether a word is a script of Python's which the system does not run by itself under that word."""
     path = Path(word)
-    return path.suffix == ".py" and path.is_file() and not ("/" in word and os.access(path, os.X_OK))
+    return path.suffix == ".py" and files.is_file(path) and not ("/" in word and os.access(path, os.X_OK))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import shellingham
 
-from kgen import host, shells
+from kgen import files, host, shells
 from kgen.cli import candidates
 from kgen.cli.environments import sync
 from kgen.cli.options import option
@@ -56,6 +56,6 @@ def script_in(source: Source, shell: Shell) -> Path:
         KgenError: it could not be made.
     """
     path = source.prefix / SHARE / f"activate.{shell.suffix}"
-    if not path.exists():
+    if not files.exists(path):
         sync(source, again=True)
     return path

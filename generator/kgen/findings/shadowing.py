@@ -8,6 +8,7 @@ import sys
 from importlib.machinery import FrozenImporter
 from pathlib import Path
 
+from kgen import files
 from kgen.findings.shape import ExaminedEnvironment
 
 _ANYBODYS = frozenset(("benchmarks", "docs", "examples", "scripts", "test", "tests", "tools"))
@@ -66,7 +67,7 @@ def _modules(folder: str, python: str) -> frozenset[str]:
     """What this Python imports from a folder in the place of what comes later, by the names of packages and modules."""
     names = _names(folder)
     starts = ("__init__.py", "__init__.pyc")
-    packages = {name for name in names if any((Path(folder) / name / start).is_file() for start in starts)}
+    packages = {name for name in names if any(files.is_file(Path(folder) / name / start) for start in starts)}
     tag = f"cpython-{python.replace('.', '')}"
     found = (re.fullmatch(rf"(\w+)(?:\.pyc?|(?:\.{tag}t?-[\w-]+|\.abi3)?\.so)", name) for name in names)
     return frozenset(packages | {match[1] for match in found if match is not None})

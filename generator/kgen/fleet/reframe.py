@@ -78,7 +78,7 @@ class ReFrame:
 
     def __init__(self, file: Path, matrix: CompatibilityMatrix) -> None:
         self._file = file.absolute()
-        if not self._file.is_file():
+        if not files.is_file(self._file):
             raise UsageError(
                 f"`--fleet`: there is no site configuration {file}",
                 hints=["give a configuration of ReFrame's, or `k8s:CONTEXT`"],
@@ -166,7 +166,7 @@ class ReFrame:
         ]
         done = process.run(words, keep=_KEPT, hear=hear, cwd=folder)
         found = self.gather(folder)
-        if not (folder / _REPORT).is_file():
+        if not files.is_file(folder / _REPORT):
             raise FailedProgramError(
                 f"ReFrame ended without a report:\n{_end_of(done.stdout + done.stderr)}",
                 hints=[f"see {folder / _LOG}"],
@@ -257,7 +257,7 @@ def _program() -> str:
         UsageError: there is none.
     """
     beside = Path(sys.executable).parent / _PROGRAM
-    if beside.is_file():
+    if files.is_file(beside):
         return str(beside)
     if host.has_program(_PROGRAM):
         return _PROGRAM

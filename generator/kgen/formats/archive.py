@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from kgen import filecopy
+from kgen import filecopy, files
 from kgen.errors import HashMismatchError
 from kgen.model import grammar
 from kgen.verified_files import Stamp, stamp_of
@@ -196,7 +196,7 @@ def _up(size: int, step: int) -> int:
 def _has_layout(path: Path, placed: Sequence[_Placed], size: int) -> bool:
     """Whether a file has these members at their offsets, by name and size."""
     try:
-        if path.stat().st_size != size or not path.is_file():
+        if path.stat().st_size != size or not files.is_file(path):
             return False
         with _opened(path, os.O_RDONLY) as file:
             return all(os.pread(file, len(one.head), one.start) == one.head for one in placed)

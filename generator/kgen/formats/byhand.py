@@ -67,7 +67,7 @@ def _copied(prefix: Path, site: Path, folder: str, to: Path) -> Iterator[Path]:
     paths |= {path.relative_to(prefix) for path in (prefix / site / folder).glob("**/*")}
     for path in sorted(paths):
         # a RECORD may name files anywhere: those outside stay what they are
-        if path.is_absolute() or ".." in path.parts or not (prefix / path).is_file():
+        if path.is_absolute() or ".." in path.parts or not files.is_file(prefix / path):
             continue
         (to / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(prefix / path, to / path)
@@ -76,7 +76,7 @@ def _copied(prefix: Path, site: Path, folder: str, to: Path) -> Iterator[Path]:
 
 def _put(file: Path, place: Path) -> None:
     """Puts a file where none is; what the lock brings stays."""
-    if place.exists():
+    if files.exists(place):
         return
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -136,8 +136,8 @@ def is_kgens(prefix: Path) -> bool:
     for name, told in ((RECORD, _is_record), (SOURCE, lambda content: content.startswith(b"kgen "))):
         path = prefix / name
         try:
-            inside = not any(one.is_symlink() for one in (path, path.parent, path.parent.parent))
-            if inside and path.is_file() and told(path.read_bytes()):
+            inside = not any(files.is_link(one) for one in (path, path.parent, path.parent.parent))
+            if inside and files.is_file(path) and told(path.read_bytes()):
                 return True
         except OSError:
             continue
@@ -204,7 +204,7 @@ def is_whole(of: Source) -> bool:
     if not _is_made_of(of):
         return False
     record = read_record(of.prefix)
-    if record is None or not of.python.exists():
+    if record is None or not files.exists(of.python):
         return False
     site = site_packages(of.prefix)
     return site is not None and _is_untouched(record, _metadata(site, of.form))

@@ -81,7 +81,7 @@ def _place_of_wheel(root: Path, lock: Lockfile, build: ProjectBuild) -> Path:
     """
     folders = (root, root / "src")
     modules = [
-        sorted(path.name for path in folder.glob("[!.]*") if path.suffix == ".py" or path.is_dir())
+        sorted(path.name for path in folder.glob("[!.]*") if path.suffix == ".py" or files.is_folder(path))
         for folder in folders
     ]
     tools = sorted(f"{file.filename} {file.sha256}" for file in lock.build)

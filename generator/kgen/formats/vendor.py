@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kgen import host, replay
+from kgen import files, host, replay
 from kgen.model import grammar
 from kgen.model.lockfile import LockedFile, Lockfile
 
@@ -35,7 +35,7 @@ def interpreter(root: Path, minor: str) -> Path | None:
     """
     prefix = root / PYTHONS / minor
     found = prefix / f"bin/python{minor}"
-    return found if (prefix / MARK).is_file() and found.is_file() else None
+    return found if files.is_file(prefix / MARK) and files.is_file(found) else None
 
 
 def path_of(root: Path, file: LockedFile) -> Path:
@@ -74,7 +74,7 @@ def here(root: Path, file: LockedFile, lock: Lockfile) -> Iterator[Path]:
 
 def _is_there(path: Path) -> bool:
     replay.looked(path)
-    return path.is_file()
+    return files.is_file(path)
 
 
 def is_package(file: LockedFile) -> bool:
@@ -84,12 +84,12 @@ def is_package(file: LockedFile) -> bool:
 
 def lacking(root: Path, lock: Lockfile) -> list[LockedFile]:
     """The files of a lock that were not brought along; what is built from source takes what builds it."""
-    return [file for file in _files(lock) if not path_of(root, file).is_file()]
+    return [file for file in _files(lock) if not files.is_file(path_of(root, file))]
 
 
 def complete(root: Path, lock: Lockfile) -> bool:
     """Whether all files of a lock were brought along, so that nothing else is to be asked for them."""
-    return bool(lock.files) and all(path_of(root, file).is_file() for file in _files(lock))
+    return bool(lock.files) and all(files.is_file(path_of(root, file)) for file in _files(lock))
 
 
 def laid_out(root: Path, lock: Lockfile, folder: Path) -> Path:

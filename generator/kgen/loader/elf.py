@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from kgen import elf
+from kgen import elf, files
 
 _CURRENT = 1
 _SYSTEMS = {0, 3}
@@ -91,7 +91,7 @@ def read(path: Path, machine: int | None = None) -> Elf:
         ForeignElfError: it is of a kind that the loader passes over.
         ValueError: it is not an ELF file, or a broken one: the loader ends its search there, and fails.
     """
-    if path.exists() and not path.is_file():
+    if files.exists(path) and not files.is_file(path):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     with path.open("rb") as file:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kgen import files
 from kgen.loader import environment
 
 
@@ -49,4 +50,4 @@ def _packages(folder: Path) -> Sequence[str]:
         names = os.listdir(folder)  # noqa: PTH208 - names alone
     except OSError:
         return ()
-    return sorted(name for name in names if (folder / name / "__init__.py").is_file())
+    return sorted(name for name in names if files.is_file(folder / name / "__init__.py"))

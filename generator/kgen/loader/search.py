@@ -504,7 +504,7 @@ class Process:
             yield from self._in(by.elf.runpath, name, by, RUNPATH, str(by.path))
         defaults = by is None or not by.elf.no_defaults
         cached = self._rules.cache.get(name) if self._loader.cached else None
-        if cached is not None and cached.exists() and (defaults or not self._is_default(cached)):
+        if cached is not None and files.exists(cached) and (defaults or not self._is_default(cached)):
             yield str(cached), CACHE, ""
         if defaults:
             yield from self._in(self._loader.folders, name, None, DEFAULT, "")

@@ -711,7 +711,7 @@ class Folder(Mapping[str, str]):
     def __contains__(self, name: object) -> bool:
         replay.looked(self._folder / str(name))
         try:
-            return (self._folder / str(name)).is_file()
+            return files.is_file(self._folder / str(name))
         except OSError:  # such as a name that is too long for a file
             return False
 

@@ -21,7 +21,7 @@ import urllib3.exceptions
 import urllib3.util.ssl_
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from kgen import host, logins, transport
+from kgen import files, host, logins, transport
 from kgen.errors import WITH_A_NETWORK, OfflineError, OutsideError
 from kgen.served.file import WHOLE, Answer, Limit, Page, ServedFile
 
@@ -112,7 +112,7 @@ class Client:
         self._limit = limit
         self._logins = indexes
         self._patience = patience
-        self._certificates = certificates if certificates and Path(certificates).exists() else None
+        self._certificates = certificates if certificates and files.exists(Path(certificates)) else None
         self._local = threading.local()
         self._trust = _Trust()
         self._lock = threading.Lock()
@@ -179,7 +179,7 @@ class Client:
         self._again(wheel, lambda: self._save_rest(wheel, part, report))
 
     def _save_rest(self, wheel: ServedFile, part: Path, report: Callable[[int], None]) -> None:
-        have = part.stat().st_size if part.exists() else 0
+        have = part.stat().st_size if files.exists(part) else 0
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
         self._limit.refuse_if_over(wheel)
         try:
@@ -193,7 +193,7 @@ class Client:
                     if response.status_code != requests.codes.ok:
                         raise PassingError(wheel.fault(f"{wheel.host} does not send the rest of it"))
                 length = response.headers.get("Content-Length", "")
-                before = part.stat().st_size if part.exists() else 0
+                before = part.stat().st_size if files.exists(part) else 0
                 with part.open("ab") as file:
                     for chunk in transport.content(response):
                         self._limit.refuse_if_over(wheel)

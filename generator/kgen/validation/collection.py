@@ -261,7 +261,7 @@ def _may_be_one(content: bytes) -> bool:
 
 def _files_of(place: Path) -> Iterator[tuple[Path, str]]:
     """Every JSON file, with a text that changes when the file does."""
-    if not place.is_dir():
+    if not files.is_folder(place):
         yield place, _state(place.stat())
         return
     waiting = [str(place)]

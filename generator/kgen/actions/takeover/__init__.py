@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kgen import lockfiles
+from kgen import files, lockfiles
 from kgen.actions.takeover import sources
 from kgen.actions.takeover.builder import Takeover, TakeoverBuilder, table_in, toml_of
 from kgen.actions.takeover.source import Source
@@ -100,8 +100,8 @@ def _sources_in(root: Path) -> tuple[str, ...]:
     Returns:
         Files by their names, and the tools whose tables `pyproject.toml` has.
     """
-    if not (root / PYPROJECT).exists():
-        return tuple(name for one in sources.known() for name in one.usual if (root / name).is_file())
+    if not files.exists(root / PYPROJECT):
+        return tuple(name for one in sources.known() for name in one.usual if files.is_file(root / name))
     try:
         data = toml_of(root / PYPROJECT)
     except KgenError:  # who reads it for what it says reports it

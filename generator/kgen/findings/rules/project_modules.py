@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from kgen import files
 from kgen.explain.names import few
 from kgen.findings.shadowing import shadowed, shadowed_of_python
 from kgen.findings.shape import Facts, Finding, Rule
@@ -36,7 +37,7 @@ def _examine(facts: Facts) -> Iterator[Finding]:
 def _renamed(folder: Path, name: str) -> str:
     # what a distribution is called by may be written otherwise than its module
     module = name.replace("-", "_")
-    ending = ".py" if (folder / f"{module}.py").is_file() else ""
+    ending = ".py" if files.is_file(folder / f"{module}.py") else ""
     old, new = folder / f"{module}{ending}", folder / f"my_{module}{ending}"
     return f"mv {shlex.quote(str(old))} {shlex.quote(str(new))}   # and import it by that name"
 

@@ -238,7 +238,7 @@ def _verification(value: object) -> tuple[bool, Path | None, bool]:
     try:
         path = path.expanduser()
         replay.looked(path)
-        is_there = path.exists()
+        is_there = files.exists(path)
     except (OSError, RuntimeError):  # a name that is too long, or the home folder of nobody
         is_there = False
     if not is_there:
@@ -318,7 +318,7 @@ def _places() -> Iterator[Path]:
     for folder in dict.fromkeys(folders):
         yield from (folder / name for name in _NAMES)
         replay.looked(folder / "condarc.d")
-        yield from sorted((folder / "condarc.d").glob("*.y*ml"))
+        yield from files.matching(folder / "condarc.d", "*.y*ml")
     if home is not None:
         yield home / ".condarc"
     for name, inside in (("CONDA_PREFIX", _NAMES), ("CONDARC", ("",))):

@@ -76,7 +76,7 @@ def prepare(of: Source, beside: Callable[[Lockfile], Beside], *, thorough: bool)
             locked,
             rattler=rattler,
             uv=uvtool.find,
-            files=own.files,
+            texts=own.files,
             links=own.links,
             report=report,
             thorough=thorough,
@@ -116,7 +116,7 @@ def realise(
     *,
     rattler: Rattler,
     uv: Callable[[], str],
-    files: Callable[[], Mapping[str, str]],
+    texts: Callable[[], Mapping[str, str]],
     report: Callable[[str], None],
     thorough: bool = False,
     links: Mapping[str, Path] = MappingProxyType({}),
@@ -132,7 +132,7 @@ def realise(
         locked: the part of it for this platform.
         rattler: the installer of packages.
         uv: returns the installer of wheels, if there are any.
-        files: returns the files besides the packages: path in the environment -> text.
+        texts: returns the files besides the packages: path in the environment -> text.
         report: called with each stage.
         thorough: whether to compare every file with its digest afterwards. An installer links files to those in its
             cache, so editing one in an environment damages the cache and every environment made from it.
@@ -149,7 +149,7 @@ def realise(
         except OutsideError as error:
             error.prefix(f"{of.name}: ")
             raise
-        if not (staged / "bin/python").exists():
+        if not files.exists(staged / "bin/python"):
             raise OutsideError(f"{of.name}: the packages of the lock have no interpreter", hints=["kgen lock --conda"])
         if thorough:
             report("comparing every file")
@@ -166,7 +166,7 @@ def realise(
             _install_wheels(of, locked, staged, uv(), brought)
             _make_scripts_movable(staged, of.prefix)
         report("finishing")
-        own = put_beside(staged, files())
+        own = put_beside(staged, texts())
         for name, folder in links.items():
             link(staged / name, folder)
         site = site_packages(staged)
@@ -189,10 +189,10 @@ def register(prefix: Path) -> None:
     if home is None or "\n" in str(prefix):
         return
     known = home / _KNOWN
-    if host.conda_program() is None and not known.exists():
+    if host.conda_program() is None and not files.exists(known):
         return
     with contextlib.suppress(OSError, ValueError):
-        text = known.read_text(encoding="utf-8") if known.exists() else ""
+        text = known.read_text(encoding="utf-8") if files.exists(known) else ""
         if str(prefix) not in text.splitlines():
             known.parent.mkdir(parents=True, exist_ok=True)
             with known.open("a", encoding="utf-8") as file:
@@ -236,7 +236,7 @@ def _make_scripts_movable(staged: Path, place: Path) -> None:
     before, after = str(staged).encode(), str(place).encode()
     changed = {}
     for path in (staged / "bin").iterdir():
-        if path.is_symlink() or not path.is_file():
+        if files.is_link(path) or not files.is_file(path):
             continue
         with path.open("rb") as program:
             start = program.read(_SCRIPT)

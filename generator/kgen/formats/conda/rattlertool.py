@@ -488,7 +488,7 @@ class Rattler:
         assert self._cache is not None  # noqa: S101 - the cache that tools share is not a place for this
         packages = self._cache / "pkgs"
         target, mark = packages / name, packages / f"{name}.kgen"
-        if target.is_dir() and mark.is_file() and mark.read_text(encoding="ascii") == sha256:
+        if files.is_folder(target) and files.is_file(mark) and mark.read_text(encoding="ascii") == sha256:
             return
         from rattler.package_streaming import extract  # noqa: PLC0415 - see `_load`
 
@@ -574,7 +574,7 @@ def _trusting(own: condarc.Condarc) -> contextlib.AbstractContextManager[None]:
     place = own.certificates
     if place is None:
         return contextlib.nullcontext()
-    name, other = ("SSL_CERT_DIR", "SSL_CERT_FILE") if place.is_dir() else ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    name, other = ("SSL_CERT_DIR", "SSL_CERT_FILE") if files.is_folder(place) else ("SSL_CERT_FILE", "SSL_CERT_DIR")
     return host.lent({name: str(place), other: None})
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from kgen import host, storage, uvtool
+from kgen import files, host, storage, uvtool
 from kgen.errors import Cancelled, FailedProgramError, OutsideError, TimedOut
 from kgen.uvtool import PLAIN, failure, words
 
@@ -72,7 +72,7 @@ class Question(NamedTuple):
         """Whether another run can ask it again: it refers to nothing that only this run has."""
         if self.beside is None:
             return True
-        return Path(self.beside).is_relative_to(stand_ins()) and Path(self.beside).is_dir()
+        return Path(self.beside).is_relative_to(stand_ins()) and files.is_folder(Path(self.beside))
 
 
 def stand_ins() -> Path:

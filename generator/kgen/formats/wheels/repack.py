@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
 
-from kgen import __version__
+from kgen import __version__, files
 from kgen.errors import InstallationError
 from kgen.formats.archive import digest
 from kgen.formats.wheels.ownwheels import KeptWheel
@@ -185,7 +185,7 @@ def _installed(distribution: importlib.metadata.Distribution, stem: str) -> Iter
 
 def _below(top: str, folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
+        if files.is_file(path) and "__pycache__" not in path.parts:
             yield f"{top}/{path.relative_to(folder).as_posix()}", path.read_bytes()
 
 

@@ -115,12 +115,12 @@ def ties(prefix: Path, minor: str) -> str | None:
         prefix: its folder.
         minor: its CPython minor.
     """
-    if not (prefix / f"bin/python{minor}").exists() or not (prefix / f"lib/python{minor}/os.py").is_file():
+    if not files.exists(prefix / f"bin/python{minor}") or not files.is_file(prefix / f"lib/python{minor}/os.py"):
         return f"{prefix} is not all of it"
-    if not files.resolved(prefix / "bin").is_relative_to(prefix) or (prefix / "bin/env").exists():
+    if not files.resolved(prefix / "bin").is_relative_to(prefix) or files.exists(prefix / "bin/env"):
         return f"{prefix} is the system's own folder"
     for path in _content(prefix):
-        if path.is_symlink() or not path.is_file():
+        if files.is_link(path) or not files.is_file(path):
             continue
         try:
             found = elf.read(path)
@@ -137,7 +137,7 @@ def _is_beside(name: str, path: Path, found: elf.Elf, prefix: Path) -> bool:
     for folder in (*found.rpath, *(found.runpath or ())):
         here = re.sub(r"\$(ORIGIN|\{ORIGIN\})", str(path.parent), folder)
         place = Path(os.path.normpath(Path(here, name)))
-        if here != folder and place.is_relative_to(prefix) and place.is_file():
+        if here != folder and place.is_relative_to(prefix) and files.is_file(place):
             return True
     return False
 
@@ -165,7 +165,7 @@ def pack(one: Standalone, target: Path) -> None:
                 if site in path.parents or path.suffix == ".pyc" or path.name == "__pycache__" or _is_script(path):
                     continue
                 info = tarfile.TarInfo(path.relative_to(one.prefix).as_posix())
-                if path.is_symlink():
+                if files.is_link(path):
                     info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())
                     if not _stays(info):
                         raise UsageError(
@@ -173,7 +173,7 @@ def pack(one: Standalone, target: Path) -> None:
                             hints=[f"{uvtool.typed()} python install --reinstall {one.minor}"],
                         )
                     archive.addfile(info)
-                elif path.is_dir():
+                elif files.is_folder(path):
                     info.type, info.mode = tarfile.DIRTYPE, 0o755
                     archive.addfile(info)
                 else:
@@ -190,7 +190,7 @@ def pack(one: Standalone, target: Path) -> None:
 
 def _is_script(path: Path) -> bool:
     """Whether a file is one of the programs that installers write, which name the place of their interpreter."""
-    if path.parent.name != "bin" or path.is_symlink() or not path.is_file():
+    if path.parent.name != "bin" or files.is_link(path) or not files.is_file(path):
         return False
     with path.open("rb") as content:
         return content.read(2) == b"#!"
@@ -239,7 +239,7 @@ def unpack(archive: Path, root: Path, *, minor: str, sha256: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with (
         storage.exclusive(target.parent, who="kgen unbundle"),
-        storage.staged_folder(target, owned=lambda folder: (folder / vendor.MARK).is_file()) as staged,
+        storage.staged_folder(target, owned=lambda folder: files.is_file(folder / vendor.MARK)) as staged,
     ):
         try:
             with tarfile.open(archive, "r:") as content:

@@ -18,7 +18,7 @@ from packaging.pylock import Package, Pylock, PylockValidationError
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from kgen import lockfiles, storage, uvsettings
+from kgen import files, lockfiles, storage, uvsettings
 from kgen.errors import FailedProgramError, OutsideError, UnavailableError
 from kgen.formats.wheels import questions
 from kgen.formats.wheels.questions import Asker, Question
@@ -314,7 +314,7 @@ def stand_ins(sources: Sequence[SourceRelease], folder: Path) -> Mapping[str, So
                 archive.writestr(zipfile.ZipInfo(f"{stem}.dist-info/{name}"), text)
         filename = f"{stem}-py3-none-any.whl"
         path = folder / filename
-        if not path.is_file() or path.read_bytes() != content.getvalue():
+        if not files.is_file(path) or path.read_bytes() != content.getvalue():
             storage.write_file(path, content.getvalue())
         made[filename] = one
     return made

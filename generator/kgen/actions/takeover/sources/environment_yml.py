@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from kgen import files
 from kgen.actions.takeover import condaspecs
 from kgen.actions.takeover.builder import TakeoverBuilder, text_of
 from kgen.actions.takeover.source import Source
@@ -53,7 +54,7 @@ def _add_rows_of_pip(builder: TakeoverBuilder, texts: Sequence[str], folder: Pat
     for text in texts:
         named = re.fullmatch(r"(?:-r|--requirement)[ =](?P<file>\S+)", text)
         egg = re.fullmatch(r"(?P<place>[a-z]+\+[^#\s]+)#egg=(?P<name>[A-Za-z0-9._-]+)", text)
-        if named is not None and (folder / named["file"]).is_file():
+        if named is not None and files.is_file(folder / named["file"]):
             requirements_txt.read(builder, folder / named["file"])
         elif egg is not None:
             builder.add(f"{egg['name']} @ {egg['place']}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kgen import files
 from kgen.actions.requirements import PIXI
 from kgen.actions.takeover import condaspecs
 from kgen.actions.takeover.builder import TakeoverBuilder, table_in, texts_in, toml_of
@@ -34,7 +35,7 @@ class _Pixi(Source):
     usual = (PIXI,)
 
     def read(self, builder: TakeoverBuilder, path: Path | None) -> None:
-        if path is None and (builder.root / PIXI).is_file():
+        if path is None and files.is_file(builder.root / PIXI):
             path = builder.root / PIXI
         if path is None:
             _add(builder, table_of_tool(builder, self.tool), PYPROJECT)

@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+from kgen import files
 from kgen.actions import requirement_files
 from kgen.actions.takeover.builder import TakeoverBuilder, text_of
 from kgen.actions.takeover.source import Source
@@ -35,7 +36,7 @@ def read(builder: TakeoverBuilder, path: Path) -> None:
         UsageError: it is not there, or lists what is installed.
         SettingsError: it cannot be read.
     """
-    if not path.is_file():
+    if not files.is_file(path):
         raise UsageError(f"--from: {path} is not there", hints=["kgen init"])
     content = text_of(path)
     if any(sign.search(content) for form in formats.known() for sign in interface.signs(form).values()):

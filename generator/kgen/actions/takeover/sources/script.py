@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kgen import files
 from kgen.actions import scripts
 from kgen.actions.takeover.builder import TakeoverBuilder
 from kgen.actions.takeover.source import Source
@@ -17,7 +18,7 @@ class _Script(Source):
 
     def read(self, builder: TakeoverBuilder, path: Path | None) -> None:
         assert path is not None  # noqa: S101 - it has no tool's name
-        if not path.is_file():
+        if not files.is_file(path):
             raise UsageError(f"--from: {path} is not there", hints=["kgen init"])
         try:
             script = scripts.read(path)

@@ -1,6 +1,6 @@
-"""The project itself, as something that is built: what its `pyproject.toml` says about that, and how it got on disk.
+"""The project itself as a package: what its `pyproject.toml` declares about building it, and how it was installed.
 
-Kept light: `kgen run` asks whether the project in an environment is still the one of the folder.
+Light: `kgen run` checks whether the project in an environment is still the one in the folder.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from kgen import __version__, files, replay
 from kgen.project import PYPROJECT
 
 RECORD = "share/kgen/project"
-"""Which project an environment holds: its name there in the first line, then what it was built from."""
+"""The record of the project in an environment: its name in the first line, then what it was built from."""
 
 TREES = "share/kgen/trees"
-"""The folders that were installed editable, and their project: its environment may be moved with it."""
+"""The record of folders that were installed editable, and of their project, which may be moved with its environment."""
 
 LEFT_OUT = "-"
-"""The name of a project that was left out on purpose."""
+"""The recorded name if the project was left out on purpose."""
 
 LEGACY = ("setuptools", "wheel")
-"""What builds a project that does not say what does (PEP 517)."""
+"""The build requirements of a project that declares none (PEP 517)."""
 
 LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 
 SETUPTOOLS_MODULE = "setuptools"
 SETUP_CFG = "setup.cfg"
 SETUPTOOLS = ("setup.py", SETUP_CFG)
-"""The files that setuptools reads beside `pyproject.toml`."""
+"""The files that setuptools reads besides `pyproject.toml`."""
 
 _BUILT_FROM = (PYPROJECT, *SETUPTOOLS)
 _ALSO_NEEDS: Mapping[str, tuple[str, ...]] = {"hatchling.build": ("editables",)}
-"""What a backend needs for editable wheels besides, and says only while it builds: by hatchling's own `build.py`."""
+"""What a backend also needs for editable wheels, and states only while it builds: from hatchling's own `build.py`."""
 
 
 class ProjectBuild(NamedTuple):
@@ -41,10 +41,10 @@ class ProjectBuild(NamedTuple):
 
     Attributes:
         name: the project.
-        requires: what builds it, as it says, and what its backend needs for an editable wheel.
-        backend: the object that has the hooks of PEP 517.
-        path: where in the project the backend is; empty for one that is installed.
-        dynamic: whether building it tells more than what stands in its `pyproject.toml`, such as its version.
+        requires: its declared build requirements, and what its backend also needs for an editable wheel.
+        backend: the object with the hooks of PEP 517.
+        path: the folder of the backend in the project; empty for an installed one.
+        dynamic: whether only building it tells everything, such as its version.
     """
 
     name: str
@@ -55,16 +55,16 @@ class ProjectBuild(NamedTuple):
 
 
 def project_build(data: Mapping[str, Any], root: Path | None = None) -> ProjectBuild | None:
-    """How a project is built; None for one that is not, as nothing says that it is a package.
+    """How a project is built; None if nothing declares that it is a package.
 
-    A table `build-system` says it, and so do setuptools' own files where there is none.
+    A `build-system` table declares that; without one, setuptools' own files do.
 
     Args:
-        data: what is in its `pyproject.toml`.
+        data: the content of its `pyproject.toml`.
         root: its folder; without it, only the standard's tables count.
 
     Raises:
-        ValueError: it does not say that in the form that it should have.
+        ValueError: the declaration does not have the required form.
     """
     system, project = data.get("build-system"), data.get("project")
     if not isinstance(project, Mapping) or not isinstance(project.get("name"), str):
@@ -88,10 +88,10 @@ def project_build(data: Mapping[str, Any], root: Path | None = None) -> ProjectB
 
 
 def finds_packages(data: Mapping[str, Any], build: ProjectBuild, root: Path) -> bool:
-    """Whether setuptools looks through the folder of a project for packages, as nothing names them.
+    """Whether setuptools searches the folder of a project for packages, because nothing names them.
 
     Args:
-        data: what is in its `pyproject.toml`.
+        data: the content of its `pyproject.toml`.
         build: how it is built.
         root: its folder.
     """
@@ -111,7 +111,7 @@ def finds_packages(data: Mapping[str, Any], build: ProjectBuild, root: Path) -> 
 
 
 def _said_otherwise(data: Mapping[str, Any], root: Path) -> Mapping[str, Any] | None:
-    """What stands for the table `project` where there is none, as far as it can be read; None for no package."""
+    """What replaces a missing `project` table, as far as it can be read; None if it is not a package."""
     poetry = tool.get("poetry") if isinstance(tool := data.get("tool"), Mapping) else None
     name = poetry.get("name") if isinstance(poetry, Mapping) else None
     if isinstance(data.get("build-system"), Mapping) and isinstance(name, str):
@@ -122,7 +122,7 @@ def _said_otherwise(data: Mapping[str, Any], root: Path) -> Mapping[str, Any] | 
 
 
 def _reads_setuptools(root: Path) -> bool:
-    """Whether setuptools finds a package in a folder by its own files; other tools read `setup.cfg` too."""
+    """Whether setuptools finds a package in a folder by its own files; other tools also read `setup.cfg`."""
     replay.looked(root / "setup.py")
     return files.is_file(root / "setup.py") or _name_in_setup_cfg(root) is not None
 
@@ -132,18 +132,18 @@ def _name_in_setup_cfg(root: Path) -> str | None:
 
 
 def setup_cfg(root: Path, section: str, option: str) -> str | None:
-    """What setuptools' `setup.cfg` says; None where it does not, or cannot be read.
+    """A value in setuptools' `setup.cfg`; None if it is missing, or cannot be read.
 
     Args:
         root: the folder of the project.
         section: the section of the file.
-        option: the name in it.
+        option: the name of the value.
     """
     return setup_cfg_section(root, section).get(option, "").strip() or None
 
 
 def setup_cfg_section(root: Path, section: str) -> Mapping[str, str]:
-    """A section of setuptools' `setup.cfg`, in its order; an empty one where there is none, or none that can be read.
+    """A section of setuptools' `setup.cfg`, in its order; empty if it is missing, or cannot be read.
 
     Args:
         root: the folder of the project.
@@ -164,7 +164,7 @@ def setup_cfg_section(root: Path, section: str) -> Mapping[str, str]:
 
 
 def built_from(root: Path) -> bytes:
-    """What the project is built from, but for its code, which an editable install follows by itself."""
+    """What the project is built from, without its code, which an editable installation always follows."""
     found = [f"kgen {__version__} {root}".encode("utf-8", "surrogateescape")]
     for name in _BUILT_FROM:
         try:
@@ -180,7 +180,7 @@ def trees_record(root: Path) -> bytes:
 
 
 def has_moved(prefix: Path, root: Path) -> bool:
-    """Whether folders were installed editable where the project is no longer."""
+    """Whether folders were installed editable for a project that has since moved."""
     try:
         return files.read(prefix / TREES) != trees_record(root)
     except OSError:
@@ -188,17 +188,17 @@ def has_moved(prefix: Path, root: Path) -> bool:
 
 
 def record(name: str, root: Path) -> bytes:
-    """The text of the record: `name` is that of its folder of metadata, without the ending."""
+    """The text of the record; `name` is that of its metadata folder, without the suffix."""
     return name.encode() + b"\n" + built_from(root)
 
 
 def metadata_name(wheel: Path) -> str:
-    """The name of the folder of metadata that a wheel is installed with, without the ending."""
+    """The name of the metadata folder of a wheel, without the suffix."""
     return "-".join(wheel.name.split("-")[:2])
 
 
 def installed_name(prefix: Path) -> str | None:
-    """The project's folder of metadata in an environment, without the ending; None if none was installed."""
+    """The project's metadata folder in an environment, without the suffix; None if none was installed."""
     try:
         name = files.read(prefix / RECORD).partition(b"\n")[0].decode("utf-8", "replace")
     except OSError:
@@ -215,12 +215,12 @@ def is_left_out(prefix: Path) -> bool:
 
 
 def is_installed(prefix: Path, root: Path, metadata: str) -> bool:
-    """Whether the project in an environment is the one of this folder, as it is now.
+    """Whether the project in an environment is that of this folder, in its current state.
 
     Args:
         prefix: the environment.
         root: the project.
-        metadata: the end of the name of a folder of metadata.
+        metadata: the suffix of metadata folders.
     """
     try:
         name, _, rest = files.read(prefix / RECORD).partition(b"\n")

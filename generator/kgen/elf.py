@@ -1,8 +1,8 @@
-"""ELF files of 64-bit little-endian machines: their parts, as the loader finds them, and what one asks the loader for.
+"""ELF files of 64-bit little-endian machines: their parts, as the loader finds them, and what they need from it.
 
-The names that a file asks for stand in its dynamic section. Libraries that read it want the section headers, at the
-very end; the loader itself goes by the program headers, at the beginning, so a file can be read while it is inflated,
-and reading can stop as soon as the section and its strings are there.
+The names that a file needs are in its dynamic section. Libraries that read it need the section headers at the very end.
+The loader itself uses the program headers at the beginning, so a file can be read while it is decompressed, and reading
+can stop as soon as the section and its strings are available.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ WIDE, LITTLE = 2, 1
 
 HEADER_SIZE = 64
 LOAD, DYNAMIC, INTERPRETER = 1, 2, 3
-"""What `p_type` of a segment may be."""
+"""Values of a segment's `p_type`."""
 
 NEEDED, STRINGS, STRINGS_SIZE, SONAME = 1, 5, 10, 14
-"""Tags of the dynamic section that every reader goes by."""
+"""Tags of the dynamic section that every reader uses."""
 
 _END = 0
 _PROGRAM_HEADERS_AT = struct.Struct("<32xQ")
@@ -31,22 +31,22 @@ _PROGRAM_HEADERS = struct.Struct("<54xHH")
 _SEGMENT = struct.Struct("<IIQQ8xQ16x")
 _ENTRY = struct.Struct("<QQ")
 _MOST_SEGMENTS = 512
-"""More than any linker makes: a broken file must not make kgen read for long."""
+"""More segments than any linker writes: a damaged file must not keep kgen busy."""
 
 _OURS = MAGIC + bytes((WIDE, LITTLE))
 _MOST = 512
-"""Names that are kept of one file; the largest known asks for some forty."""
+"""The largest number of names that are kept for a file; the largest known file needs about forty."""
 
 _VERSIONED = re.compile(rb"\0(%b)(?=\0)" % grammar.SONAME.encode())
-"""A soname with its version, as code has it that calls dlopen."""
+"""A soname with its version, as in code that calls dlopen."""
 
 
 class Needs(NamedTuple):
     """What a compiled file needs.
 
     Attributes:
-        needed: what the loader must find before the file can be used.
-        loaded: sonames among its constants, which it may open by itself; what an incomplete reading has, too.
+        needed: libraries that the loader must find before the file can be used.
+        loaded: sonames among its constants, which it may open itself; known even if the file was not read to its end.
     """
 
     needed: tuple[str, ...]
@@ -59,9 +59,9 @@ class Segment(NamedTuple):
     Attributes:
         kind: `p_type`.
         flags: `p_flags`.
-        offset: where it begins in the file.
-        address: where the loader puts it.
-        size: its bytes in the file.
+        offset: its offset in the file.
+        address: the address at which the loader maps it.
+        size: its size in the file.
     """
 
     kind: int
@@ -72,7 +72,7 @@ class Segment(NamedTuple):
 
 
 class _TooShortError(Exception):
-    """The bytes at hand do not reach that far."""
+    """The bytes read so far do not extend that far."""
 
 
 def segments(header: bytes, at: Callable[[int, int], bytes]) -> list[Segment]:
@@ -80,11 +80,11 @@ def segments(header: bytes, at: Callable[[int, int], bytes]) -> list[Segment]:
 
     Args:
         header: its first `HEADER_SIZE` bytes.
-        at: gives the bytes of the file at an offset, as many as the second number says.
+        at: returns bytes of the file, given an offset and a number.
 
     Raises:
-        ValueError: the program headers make no sense.
-        struct.error: they are cut off.
+        ValueError: the program headers are invalid.
+        struct.error: they are truncated.
     """
     (place,) = _PROGRAM_HEADERS_AT.unpack_from(header)
     size, count = _PROGRAM_HEADERS.unpack_from(header)
@@ -104,7 +104,7 @@ def tags(section: bytes) -> list[tuple[int, int]]:
 
 
 def offset_of(address: int, parts: Iterable[Segment]) -> int | None:
-    """Where in the file an address is; None if no segment that is loaded has it."""
+    """The offset of an address in the file; None if no loaded segment contains it."""
     for part in parts:
         if part.kind == LOAD and part.address <= address < part.address + part.size:
             return address - part.address + part.offset
@@ -112,11 +112,11 @@ def offset_of(address: int, parts: Iterable[Segment]) -> int | None:
 
 
 def needs(pieces: Iterable[bytes], *, limit: int) -> Needs | None:
-    """What the file in these pieces needs; None if it is not an ELF file of a target of kgen's, or a damaged one.
+    """What the file in these pieces needs; None if it is damaged, or not an ELF file for a target that kgen supports.
 
     Args:
-        pieces: its content; no more is read than is necessary.
-        limit: bytes after which reading ends; what was read until then is `loaded`.
+        pieces: its content; only read as far as necessary.
+        limit: bytes after which reading ends; what was found so far is in `loaded`.
     """
     held = bytearray()
     needed: tuple[str, ...] | None = None
@@ -141,12 +141,12 @@ def needs(pieces: Iterable[bytes], *, limit: int) -> Needs | None:
 
 
 def _dynamic(held: bytearray) -> tuple[tuple[str, ...], str]:
-    """The sonames that a file needs and its own.
+    """The sonames that a file needs, and its own.
 
     Raises:
-        _TooShortError: the bytes at hand do not reach that far.
+        _TooShortError: the bytes read so far do not extend that far.
         ValueError: it contradicts itself.
-        struct.error: the same.
+        struct.error: likewise.
     """
 
     def at(offset: int, size: int) -> bytes:

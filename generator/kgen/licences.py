@@ -1,7 +1,7 @@
-"""What packages declare of their licences -> the one text of it that a lock has.
+"""What packages declare about their licences -> the text in a lock.
 
-An expression of SPDX where that is what is declared, or what a spelling that is no other licence's stands for
-(`licences.toml`); else the publisher's own words. Nothing is read out of licence texts.
+The text is an SPDX expression if that is declared, or if a known spelling stands for one licence only
+(`licences.toml`); otherwise it is the publisher's own wording. kgen reads nothing from licence texts.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import tomli
 from kgen.model.licence import Declared
 
 _WORDS = 100
-"""So many characters of a publisher's own words are kept; more of them is a licence's text, and no name."""
+"""Characters that are kept of a publisher's own wording; a longer one is a licence's text rather than its name."""
 
 _EXPRESSION = 500
-"""So long an expression of SPDX may be: cut off it would be none."""
+"""The largest length of an SPDX expression; truncated, it would be invalid."""
 
 _PARSING = threading.Lock()
-"""CPython 3.11 fails now and then when two threads parse at once, and `packaging` parses with it."""
+"""CPython 3.11 sometimes fails when two threads parse concurrently, and `packaging` parses with it."""
 
 _NOTHING = frozenset({"", "unknown", "none", "n/a", "see license", "see license file", "license", "license.txt"})
 _CLASSIFIER = re.compile(r"License :: (?:OSI Approved(?: :: |$))?")
@@ -32,10 +32,10 @@ _CLASSIFIER = re.compile(r"License :: (?:OSI Approved(?: :: |$))?")
 def name(declared: Declared | None) -> str | None:
     """The licence of a package in one line; None if it declares none.
 
-    What counts is License-Expression, else License where that is a name, else the classifiers.
+    License-Expression takes precedence, then License if that is a name, then the classifiers.
 
     Args:
-        declared: the fields of its METADATA; None if they could not be had.
+        declared: the fields of its METADATA; None if they are not available.
     """
     if declared is None:
         return None
@@ -54,7 +54,7 @@ def name(declared: Declared | None) -> str | None:
 
 
 def spdx(text: str) -> str | None:
-    """The expression of SPDX that a text is, or that a known spelling stands for; None if it is neither."""
+    """The SPDX expression that a text is, or that a known spelling stands for; None if it is neither."""
     known = _spellings().get(_key(text))
     if known is not None or not 0 < len(text) <= _EXPRESSION:
         return known
@@ -68,7 +68,7 @@ def spdx(text: str) -> str | None:
 
 
 def identifier(text: str) -> str | None:
-    """The SPDX identifier that a text is, of those that are known here; None if it is another text."""
+    """The SPDX identifier that a text is, among those that are known here; None if it is another text."""
     return text if text in _identifiers() else None
 
 
@@ -84,12 +84,12 @@ def _identifiers() -> frozenset[str]:
 
 
 def _key(text: str) -> str:
-    """What two spellings of the same name have in common."""
+    """What different spellings of one name have in common."""
     return " ".join(re.sub(r"[^a-z0-9.+]+", " ", text.casefold()).removeprefix("the ").split())
 
 
 def _line(text: str) -> str:
-    """A text on one line, without what steers a terminal."""
+    """A text on one line, without control characters."""
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 

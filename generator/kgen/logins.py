@@ -1,4 +1,4 @@
-"""Whose credentials go with kgen's own requests: those that uv sends to the same index."""
+"""The credentials for kgen's own requests: those that uv sends to the same index."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple, final
 
 
 class Login(NamedTuple):
-    """A name and a password; never to be shown or stored."""
+    """A name and a password; never print or store it."""
 
     name: str
     password: str
@@ -21,12 +21,12 @@ _URL = re.compile(r"(?<![a-z0-9+.-])[a-z0-9+.-]+://[^\s)\]>\"'`]*", re.IGNORECAS
 
 
 def without_urls(text: str) -> str:
-    """A tool's words without the URLs in them, whose ports and hashes may hold the digits of any HTTP status."""
+    """A tool's output without URLs, whose ports and hashes may contain the digits of an HTTP status."""
     return _URL.sub("", text)
 
 
 def apart(url: str) -> tuple[str, Login | None]:
-    """A URL without the credentials in it, and those."""
+    """A URL without its credentials, and the credentials."""
     parts = urllib.parse.urlsplit(url)
     login, at, host = parts.netloc.rpartition("@")
     if not at:
@@ -38,10 +38,10 @@ def apart(url: str) -> tuple[str, Login | None]:
 
 @final
 class Logins:
-    """The indexes that the user has configured, and the credentials for them; safe to use from many threads.
+    """The configured indexes with their credentials; safe to use from many threads.
 
-    As with uv, credentials of an index count for all that its server has (scheme, host and port); where one server has
-    several indexes, the one whose path is the nearest counts.
+    As with uv, the credentials of an index apply to its whole server (scheme, host and port). If a server has several
+    indexes, those of the index with the longest common path apply.
     """
 
     def __init__(self, urls: Iterable[str] = ()) -> None:
@@ -64,7 +64,7 @@ class Logins:
         return plain
 
     def of(self, url: str) -> Login | None:
-        """The credentials to send with a request; None if there are none but those in netrc, if any."""
+        """The credentials for a request; None if there are none, apart from those in netrc."""
         try:
             realm, path = _realm(url)
         except ValueError:
@@ -93,11 +93,11 @@ def _realm(url: str) -> tuple[str, str]:
 
 
 def with_variables(indexes: Iterable[tuple[str | None, str]], variables: Mapping[str, str]) -> Iterator[str]:
-    """The URLs of indexes, with the credentials that `UV_INDEX_<NAME>_USERNAME` and `…_PASSWORD` have for them.
+    """The URLs of indexes, with the credentials in `UV_INDEX_<NAME>_USERNAME` and `…_PASSWORD`.
 
     Args:
-        indexes: name and URL of each; those in a URL count for more.
-        variables: of the process's environment.
+        indexes: name and URL of each; credentials in a URL take precedence.
+        variables: the process's environment variables.
     """
     for name, url in indexes:
         plain, login = apart(url)

@@ -1,7 +1,7 @@
-"""What a compiled file of Windows asks the loader for, read while it is inflated.
+"""What a compiled Windows file needs from the loader, read while it is decompressed.
 
-The names stand in its import tables. Libraries that read those want the whole file; its headers, at the beginning, say
-where the tables are, so reading can stop as soon as those and their strings are there.
+The names are in its import tables. Libraries that read those need the whole file. Its headers, at the beginning, say
+where the tables are, so reading can stop as soon as the tables and their strings are available.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kgen.model import grammar
 
 _DOS, _SIGNATURE, _PLUS, _AMD64 = b"MZ", b"PE\0\0", 0x20B, 0x8664
 _WHERE = 0x3C
-"""Where a file says where its headers begin."""
+"""The offset of the offset of the headers."""
 _COFF = struct.Struct("<HH12xH2x")
 _DIRECTORY = struct.Struct("<II")
 _SECTION = struct.Struct("<8xIIII16x")
@@ -26,14 +26,14 @@ _OFFSET = struct.Struct("<I")
 _COUNT_AT, _DIRECTORIES_AT = 108, 112
 _IMPORTS, _DELAYED_IMPORTS = 1, 13
 _LONGEST = 260
-"""Characters of a name, as Windows takes them."""
+"""The largest number of characters in a name on Windows."""
 
 _MOST = 512
-"""Names that are kept of one file."""
+"""The largest number of names that are kept for a file."""
 
 _LIBRARY = re.compile(rb"(?<![\w.+-])(%b)\0" % grammar.DLL.encode(), re.IGNORECASE)
 _WIDE = re.compile(rb"(?:[\w.+-]\0){1,80}\.\0[dD]\0[lL]\0[lL]\0\0\0")
-"""Names of libraries, as code has them that calls LoadLibrary, in characters of one byte and of two."""
+"""Names of libraries in code that calls LoadLibrary, in one-byte and in two-byte characters."""
 
 
 class _Section(NamedTuple):
@@ -44,13 +44,13 @@ class _Section(NamedTuple):
 
 
 def needs(pieces: Iterable[bytes], *, limit: int) -> Needs | None:
-    """What the file in these pieces needs; None if it is not a library for Windows on x86-64, or a damaged one.
+    """What the file in these pieces needs; None if it is damaged, or not a library for Windows on x86-64.
 
-    Windows minds no capitals, so all names are in small letters.
+    Windows ignores case, so all names are in lower case.
 
     Args:
-        pieces: its content; no more is read than is necessary.
-        limit: bytes after which reading ends; what was read until then is `loaded`.
+        pieces: its content; only read as far as necessary.
+        limit: bytes after which reading ends; what was found so far is in `loaded`.
     """
     held = bytearray()
     needed: tuple[str, ...] | None = None
@@ -77,11 +77,11 @@ def needs(pieces: Iterable[bytes], *, limit: int) -> Needs | None:
 
 
 def _imported(held: bytearray) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """The libraries that are loaded with a file, and those at their first use; None if the bytes do not reach that far.
+    """The libraries loaded with a file, and those loaded at first use; None if the bytes read so far are too few.
 
     Raises:
         ValueError: it contradicts itself, or is for another machine.
-        struct.error: the same.
+        struct.error: likewise.
     """
     if len(held) < _WHERE + _OFFSET.size:
         return None
@@ -112,7 +112,7 @@ def _imported(held: bytearray) -> tuple[tuple[str, ...], tuple[str, ...]] | None
 
 
 def _names(held: bytearray, address: int, entry: struct.Struct, parts: Iterable[_Section]) -> tuple[str, ...] | None:
-    """The names of one import table; None if the bytes at hand do not reach that far."""
+    """The names in one import table; None if the bytes read so far do not extend that far."""
     parts = tuple(parts)
     found: dict[str, None] = {}
     for name in _addresses(held, _offset(address, parts), entry):
@@ -129,7 +129,7 @@ def _names(held: bytearray, address: int, entry: struct.Struct, parts: Iterable[
 
 
 def _addresses(held: bytearray, start: int, entry: struct.Struct) -> Iterator[int | None]:
-    """Where the names are; None where the bytes end before the table does."""
+    """The addresses of the names; None if the bytes end before the table does."""
     for position in range(start, start + _MOST * entry.size, entry.size):
         if len(held) < position + entry.size:
             yield None
@@ -141,7 +141,7 @@ def _addresses(held: bytearray, start: int, entry: struct.Struct) -> Iterator[in
 
 
 def _offset(address: int, parts: Iterable[_Section]) -> int:
-    """Where in the file an address is."""
+    """The offset of an address in the file."""
     for part in parts:
         if part.address <= address < part.address + max(part.size, part.stored):
             return address - part.address + part.offset

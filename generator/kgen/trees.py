@@ -1,4 +1,4 @@
-"""Source trees that a project depends on: what their `pyproject.toml` says, read without running any of their code."""
+"""Source trees that a project depends on: what their `pyproject.toml` declares, read without running their code."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _OTHERS = ("setup.py", "setup.cfg")
 _TABLES = ("project", "build-system")
 
 Read = Callable[[str], "bytes | None"]
-"""Reads a file of a tree by its path; None if it is not there."""
+"""Reads a file of a tree by its path; None if it does not exist."""
 
 
 class SourceTree(NamedTuple):
-    """What a source tree says about its package.
+    """What a source tree declares about its package.
 
     Attributes:
         name: the package's normalised name.
-        version: its version; :data:`kgen.model.direct.DYNAMIC` where only building it tells.
-        requires: what it requires, those of its extras under their markers.
+        version: its version; :data:`kgen.model.direct.DYNAMIC` if only building it tells.
+        requires: its requirements, those of its extras under their markers.
         build: how it is built.
         sha256: a digest of what its metadata is made from.
     """
@@ -45,7 +45,7 @@ class SourceTree(NamedTuple):
 
 
 def reading(folder: Path) -> Read:
-    """What reads the files of a folder."""
+    """A function that reads files in a folder."""
 
     def read(path: str) -> bytes | None:
         try:
@@ -57,7 +57,7 @@ def reading(folder: Path) -> Read:
 
 
 def digest(read: Read) -> str:
-    """What identifies that which a tree's metadata is made from: settings of other tools do not count.
+    """A digest of what a tree's metadata is made from; settings of other tools do not count.
 
     Raises:
         ValueError: its `pyproject.toml` is not TOML.
@@ -74,14 +74,14 @@ def digest(read: Read) -> str:
 
 
 def source_tree(read: Read, *, extras: bool = True) -> SourceTree:
-    """What a tree says about its package.
+    """What a tree declares about its package.
 
     Args:
-        read: gives its files.
-        extras: whether extras of it are wanted.
+        read: reads its files.
+        extras: whether its extras are wanted.
 
     Raises:
-        ValueError: it does not say it, or only to code that would have to be run.
+        ValueError: it does not declare it, or only in code that would have to be run.
     """
     data = _pyproject(read)
     table = data.get("project")
@@ -141,12 +141,12 @@ def _pyproject(read: Read) -> Mapping[str, Any]:
 
 
 def sources(read: Read) -> Mapping[str, DirectReference]:
-    """Where `[tool.uv.sources]` takes packages from, but for those that are on indexes, and what says it under markers.
+    """Where `[tool.uv.sources]` takes packages from, without those from indexes and those under markers.
 
     A path is relative to the folder of the tree.
 
     Raises:
-        ValueError: a place is none that can be locked.
+        ValueError: a place cannot be locked.
     """
     found = {}
     for name, row in _uv(read).get("sources", {}).items():
@@ -188,17 +188,17 @@ def _uv(read: Read) -> Mapping[str, Any]:
 
 
 class Places:
-    """Where the requirements of a tree are from, as it says itself; of folders also by uv's workspace."""
+    """Where the requirements of a tree come from, according to the tree, and for folders also to uv's workspace."""
 
     def __init__(self, read: Read, folder: Path | None) -> None:
-        """Read what a tree says, and what the root of its workspace says in its place.
+        """Read what a tree declares, or the root of its workspace in its place.
 
         Args:
-            read: gives its files.
-            folder: where it is on this machine; None for a commit of a repository.
+            read: reads its files.
+            folder: its folder on this machine; None for a commit of a repository.
 
         Raises:
-            ValueError: it says something else than a place.
+            ValueError: it declares something other than a place.
         """
         rows = dict(_rows(read))
         self._sources = dict(sources(read))
@@ -223,7 +223,7 @@ class Places:
         return self._indexes.get(name, ())
 
     def every(self) -> Iterator[DirectReference]:
-        """All places that the tree names, whether or not it requires what is there."""
+        """All places that the tree names, whether or not it requires the package there."""
         yield from self._sources.values()
         for name in self._in_workspace & self._members.keys():
             yield DirectReference(Kind.FOLDER, self._members[name].as_uri())
@@ -232,7 +232,7 @@ class Places:
         """The place of a requirement; None if it is on an index.
 
         Raises:
-            ValueError: it is not one that can be locked.
+            ValueError: the place cannot be locked.
         """
         if requirement.url is not None:
             return direct.parse(requirement.url)

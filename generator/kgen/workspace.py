@@ -1,4 +1,4 @@
-"""uv's workspace that a folder is in, found as uv finds it: a member has the root's sources and settings."""
+"""uv's workspace around a folder, found as uv finds it. Its members use the sources and settings of its root."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Workspace(NamedTuple):
 
     Attributes:
         root: its folder.
-        settings: `[tool.uv]` there.
+        settings: `[tool.uv]` in its `pyproject.toml`.
     """
 
     root: Path
@@ -42,7 +42,7 @@ class Workspace(NamedTuple):
 
 
 def workspace_of(folder: Path) -> Workspace | None:
-    """The workspace that a folder is the root or a member of, or is in a member of; None if there is none.
+    """The workspace that a folder is the root, a member or inside a member of; None if there is none.
 
     Args:
         folder: the folder, absolute.
@@ -72,7 +72,7 @@ def _is_member(folder: Path, root: Path, settings: Mapping[str, Any]) -> bool:
 
 
 def uv_settings(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`[tool.uv]` of what is in a `pyproject.toml`; nothing where it says none."""
+    """`[tool.uv]` in the content of a `pyproject.toml`; empty if there is none."""
     tool = data.get("tool")
     uv = tool.get("uv") if isinstance(tool, Mapping) else None
     return uv if isinstance(uv, Mapping) else {}
@@ -124,7 +124,7 @@ def _has_pyproject(folder: Path) -> bool:
 
 
 def _pyproject(folder: Path) -> Mapping[str, Any]:
-    """What is in the `pyproject.toml` of a folder; nothing where it cannot be read.
+    """The content of the `pyproject.toml` in a folder; empty if it cannot be read.
 
     Raises:
         ValueError: it is not TOML.
@@ -142,7 +142,7 @@ def _pyproject(folder: Path) -> Mapping[str, Any]:
 
 
 def _pyproject_if_valid(folder: Path) -> Mapping[str, Any]:
-    """The same; nothing where it is not TOML either, of which uv says what is wrong."""
+    """The same, but also empty if it is not TOML, which uv reports."""
     try:
         return _pyproject(folder)
     except ValueError:

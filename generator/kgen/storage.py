@@ -66,7 +66,7 @@ def recover(locks: Path) -> None:
         OutsideError: a leftover can be neither finished nor removed.
     """
     with _faults(locks, "cannot be cleaned of what an interrupted run left behind"):
-        if not files.is_folder(locks):
+        if not _is_folder(locks):
             return
         siblings = (_SIBLING.fullmatch(path.name) for path in locks.iterdir())
         for name in sorted({match[1] for match in siblings if match}):
@@ -546,12 +546,15 @@ def _is_plain(name: str) -> bool:
 
 
 def _refuse_all_but_folder(target: Path) -> None:
-    if files.is_link(target):
+    if not _is_there(target):
+        return
+    mode = target.lstat().st_mode
+    if stat.S_ISLNK(mode):
         raise ObstructedError(
             f"{target} is a symbolic link; kgen replaces folders, and that would replace the link",
             hints=[f"rm {shlex.quote(str(target))}"],
         )
-    if _is_there(target) and not files.is_folder(target):
+    if not stat.S_ISDIR(mode):
         raise ObstructedError(f"{target} is in the way: it is not a folder", hints=[f"rm {shlex.quote(str(target))}"])
 
 
@@ -581,6 +584,14 @@ def _is_there(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is a folder, or a link to one; the same."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _sibling(target: Path, suffix: str) -> Path:
@@ -624,7 +635,7 @@ def _keep(source: Path, place: Path) -> None:
     except OSError:
         # The filesystem has no hard links, or the system forbids links to files of other users.
         shutil.copy2(source, place, follow_symlinks=False)
-        if not files.is_link(place):
+        if not stat.S_ISLNK(place.lstat().st_mode):
             _sync(place)
 
 

@@ -1,4 +1,4 @@
-"""Sign receipts, and verify what was signed: two actions, so that a machine that validates needs no key."""
+"""Sign receipts, and verify signed receipts. Signing is separate, so that a machine that validates needs no key."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _UNSIGNED = "it is not signed by anybody whose signature counts"
 
 
 class SignOptions(NamedTuple):
-    """Who signs; a key or Sigstore.
+    """How to sign: with a key, or with an identity through Sigstore.
 
     Attributes:
         key: a file with a private key; None for Sigstore.
-        password: what the key is encrypted with.
-        token: an identity token for Sigstore; None for the one of the surroundings.
-        config: which authority Sigstore is; None for the public one.
+        password: the password of the key.
+        token: an identity token for Sigstore; None to detect one in the environment.
+        config: a file that names the Sigstore instance; None for the public one.
     """
 
     key: Path | None = None
@@ -35,13 +35,13 @@ class SignOptions(NamedTuple):
 
 
 class Attested(NamedTuple):
-    """A receipt that was signed.
+    """A signed receipt.
 
     Attributes:
-        receipt: the receipt.
-        signature: the file beside it.
-        signer: who signed.
-        verdict: what was signed: `passed` or `failed`.
+        receipt: the receipt's file.
+        signature: the signature's file, beside the receipt.
+        signer: the signer.
+        verdict: the receipt's verdict: `passed` or `failed`.
     """
 
     receipt: Path
@@ -51,12 +51,12 @@ class Attested(NamedTuple):
 
 
 class VerifyOptions(NamedTuple):
-    """What a receipt must be to prove something.
+    """The conditions that a receipt must meet.
 
     Attributes:
-        trust: whose signatures count.
-        lock: the lock file that receipts must be about; None for that of the folder where they lie.
-        days: how old a receipt may be; None for any age.
+        trust: the keys and identities whose signatures count.
+        lock: the lock file that receipts must be about; None for the one in the receipt's environment folder.
+        days: the greatest age of a receipt in days; None for any age.
     """
 
     trust: Trust = NOBODY
@@ -65,16 +65,16 @@ class VerifyOptions(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """What is to be said of a receipt.
+    """The result for one receipt.
 
     Attributes:
-        receipt: the receipt.
-        environment: whose it is.
-        device: what it was proven on.
-        verdict: what it says: `passed` or `failed`.
-        signers: who signed it, of those that are to be believed.
-        faults: why it proves nothing; none if it does.
-        remedies: the commands that mend it.
+        receipt: the receipt's file.
+        environment: the environment that the receipt is about.
+        device: the device that ran the training step.
+        verdict: the receipt's verdict: `passed` or `failed`.
+        signers: the trusted signers.
+        faults: why the receipt does not count; empty if it does.
+        remedies: commands that correct the faults.
     """
 
     receipt: Path
@@ -87,10 +87,10 @@ class Verified(NamedTuple):
 
 
 def every_receipt(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    """The receipts that words name: a file, or an environment for all of its receipts; none for all of the project.
+    """The receipts that words name: files, or environments for all of theirs; without words, all of the project's.
 
     Raises:
-        UsageError: there is none.
+        NotLockedError: there is no such receipt.
     """
     if not names:
         every = [found.path for one in lockfiles.environments(root) for found in receipts.find(one.folder)]
@@ -117,10 +117,10 @@ def every_receipt(root: Path, names: Sequence[str]) -> tuple[Path, ...]:
 
 
 def attest(paths: Sequence[Path], options: SignOptions) -> tuple[Attested, ...]:
-    """Sign receipts; each signature is a file beside its receipt.
+    """Sign receipts, each into a file beside the receipt.
 
     Raises:
-        KgenError: one is not a receipt, or cannot be signed; those before it are.
+        KgenError: a file is not a receipt, or cannot be signed. The receipts before it have been signed.
     """
     return tuple(_attest(path, options) for path in paths)
 
@@ -138,16 +138,16 @@ def _attest(path: Path, options: SignOptions) -> Attested:
 
 
 def verify(paths: Sequence[Path], options: VerifyOptions, today: dt.date) -> tuple[Verified, ...]:
-    """Look at receipts, their signatures and the locks that they are about, offline.
+    """Check receipts, their signatures and their locks, offline.
 
     Args:
-        paths: the receipts.
-        options: what they must be.
-        today: the day.
+        paths: the receipts' files.
+        options: the conditions that they must meet.
+        today: today's date.
 
     Raises:
         UsageError: neither a key nor an identity is given, or a key is invalid.
-        KgenError: one is not a receipt.
+        KgenError: a file is not a receipt.
     """
     if not options.trust:
         raise UsageError(
@@ -170,7 +170,7 @@ def _verify(path: Path, options: VerifyOptions, today: dt.date) -> Verified:
     if data["verdict"] != "passed":
         faults.append("it says that training failed")
     device = data["device"]["name"] or data["device"]["kind"]
-    # a signature of something else is no remedy's business: what it was about is to be proven again
+    # a signature that does not match is not signed again: the environment has to be validated anew
     missing = unsigned == [_UNSIGNED]
     remedies = [f"kgen validate {data['environment']}"] if faults or (unsigned and not missing) else []
     remedies += [f"kgen attest {shlex.quote(str(path))} --key key.pem"] if missing else []
@@ -180,7 +180,7 @@ def _verify(path: Path, options: VerifyOptions, today: dt.date) -> Verified:
 
 
 def _signers(path: Path, payload: bytes, trust: Trust) -> tuple[list[Signer], list[str]]:
-    """Who signed exactly this receipt; or why no signature counts."""
+    """The trusted signers of exactly this receipt, or why no signature counts."""
     signers: list[Signer] = []
     faults: list[str] = []
     for ending in signing.endings_of(trust):
@@ -200,7 +200,7 @@ def _signers(path: Path, payload: bytes, trust: Trust) -> tuple[list[Signer], li
 
 
 def _faults(path: Path, named: str, given: Path | None) -> Iterator[str]:
-    """What is wrong about the lock that a receipt is about."""
+    """The faults of the lock that a receipt is about."""
     lock = given or path.parent.parent / named
     data = receipts.load(path, "")
     if not files.is_file(lock):

@@ -1,6 +1,6 @@
-"""`kgen init`: settings out of what this machine has, written where the project keeps its settings.
+"""`kgen init`: choose settings for this machine and write them where the project keeps its settings.
 
-Decides and writes; what is printed about it is the caller's.
+This module decides and writes; its caller prints.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from kgen.storage import write_file
 _FALLBACK_PLATFORM = "linux-64"
 _COMPUTED_ON = "What is computed on."
 _WIDTH = 79
-"""Columns of a comment: what is written is shown too, on terminals of 80 columns as a rule."""
+"""The width of a comment in columns; kgen prints the file too, and most terminals have 80 columns."""
 
 
 class Machine(NamedTuple):
@@ -65,7 +65,7 @@ class _Entry:
     @property
     def lines(self) -> list[str]:
         """The comment, folded, and the key."""
-        # A GPU's name is whatever its driver says; in a comment it must not begin a line of its own.
+        # A driver may report any text as a GPU's name; in a comment it must not start a new line.
         plain = "".join(character for character in " ".join(self.comment.split()) if character.isprintable())
         folded = textwrap.wrap(plain, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
         return [*folded, f"{self.key} = {self.value}"]
@@ -93,29 +93,29 @@ def write_settings(
 ) -> tuple[Path, str]:
     """Write settings for the project in this folder: into its `pyproject.toml`, else into a new `kgen.toml`.
 
-    Whatever `pyproject.toml` holds stays as it is, to the byte; the table is put at its end, with its line
-    endings. Where TOML does not allow that, as after `tool = {…}`, `kgen.toml` is written instead.
+    The content of `pyproject.toml` keeps every byte; kgen appends its table with the file's line endings. Where TOML
+    does not allow another table, as after `tool = {…}`, kgen writes `kgen.toml` instead.
 
     Args:
         root: the project's folder.
-        host: what this machine has.
-        matrix: what fits together.
-        accelerator: what to ask for, a kind without a version for the best at any time; None to choose the newest
-            that this machine and the backends can use.
-        backends: the backends; none for those that the matrix has as the default.
-        python: the CPython minor; None for what the project says by itself, if it does.
-        nix: whether Nix is installed here, so that its setting is worth a line.
-        find_links: the names of the wheels that uv finds in folders besides its indexes, for which no index of a
-            framework's own is needed; None if these cannot be listed, and may have any.
-        installed: whether this machine has a CPython of a minor; None where that does not matter.
-        taken: what is taken over from another tool's files; what was asked for wins.
+        host: this machine's devices and platform.
+        matrix: the facts.
+        accelerator: the accelerator to set; a kind without a version stands for the best at any time. None to choose
+            the newest version that this machine and the backends can use.
+        backends: the backends; empty for the matrix's default.
+        python: the CPython minor; None for the one that the project names, if any.
+        nix: whether Nix is installed here, so that kgen writes its setting.
+        find_links: the names of the wheels in uv's folders besides its indexes; their builds need no index of the
+            framework's own. None if the folders cannot be listed, and may have any wheel.
+        installed: returns whether this machine has a CPython of a minor; None where that does not matter.
+        taken: settings taken over from another tool's files; explicit arguments win over them.
 
     Returns:
-        The file, and the settings that are in it now. Where nothing was asked for and something is locked, they ask for
-        what is locked, if that can be said in one way.
+        The file, and the settings in it. Without arguments, in a project with locks, the settings repeat the requests
+        of the locks, if one set of settings can.
 
     Raises:
-        SettingsError: there are settings already, or a file that bears on them cannot be read.
+        SettingsError: there are settings already, or a file that kgen needs cannot be read.
         UsageError: an argument is wrong.
         OutsideError: the file cannot be written.
     """
@@ -152,12 +152,12 @@ def write_settings(
 
 
 def interpreter_here(minor: str) -> bool:
-    """Whether this machine has a CPython of this minor, as far as can be told."""
+    """Whether this machine has a CPython of this minor; true as well if uv cannot tell."""
     return uvtool.has_interpreter(minor) is not False
 
 
 def wheels_here() -> tuple[str, ...] | None:
-    """The names of the wheels in the folders of UV_FIND_LINKS; None where one of them cannot be listed."""
+    """The names of the wheels in the folders of UV_FIND_LINKS; None if a folder cannot be listed."""
     names: list[str] = []
     for place in host_find_links():
         try:
@@ -179,7 +179,7 @@ def _appended(before: bytes, table: str) -> bytes:
 
 
 def _adds_only(before: bytes, after: bytes, kgen: Mapping[str, Any]) -> bool:
-    """Whether the new file says what the old one did, and besides it `tool.kgen`."""
+    """Whether the new file has the content of the old one and `tool.kgen`, and nothing else."""
     expected = tomli.loads(before.decode("utf-8-sig"))
     try:
         found = tomli.loads(after.decode("utf-8-sig"))
@@ -190,7 +190,7 @@ def _adds_only(before: bytes, after: bytes, kgen: Mapping[str, Any]) -> bool:
 
 
 class _Chooser:
-    """Chooses each setting, and says where its value is from."""
+    """Chooses each setting, and states in a comment where its value comes from."""
 
     def __init__(
         self,
@@ -202,7 +202,7 @@ class _Chooser:
         backends: Sequence[str],
         python: str | None,
     ) -> None:
-        """Judges the arguments.
+        """Check the arguments.
 
         Raises:
             SettingsError: a file of the project cannot be read.
@@ -244,7 +244,7 @@ class _Chooser:
         self._version_file = python_version_file(root) if python is None else None
 
     def take_required(self) -> None:
-        """Leave only the backends whose frameworks the project requires, if it requires any."""
+        """Keep only the backends whose frameworks the project requires, if it requires any."""
         names = required_backends(self._required, self._matrix)
         if names:
             self._named = True
@@ -284,7 +284,7 @@ class _Chooser:
             yield from self._own_index(accelerator, python, find_links)
 
     def _own_index(self, accelerator: Accelerator, python: str | None, wheels: Collection[str]) -> Iterator[_Entry]:
-        """That a framework's own index is used, where nothing else has the build that `kgen lock` would choose."""
+        """The setting for a framework's own index, if only that has the build that `kgen lock` would choose."""
         names: dict[str, None] = {}
         for backend in self._backends:
             request = self._request(backend, accelerator, Machine())
@@ -308,14 +308,14 @@ class _Chooser:
                 yield _Entry("torch-index", f'"{mirror}"', f"{what} This is where uv's `sources` have it from.")
 
     def _read_project(self, root: Path) -> Mapping[str, Any] | None:
-        # `locate` has read it, and found it to be TOML.
+        # `locate` has read the file already, so it is valid TOML.
         try:
             return tomli.loads(files.read(root / PYPROJECT, files.SMALL).decode("utf-8-sig"))
         except FileNotFoundError:
             return None
 
     def _accelerator(self) -> tuple[_Entry, Accelerator]:
-        """The entry, and the accelerator that it means; the CPU where that is left to later."""
+        """The entry, and the accelerator that it stands for; the CPU if a later run chooses the version."""
         asked = self._asked
         if asked is not None:
             kind = accelerators.kind(asked.kind)
@@ -330,7 +330,7 @@ class _Chooser:
         return _Entry(found.kind, _value_of(found), f"{_COMPUTED_ON} {reason}"), found
 
     def _best(self) -> tuple[Accelerator | None, str]:
-        """What `auto` takes on this machine, if there is any; and why it is that."""
+        """The accelerator that `auto` takes on this machine, or None, and the reason."""
         kind, here = self._kind, self._host.of(self._kind.name)
         if not any(backend.accelerated for backend in self._backends):
             return None, "None of these backends computes on a GPU."
@@ -344,7 +344,7 @@ class _Chooser:
         machine = f"driver {here.driver or 'of unknown version'} and {gpus}"
         alone = self._newest_alone(target)
         if not any(alone.values()) and self._may_use_own_index:
-            # what only a framework's own index has is better than the CPU
+            # a build from a framework's own index is better than one for the CPU
             self._uses_own_index = True
             alone = self._newest_alone(target)
             self._uses_own_index = any(alone.values())
@@ -367,11 +367,11 @@ class _Chooser:
         return shared, f"{reason}."
 
     def _newest_alone(self, machine: Machine) -> dict[str, Accelerator | None]:
-        """The newest version that each backend can have on a machine, if any."""
+        """The newest version that each backend alone has a build for on a machine."""
         return {one.name: self._newest([one], machine) for one in self._backends if one.accelerated}
 
     def _leave_out(self, machine: Machine) -> Accelerator:
-        """The newest version that most of the backends can have on a machine; the others are left out."""
+        """The newest version that most of the backends have a build for; leaves the other backends out."""
         majors = [row.accelerator for row in self._matrix.majors(self._kind.name).values()]
         serving = {
             major: [
@@ -389,7 +389,7 @@ class _Chooser:
         return solvable(self._matrix, requests, self._given_python)
 
     def _newest(self, backends: Sequence[Backend], machine: Machine) -> Accelerator | None:
-        """What `auto` takes for these backends on a machine."""
+        """The version that `auto` takes for these backends on a machine."""
         return newest_version(
             self._matrix,
             self._kind.name,
@@ -399,7 +399,7 @@ class _Chooser:
 
     @functools.cached_property
     def _required(self) -> Settings:
-        """What the project requires by itself, and what is taken over: what is chosen here is to fit that."""
+        """The requirements of the project and of the taken settings, which every choice has to fit."""
         values = {one.key: list(one.values) for one in (() if self.taken is None else self.taken.entries)}
         try:
             return with_project(settings.of_keys(self._root, values, self._matrix))
@@ -423,7 +423,7 @@ class _Chooser:
             return
         allowed = required(self._root, self._matrix) or (None if self.taken is None else self.taken.python)
         if self._version_file is not None or (allowed is None and self.installed is None):
-            # It is read from `.python-version` each time, or else is what the backends' releases support.
+            # kgen reads `.python-version` in every run; without it, kgen chooses what the backends support.
             return
         requests = [self._request(backend, accelerator, Machine()) for backend in self._backends]
         if allowed is None:
@@ -445,12 +445,12 @@ class _Chooser:
                 f"{what} The best in requires-python for the newest releases of these backends.",
             )
         elif minors and self.taken is not None and allowed == self.taken.python:
-            # what was taken over is read this once: `kgen lock` then says what does not fit this Python
+            # kgen reads the other tool's files only now; `kgen lock` will say what does not fit this Python
             newest = max(minors, key=lambda one: tuple(map(int, one.split("."))))
             yield _Entry("python", f'"{newest}"', f"{what} The newest in `{allowed.text}`, of what was taken over.")
 
     def _installed_python(self, requests: Sequence[EnvironmentRequest], what: str) -> Iterator[_Entry]:
-        """One that is installed, where `kgen lock` would take another for some backend that gives it no more."""
+        """An installed Python, if it serves all backends as well as the absent one that `kgen lock` would take."""
         if self.installed is None:
             return
         each = {request: best_python(self._matrix, [request]) for request in requests}
@@ -466,7 +466,7 @@ class _Chooser:
 
 
 def _value_of(accelerator: Accelerator) -> str:
-    """What the settings say about an accelerator behind its key."""
+    """The value of an accelerator's key in the settings."""
     kind = accelerators.kind(accelerator.kind)
     return f'"{accelerator.number or accelerators.AUTO}"' if kind.versioned else "true"
 

@@ -1,4 +1,4 @@
-"""Which Pythons a project allows: `requires-python` of its `pyproject.toml`, or what stands for it, and of scripts."""
+"""Which Pythons a project and its scripts allow: `requires-python`, or what Poetry and setuptools have for it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kgen.settings import Settings
 from kgen.tables import mismatch
 
 _PATCHES = 40
-"""More patch releases than a minor of CPython ever had."""
+"""A number of patch releases that no minor of CPython has reached."""
 
 _COMPATIBLE = "~="
 _UNLIKE = "!="
@@ -38,16 +38,16 @@ _WHOLE_MINOR: Mapping[str, str] = MappingProxyType(
         _COMPATIBLE: "~={minor}.0",
     }
 )
-"""Operators that mean the first release of a minor where they name it -> how all of it is written."""
+"""Operators with which a bare minor means only its first release -> how to write the whole minor."""
 
 
 class RequiresPython(NamedTuple):
-    """What a project requires of its Python.
+    """A project's requirement on its Python.
 
     Attributes:
-        text: the range, as the standard writes it.
-        minors: the CPython minors of the matrix that have a patch release within, oldest first.
-        file: the name of the file that says it.
+        text: the range, in the standard's form (PEP 440).
+        minors: the CPython minors of the matrix with a patch release in the range, oldest first.
+        file: the name of the file that has the range.
     """
 
     text: str
@@ -56,23 +56,23 @@ class RequiresPython(NamedTuple):
 
 
 def allowed_by(settings: Settings, matrix: CompatibilityMatrix) -> RequiresPython | None:
-    """What a project, and the scripts whose requirements are locked with it, require of their Python.
+    """The Pythons that a project, and the scripts among its requirement files, allow together.
 
     Args:
-        settings: what is asked for.
-        matrix: the facts, which know the minors.
+        settings: the settings.
+        matrix: the facts, with CPython's minors.
 
     Returns:
-        None where none of them says.
+        The requirement; None if none of them has one.
 
     Raises:
-        SettingsError: what one says is not a range of versions.
+        SettingsError: a file has something else than a range of versions.
     """
     own = required(settings.root, matrix) if settings.project else None
     found = [] if own is None else [own]
     for path in settings.requirement_files:
         if path.endswith(scripts.SUFFIX):
-            with contextlib.suppress(OSError, ValueError):  # where its requirements are read, this is reported
+            with contextlib.suppress(OSError, ValueError):  # reading its requirements reports this
                 found += of_script(settings.root / path, path, matrix)
     if not found:
         return None
@@ -85,17 +85,17 @@ def allowed_by(settings: Settings, matrix: CompatibilityMatrix) -> RequiresPytho
 
 
 def of_script(path: Path, name: str, matrix: CompatibilityMatrix) -> Sequence[RequiresPython]:
-    """What a script requires of its Python; nothing where it does not say.
+    """A script's requirement on its Python; empty if it has none.
 
     Args:
         path: the script.
-        name: what it is called.
-        matrix: the facts, which know the minors.
+        name: the script's name in messages.
+        matrix: the facts, with CPython's minors.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it has no block that says what it requires.
-        SettingsError: what it says is not a range of versions.
+        OSError: the script cannot be read.
+        ValueError: it has no valid block of metadata (PEP 723).
+        SettingsError: its `requires-python` is not a range of versions.
     """
     text = scripts.read(path).requires_python
     if text is None or not text.strip():
@@ -110,17 +110,17 @@ def of_script(path: Path, name: str, matrix: CompatibilityMatrix) -> Sequence[Re
 
 
 def required(root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:
-    """What the project in this folder requires of its Python.
+    """The requirement of the project in this folder on its Python.
 
     Args:
         root: the project's folder.
-        matrix: the facts, which know the minors.
+        matrix: the facts, with CPython's minors.
 
     Returns:
-        None where the project does not say.
+        The requirement; None if the project has none.
 
     Raises:
-        SettingsError: what it says is not a range of versions.
+        SettingsError: its `requires-python` is not a range of versions.
     """
     try:
         content = files.read_text(root / PYPROJECT, files.LARGE, encoding="utf-8-sig")
@@ -148,7 +148,7 @@ def required(root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:
 
 
 def _said_otherwise(data: Mapping[str, Any], root: Path, matrix: CompatibilityMatrix) -> RequiresPython | None:
-    """What Poetry's table says, else setuptools' `setup.cfg`, where they say it as plainly."""
+    """The range in Poetry's table, else in setuptools' `setup.cfg`, if it is a plain one."""
     table: object = data
     for key in ("tool", "poetry", "dependencies", "python"):
         table = table.get(key) if isinstance(table, Mapping) else None
@@ -165,10 +165,10 @@ def _said_otherwise(data: Mapping[str, Any], root: Path, matrix: CompatibilityMa
 
 
 def _within(text: str, matrix: CompatibilityMatrix) -> RequiresPython:
-    """The minors within a range.
+    """The requirement that a range states.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: the text is not a range.
     """
     try:
         allowed = VersionRange(text)
@@ -179,7 +179,7 @@ def _within(text: str, matrix: CompatibilityMatrix) -> RequiresPython:
 
 
 def _range_meant_by(text: str) -> Iterator[str]:
-    """The ranges that a text may stand for which is none: `^3.11`, `3.12`, `>=3.11 <3.14`."""
+    """The ranges that the author of an invalid one may have meant: `^3.11`, `3.12`, `>=3.11 <3.14`."""
     caret = re.fullmatch(r"\s*\^\s*(?P<least>(?P<major>[0-9]+)(?:\.[0-9]+)*)\s*", text)
     if caret is not None:
         yield f">={caret['least']},<{int(caret['major']) + 1}"
@@ -192,11 +192,11 @@ def _range_meant_by(text: str) -> Iterator[str]:
 
 
 def misread(allowed: RequiresPython, python: str | None) -> Iterator[str]:
-    """What a range says otherwise than its writer may mean, as a minor stands for its first release there.
+    """Warnings where a range may not say what its author means, since a bare minor is its first release.
 
     Args:
         allowed: the range.
-        python: the minor that is asked for; None for one within the range.
+        python: the requested minor; None for one within the range.
     """
     about = f"requires-python `{allowed.text}` of {allowed.file}"
     for sign, minor, meant in _of_minors(allowed.text):
@@ -213,12 +213,12 @@ def misread(allowed: RequiresPython, python: str | None) -> Iterator[str]:
 
 
 def meant_by(text: str) -> Iterator[str]:
-    """The ranges that one may be meant as which names a minor in the place of all its releases."""
+    """The ranges that the author may have meant by a bare minor."""
     return (meant for sign, _, meant in _of_minors(text) if sign != _COMPATIBLE)
 
 
 def _of_minors(text: str) -> Iterator[tuple[str, str, str]]:
-    """The comparisons of a range with a minor's first release: operator, minor, and the range with all of the minor."""
+    """The comparisons with a bare minor: the operator, the minor, and the range with the whole minor instead."""
     parts = text.split(",")
     for place, part in enumerate(parts):
         match = re.fullmatch(r"\s*([<>=!~]+)\s*(3\.[0-9]+)\s*", part)
@@ -228,12 +228,12 @@ def _of_minors(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _allows(allowed: VersionRange, minor: str) -> bool:
-    """Whether any patch release of the minor is within the range."""
+    """Whether the range has any patch release of the minor."""
     return any(Version(f"{minor}.{patch}") in allowed for patch in range(_PATCHES))
 
 
 def poetry_range(text: str) -> str:
-    """Poetry's way to write a range, in the standard's; unions of ranges, which that has not, stay as they are."""
+    """Poetry's range in the standard's form (PEP 440). Unions of ranges stay as they are: PEP 440 has none."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     return ",".join(_one_range(part) for part in parts if part != "*")
 

@@ -1,4 +1,4 @@
-"""One audit: every field of every row that can be read again, compared with what the wheels say."""
+"""One audit: compare every field of every row that kgen can read again with the wheels."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.records import Build, Framework, Library, Platform, Release
 
 IN_FLIGHT = 12
-"""Rows that are read at a time; most of the time they wait for the index."""
+"""The number of rows that kgen reads at a time; most of the time they wait for the index."""
 
 _Range = tuple[str, frozenset[str]]
-"""A range as text, and the extras."""
+"""A range as text, and extras."""
 
 Progress = Callable[[int, int], None]
-"""Called with the number of rows done, and of all; from any thread."""
+"""Takes the number of finished rows and the number of all; called from any thread."""
 
 
 class Difference(NamedTuple):
-    """A field of a row that the wheels say otherwise.
+    """A field of a row that differs from the wheels.
 
     Attributes:
-        row: what it is about: `torch 2.15.0, CUDA 13.2, linux-64`.
-        field: the field, as its file calls it.
-        matrix: what the matrix says.
-        found: what the wheels or the index say.
-        where: the file that says it.
+        row: the row: `torch 2.15.0, CUDA 13.2, linux-64`.
+        field: the field's name in the matrix's file.
+        matrix: the matrix's value.
+        found: the value in the wheels or the index.
+        where: the file with that value.
     """
 
     row: str
@@ -50,14 +50,14 @@ class Difference(NamedTuple):
 
 
 class Audited:
-    """What an audit has found.
+    """The result of an audit.
 
     Attributes:
-        rows: how many rows were read.
-        right: field -> how many agree.
+        rows: the number of rows read.
+        right: the number of values that agree, by field.
         differences: the fields that differ.
-        missing: what the index has and no row is about.
-        unreadable: field -> reason -> how many could not be compared.
+        missing: what the index has and the matrix has no row for.
+        unreadable: the number of values that could not be compared, by field and reason.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Audited:
         self.unreadable: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
 
     def add(self, other: Audited) -> None:
-        """Take in what another has found."""
+        """Add the result of another audit."""
         self.rows += other.rows
         self.right += other.right
         self.differences += other.differences
@@ -77,7 +77,7 @@ class Audited:
             self.unreadable[field] += reasons
 
     def compare(self, row: str, field: str, matrix: object, found: object, where: str) -> None:
-        """Note whether a field agrees."""
+        """Record whether a field agrees."""
         if matrix == found:
             self.right[field] += 1
         else:
@@ -91,7 +91,7 @@ def _text(value: object) -> str:
 
 
 class _Place(NamedTuple):
-    """A row on one of its platforms, and where the index says something of it."""
+    """A row on one of its platforms, and the page of the index about it."""
 
     row: str
     platform: Platform
@@ -121,16 +121,16 @@ class Audit:
         cancel: threading.Event,
         progress: Progress = lambda _done, _total: None,
     ) -> None:
-        """Prepare; nothing is asked.
+        """Prepare the audit; it reads no index yet.
 
         Args:
-            matrix: what is audited.
-            reader: what reads the index and wheels.
+            matrix: the matrix.
+            reader: reads the index and the wheels.
             names: frameworks and libraries; () for all.
-            sample: how many rows of each framework, and how many libraries; None for all. Which ones is drawn from the
-                matrix's revision, so that the same matrix has the same sample.
-            fatbins: whether the code for GPUs is read too, gigabytes of it.
-            cancel: set it to end everything under way.
+            sample: the number of rows of each framework, and of libraries; None for all. The matrix's revision seeds
+                the draw, so the same matrix has the same sample.
+            fatbins: whether to read the GPU code of the wheels as well, gigabytes of it.
+            cancel: an event that ends everything in progress.
             progress: called after each row.
         """
         self._matrix = matrix
@@ -162,7 +162,7 @@ class Audit:
 
         Raises:
             OutsideError: the index cannot be asked.
-            KeyboardInterrupt: after everything under way was cancelled.
+            KeyboardInterrupt: after everything in progress was cancelled.
         """
         result = Audited()
         pool = ThreadPoolExecutor(IN_FLIGHT)
@@ -214,7 +214,7 @@ class Audit:
             for version, wheels in releases.items()
             if wheels and all(one.file.yanked is not None for one in wheels) and not version.is_prerelease
         }
-        # a release that was yanked before the first row was written needs no row
+        # a release that is older than the first row and yanked needs no row
         oldest = min((one.version for one in library.releases), default=Version("0"))
         missing = {text for text in said - known if Version(text) >= oldest}
         wrong = {text for text in known - said if Version(text) in releases}
@@ -234,7 +234,7 @@ class Audit:
         found.compare(place.row, "pythons", missing, [], place.page)
 
     def _glibc(self, found: Audited, place: _Place, glibc: Version | None, wheels: Sequence[Wheel]) -> None:
-        """A floor may be above that of the tags, which know less than who runs them; never below."""
+        """Compare the glibc floor. It may be above the one in the wheels' tags, as tags can be wrong; never below."""
         floors = [floor for one in wheels if (floor := one.glibc(place.platform)) is not None]
         if not floors:
             found.compare(place.row, "platforms", place.platform.name, "no wheel", place.page)
@@ -272,12 +272,12 @@ class Audit:
                 self._built_for(place, framework, build, wheels, found)
 
     def _platforms(self, framework: Framework, release: Release, found: Audited) -> None:
-        """The platforms for which the index has wheels of a release, beside those of its rows."""
+        """Find platforms for which the index has wheels of a release and the matrix has no row."""
         rows = {platform for build in release.builds if not build.local for platform in build.platforms}
         wheels = [
             one
             for one in self._reader.releases(framework.name).get(release.version, ())
-            if not any(tag == "any" for _, _, tag in one.tags)  # where that runs is for its parts to say
+            if not any(tag == "any" for _, _, tag in one.tags)  # its requirements decide where it runs
         ]
         served = {
             name
@@ -294,7 +294,7 @@ class Audit:
     def _wheels_of(
         self, place: _Place, build: Build, glibc: Version | None, found: Audited
     ) -> dict[str, list[Wheel]] | None:
-        """The wheels of what a build installs on a platform; None if the index lacks a release."""
+        """The wheels that a build installs on a platform; None if the index lacks a release."""
         wheels: dict[str, list[Wheel]] = {}
         for requirement in map(Requirement, build.install):
             name = canonicalize_name(requirement.name)
@@ -315,7 +315,7 @@ class Audit:
         return wheels
 
     def _requires(self, place: _Place, build: Build, wheels: Mapping[str, Sequence[Wheel]], found: Audited) -> None:
-        """The requirements on what the matrix follows, on each Python, as METADATA has them and as the row does."""
+        """Compare METADATA's requirements on packages of the matrix with the row's, for each Python."""
         first = next((one for own in wheels.values() for one in own), None)
         if first is None:
             found.unreadable["requires"]["a source distribution"] += 1
@@ -342,7 +342,7 @@ class Audit:
     def _said(
         self, platform: Platform, python: str, build: Build, wheels: Mapping[str, Sequence[Wheel]]
     ) -> dict[str, _Range]:
-        """What the wheels that a build installs require on a Python, of what the matrix follows."""
+        """The requirements of a build's wheels on packages of the matrix, for a Python."""
         extras: dict[str, set[str]] = {
             canonicalize_name(one.name): set(one.extras) for one in map(Requirement, build.install)
         }
@@ -360,7 +360,7 @@ class Audit:
 
     @staticmethod
     def _stated(platform: Platform, python: str, build: Build) -> dict[str, _Range]:
-        """What a row says that its build requires on a Python."""
+        """The requirements of a build according to its row, for a Python."""
         pinned = {canonicalize_name(Requirement(text).name) for text in build.install}
         return {
             name: (_spelled(specifier), more)
@@ -371,10 +371,10 @@ class Audit:
     def _asked(
         self, wheel: Wheel, platform: Platform, python: str, extras: Collection[str]
     ) -> dict[str, tuple[SpecifierSet, frozenset[str]]]:
-        """What a wheel asks for, and what that asks for which it only stands for.
+        """The requirements of a wheel, and of the distribution that an empty wheel stands for.
 
-        TensorFlow for Windows, macOS and aarch64 was such: its wheel holds nothing, and requires tensorflow-intel of
-        the same version.
+        TensorFlow had empty wheels for Windows, macOS and aarch64: they require tensorflow-intel and the like in the
+        same version.
         """
         asked = applying(self._reader.requires(wheel), platform, python, extras)
         for name, (specifier, more) in list(asked.items()):
@@ -395,7 +395,7 @@ class Audit:
         wheels: Mapping[str, Sequence[Wheel]],
         found: Audited,
     ) -> None:
-        """The accelerator's version and architectures, by what stands in the wheels."""
+        """Compare the accelerator's version and architectures with files in the wheels."""
         own_kind = build.accelerator.kind
         major = "" if build.accelerator.major is None else str(build.accelerator.major)
         toolkits = [
@@ -419,7 +419,7 @@ class Audit:
                 continue
             for field in Found._fields:
                 value = getattr(read, field)
-                # what stands in the machine code itself outweighs what a list says about it
+                # the machine code itself wins over a list about it
                 if value is not None and (getattr(said, field) is None or one.kind == "fatbins"):
                     said = said._replace(**{field: value})
                     where[field] = f"{wheel.file.filename}: {path}"
@@ -449,7 +449,7 @@ def _joined(before: _Range | None, specifier: SpecifierSet, more: frozenset[str]
 
 
 def _spelled(specifier: SpecifierSet) -> str:
-    """A range as text that is the same for the same range: clauses in order, versions without trailing zeros."""
+    """A range in one canonical spelling: sorted clauses, versions without trailing zeros."""
     clauses = []
     for one in specifier:
         version = one.version

@@ -1,8 +1,8 @@
-"""ReFrame as an engine: a site's configuration -> pools; jobs -> one check, which it takes to nodes.
+"""ReFrame as an engine: it reads a site's configuration into pools, and runs the jobs on nodes as one check.
 
-Only ReFrame's command line, its configuration and its report are used, which it documents. The site's file is read by
-ReFrame alone: it may be Python, and load what the site has of its own. What kgen adds is a second configuration, in
-which the locks are the programming environments of each partition.
+kgen uses only what ReFrame documents: its command line, its configuration and its report. Only ReFrame reads the site's
+file, which may be a Python program that imports the site's own modules. kgen adds a second configuration, in which the
+locks are the programming environments of each partition.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from kgen.templates import render
 
 INSTALL = "pip install 'keras-kgen[fleet]'"
 EXTRAS = "kgen"
-"""The key of a partition's `extras` below which it says what its nodes are."""
+"""The key in a partition's `extras` under which the site describes its nodes."""
 
 _OWN = ("envs", "project", "program")
-"""What the extras say besides what a machine is."""
+"""The keys of the extras that do not describe a machine."""
 
 _PROGRAM = "reframe"
 _CHECK, _PLAN, _SLOT, _SITE = "kgen_validate", "plan.json", "slot.json", "site.json"
@@ -54,7 +54,7 @@ _OWN_SYSTEM = {
     "hostnames": [".*"],
     "partitions": [{"name": "default", "scheduler": "local", "launcher": "local", "environs": ["builtin"]}],
 }
-"""What ReFrame takes where no system of the site is for this host: this machine, without a description."""
+"""The system that ReFrame falls back to where no system of the site matches this host."""
 
 _FRAME = re.compile(r'\s*File "(.*)", line \d+')
 _KEPT = 1 << 20
@@ -63,15 +63,15 @@ _SHOWN = 300
 
 
 class ReFrame:
-    """A site that ReFrame knows.
+    """A site with a ReFrame configuration.
 
     Args:
         file: the site's configuration.
         matrix: the facts.
 
     Raises:
-        UsageError: there is no such file, or no ReFrame.
-        SettingsError: ReFrame cannot read it, or a partition describes its nodes in a wrong way.
+        UsageError: there is no such file, or ReFrame is not installed.
+        SettingsError: ReFrame cannot read the file, or a partition describes its nodes wrongly.
     """
 
     title = "ReFrame"
@@ -89,7 +89,7 @@ class ReFrame:
 
     @property
     def name(self) -> str:
-        """What its folder is called: another file of the same name has another one."""
+        """The name of the site's folder; it depends on the file's whole path."""
         import hashlib  # noqa: PLC0415 - loads OpenSSL
 
         digest = hashlib.sha256(str(self._file).encode()).hexdigest()
@@ -108,7 +108,7 @@ class ReFrame:
         if not isinstance(found, list) or not found or not isinstance(found[0], dict):
             raise SettingsError(
                 f"ReFrame cannot read {self._file}:\n{_end_of(done.stdout + done.stderr, self._file)}",
-                # why it cannot run a file, ReFrame does not say; Python does
+                # ReFrame does not say why it cannot run a Python file; Python does
                 hints=[
                     *([f"python3 {quoted}"] if self._file.suffix == ".py" else ()),
                     f"{_PROGRAM} -C {quoted} --show-config=systems",
@@ -182,7 +182,7 @@ class ReFrame:
                 "project": pool.project or str(job.lock.path.parents[2]),
                 "receipts": job.receipts,
                 "gpus": 1 if job.accelerated else None,
-                # a site knows best how long its jobs may take
+                # a time limit that the site has set wins
                 "limit": None if pool.limited else f"{int(job.seconds)}s",
             }
         plan = {
@@ -219,7 +219,7 @@ class ReFrame:
             "environments": [{"name": name, "target_systems": [system["name"]]} for name in environs],
             "logging": [
                 {
-                    # what it does is heard from stderr as it happens; stdout would be heard at the end
+                    # stderr reports progress as it happens; stdout would arrive only at the end
                     "handlers$": [{"type": "stream", "name": "stderr", "level": "info", "format": "%(message)s"}],
                     "handlers": [{"type": "file", "name": str(folder / _LOG), "level": "debug2", "append": False}],
                     "handlers_perflog": [],
@@ -237,7 +237,7 @@ class ReFrame:
             places.setdefault(slot, []).append(place)
         returned = []
         for slot, tried in sorted(places.items()):
-            # each try has a folder of its own, and an answer of any of them is one
+            # each try has its own folder, and an answer from any of them counts
             place = max(tried, key=lambda one: (answers.is_answered(one), one.stat().st_mtime))
             node = _text_of(place / answers.NODE)
             returned.append(Returned(slot, place, node, reasons.get(str(place), ""), len(tried)))
@@ -246,15 +246,15 @@ class ReFrame:
 
 
 def own_program() -> tuple[str, ...]:
-    """The words that start this kgen, where this machine's files are to be had there too."""
+    """The words that start this kgen on a node that sees this machine's files."""
     return pythonpath.program()
 
 
 def _program() -> str:
-    """ReFrame: the one beside kgen, else that of PATH.
+    """The ReFrame beside kgen, else the one on PATH.
 
     Raises:
-        UsageError: there is none.
+        UsageError: ReFrame is not installed.
     """
     beside = Path(sys.executable).parent / _PROGRAM
     if files.is_file(beside):
@@ -265,7 +265,7 @@ def _program() -> str:
 
 
 def _environ(environment: str) -> str:
-    """The name of an environment as ReFrame takes it."""
+    """The name of an environment, in the characters that ReFrame accepts."""
     return re.sub("[^A-Za-z0-9_-]", "_", environment)
 
 
@@ -292,7 +292,7 @@ def _stages(stage: Path) -> Iterator[tuple[Slot, Path]]:
 
 
 def _reported(report: Path) -> tuple[dict[str, str], list[Returned]]:
-    """Folder of a job -> why it did not end well; and what failed before it had a folder, by the engine's names."""
+    """The reasons of failed jobs by their folders, and the jobs that failed before they had a folder."""
     reasons: dict[str, str] = {}
     unplaced: dict[tuple[str, str], Returned] = {}
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -308,7 +308,7 @@ def _reported(report: Path) -> tuple[dict[str, str], list[Returned]]:
 
 
 def _last_line(path: Path) -> str:
-    """Why a job ended, in its own words: kgen's error, else the last that it said, which may be the scheduler's."""
+    """Why a job ended: kgen's error line, else the last line of its output, which may be the scheduler's."""
     try:
         lines = [line.strip() for line in files.read_text(path, errors="replace").splitlines() if line.strip()]
     except OSError:
@@ -318,7 +318,7 @@ def _last_line(path: Path) -> str:
 
 
 def _sentence(reason: str) -> str:
-    """What ReFrame says about a failure, without the name of its exception, but with the output of a failed program."""
+    """ReFrame's reason for a failure, with the output of the failed program but without the exception's name."""
     first, *rest = [line.strip() for line in reason.splitlines() if line.strip()] or [""]
     said = [line for line in rest if not _RULE.fullmatch(line)] if first.endswith(":") else []
     plain = re.sub(r"^[a-z ]*error: (?:\[jobid=[^]]*\] )?", "", first)
@@ -333,7 +333,7 @@ def _text_of(path: Path) -> str | None:
 
 
 def _end_of(text: str, file: Path | None = None) -> str:
-    """The last that a program said; of a traceback only where it is about a file, and what is wrong there."""
+    """The last lines of a program's output; of a traceback, only the frame in the site's file and the error."""
     lines = [line for line in text.splitlines() if line.strip()]
     frames = [(at, match[1]) for at, line in enumerate(lines) if (match := _FRAME.match(line))]
     if frames:

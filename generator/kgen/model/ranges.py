@@ -20,7 +20,7 @@ _NUMBERS = re.compile(r"\d+(\.\d+)+")
 
 
 class Comparison(NamedTuple):
-    """One comparison of a range: an operator of PEP 440, and what it compares with, which may end in `.*`."""
+    """One comparison of a range: an operator of PEP 440 and a version, which may end in `.*`."""
 
     operator: str
     version: str
@@ -29,7 +29,7 @@ class Comparison(NamedTuple):
         return f"{self.operator}{self.version}"
 
     def holds(self, version: Version) -> bool:
-        """Whether it holds for a version. Whether pre-releases count is a rule of its own, so here they do."""
+        """Whether a version satisfies the comparison. Pre-releases count; other code decides whether to use one."""
         bound = _bound(self)
         if bound is None:
             from packaging.specifiers import Specifier  # noqa: PLC0415 - slow to import, and seldom needed
@@ -43,7 +43,7 @@ class Comparison(NamedTuple):
 
 
 def _is_below(version: Version, bound: Version) -> bool:
-    """Below a bound, of whose pre-releases none is a way around it."""
+    """Whether a version is below a bound; a pre-release of the bound itself is not (PEP 440)."""
     around = version.is_prerelease and not bound.is_prerelease and _begins(version, bound, whole=True)
     return version < bound and not around
 
@@ -63,7 +63,7 @@ _PLAIN: Mapping[str, Callable[[Version, Version], bool]] = {
 
 
 class VersionRange:
-    """A range of versions: comparisons that must all hold; none holds everything.
+    """A range of versions: comparisons that must all hold. A range without comparisons holds every version.
 
     >>> Version("3.15.1") in VersionRange("<4, >=3.10"), str(VersionRange(">=3.10,<4"))
     (True, '<4,>=3.10')
@@ -72,15 +72,15 @@ class VersionRange:
     __slots__ = ("_comparisons",)
 
     def __init__(self, text: str = "") -> None:
-        """Read a range as requirements have it.
+        """Read a range in the form of a requirement.
 
         Raises:
-            ValueError: it is not one.
+            ValueError: the text is not a range.
         """
         self._comparisons = _read(text)
 
     def __contains__(self, version: Version) -> bool:
-        """Whether it holds a version. Whether pre-releases count is a rule of its own, so here they do."""
+        """Whether a version is in the range. Pre-releases count; other code decides whether to use one."""
         return all(one.holds(version) for one in self._comparisons)
 
     def __iter__(self) -> Iterator[Comparison]:
@@ -112,12 +112,12 @@ class VersionRange:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a range is made of the comparisons that are read here; what it is otherwise is for `packaging` to say."""
+    """Whether this module can read a range; `packaging` reads all others."""
     return _plain(text) is not None
 
 
 def _read(text: str) -> tuple[Comparison, ...]:
-    """The comparisons in the order in which `packaging` writes them."""
+    """The comparisons, in the order in which `packaging` writes them."""
     found = _plain(text)
     if found is None:
         from packaging.specifiers import SpecifierSet  # noqa: PLC0415 - slow to import, and seldom needed
@@ -136,7 +136,7 @@ def _plain(text: str) -> list[Comparison] | None:
         comparison = Comparison(match[1], match[2] + (match[3] or ""))
         bound = _bound(comparison)
         said = (comparison.operator, bound, match[3])
-        # which of two that say the same in other words is kept is for `packaging` to say
+        # where two comparisons are equal but spelled differently, `packaging` decides which to keep
         if bound is None or found.get(said, comparison) != comparison:
             return None
         found[said] = comparison
@@ -144,7 +144,7 @@ def _plain(text: str) -> list[Comparison] | None:
 
 
 def version_or_none(text: str) -> Version | None:
-    """The version that a text spells; None for other text, which `===` may also compare with."""
+    """The version that a text spells; None if it spells none, which `===` allows."""
     try:
         return Version(text)
     except InvalidVersion:
@@ -153,9 +153,9 @@ def version_or_none(text: str) -> Version | None:
 
 @functools.cache
 def _bound(comparison: Comparison) -> Version | None:
-    """What a comparison compares with, where the comparison is a plain one."""
+    """The version that a comparison compares with; None if the comparison is not a plain one."""
     sign, text = comparison
-    if sign not in _PLAIN or ("+" in text and sign != "=="):  # they have rules of their own about what is equal
+    if sign not in _PLAIN or ("+" in text and sign != "=="):  # these have special rules for equality
         return None
     plain = text.removesuffix(".*")
     if (plain != text or sign == "~=") and (_NUMBERS.fullmatch(plain) is None and not plain.isdecimal()):
@@ -170,7 +170,7 @@ def _bound(comparison: Comparison) -> Version | None:
 
 
 def _begins(version: Version, bound: Version, numbers: Sequence[int] = (), *, whole: bool = False) -> bool:
-    """Whether the numbers of a version begin with those of the bound (or equal them as a whole); zeros are implied."""
+    """Whether a version's numbers begin with the bound's, or with `whole` equal them; missing numbers are zeros."""
     begin = numbers or bound.release
     width = max(len(version.release), len(begin)) if whole else len(begin)
     return version.epoch == bound.epoch and _padded(version.release, width) == _padded(begin, width)
@@ -181,5 +181,5 @@ def _padded(numbers: Sequence[int], width: int) -> tuple[int, ...]:
 
 
 def spell(specifiers: Iterable[object]) -> str:
-    """A range as people write it: the floor before the ceiling."""
+    """A range as people write it: the lower bound before the upper one."""
     return ",".join(sorted(map(str, specifiers), key=lambda text: (text.startswith(("<", "!=")), text)))

@@ -1,7 +1,7 @@
 """Why conda's solver found nothing, as typed causes: what excludes each other, and what works instead.
 
-The solver's own tree names every build of every Python on its way. Here each wish, and each thing that the target
-machine is assumed to have, is left out in turn: what can go is not part of the reason.
+The solver's own tree names every build of every Python that it tried. Here kgen leaves out each wish, and each fact
+about the target machine, in turn: what it can leave out is not part of the reason.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ Answer = list[CondaRecord] | Unsolvable | OutsideError
 Solver = Callable[[Query], Answer]
 
 _MOST = 3
-"""So many changes that work are shown."""
+"""The number of working changes that kgen shows."""
 _MOST_TOGETHER = 32
-"""So many changes that belong together are tried, where none works alone: each of them is solved."""
+"""The number of combined changes that kgen tries where no change works alone; it solves each of them."""
 _Candidate = tuple[tuple[Change, ...], EnvironmentRequest, Names]
-"""Changes, and what is asked with them."""
+"""Changes, the request with them, and the names of conda packages with them."""
 
 
 class _Condition(NamedTuple):
-    """Something that can be left out of what is asked.
+    """A condition of the target that can be left out.
 
     Attributes:
-        cause: what to say about it.
-        relaxed: the target without it.
+        cause: the condition as a cause of the conflict.
+        relaxed: returns the target without the condition.
     """
 
     cause: Cause
@@ -66,10 +66,10 @@ def explain(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> Confli
 
     Args:
         matrix: the facts.
-        asked: what has no solution.
-        solve: the solver, which has the channels at hand by now.
+        asked: the target that has no solution.
+        solve: the solver, which has read the channels.
     """
-    # what is locked is kept where it can be, and so never the reason
+    # the solver keeps locked versions only where it can, so they are never the reason
     asked = asked._replace(locked=())
     left, causes = asked, list(_undated(asked, solve))
     for condition in () if causes else (*_machine(matrix, asked), *_wishes(asked)):
@@ -87,7 +87,7 @@ def explain(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> Confli
 
 
 def _undated(asked: Target, solve: Solver) -> Iterator[Cause]:
-    """That packages would fit but for the cut-off, whose channels do not say when they were published."""
+    """The packages that would fit, but have no publishing date in their channel, as a cut-off requires."""
     found = solve(asked._replace(undated=True).query()) if asked.cutoff is not None else None
     if not isinstance(found, list):
         return
@@ -99,9 +99,9 @@ def _undated(asked: Target, solve: Solver) -> Iterator[Cause]:
 
 
 def no_modules(asked: Target, records: Sequence[CondaRecord]) -> tuple[tuple[MatchSpec, CondaRecord], ...]:
-    """What was asked for as a project of the Python index, and came as a package that is none for Python.
+    """The requested projects of the Python index for which conda's package of that name is not a Python package.
 
-    Who names a package in the settings has looked, and means it.
+    Names that the settings choose themselves are left out: the user has looked those up.
     """
     by_name = {one["name"]: one for one in records}
     return tuple(
@@ -120,11 +120,11 @@ def not_for_python(
     others: Sequence[tuple[MatchSpec, CondaRecord]],
     solve: Solver,
 ) -> Conflict:
-    """The refusal of packages that have the names of projects, and are something else.
+    """The refusal of conda packages that have the name of a project and contain something else.
 
     Args:
         matrix: the facts.
-        asked: what was asked.
+        asked: the target.
         others: from :func:`no_modules`.
         solve: the solver.
     """
@@ -142,7 +142,7 @@ def not_for_python(
 
 
 def _wishes(asked: Target) -> Iterator[_Condition]:
-    # the facts first, so that what remains is what a person asked for
+    # leave out the facts first, so that what remains is what the user asked for
     for wish in sorted((*asked.specs, *asked.constraints), key=lambda wish: wish.asked):
         subject = REQUEST if wish.asked else asked.request.environment
         yield _Condition(
@@ -159,7 +159,7 @@ def _without(old: Target, wish: MatchSpec) -> Target:
 
 
 def _machine(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Condition]:
-    """What the target machine is assumed to have; with the newest of it in its place, does it solve?"""
+    """The assumed facts about the target machine, each to be replaced by the newest value there is."""
     conda, request = matrix.conda, asked.request
     virtuals = dict(asked.virtuals)
     better: dict[str, tuple[Fact, Source, str]] = {}
@@ -192,10 +192,10 @@ def _cutoff(asked: Target) -> Cause:
 
 
 def suggestions(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> Iterator[Suggestion]:
-    """Changes that work, each of them solved, the smallest first."""
+    """The changes that work, smallest first; kgen has solved each of them."""
     found = 0
     for changes, request, names in _candidates(matrix, asked):
-        # of several changes, and of another platform, only who has nothing else hears
+        # several changes together, and another platform, are suggested only where nothing else works
         if found and (len(changes) > 1 or any(change.field == RequestField.PLATFORM for change in changes)):
             return
         if refusal(matrix, request, asked.channels) is not None:
@@ -204,7 +204,7 @@ def suggestions(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> It
         answer = solve(wanted.query())
         if isinstance(answer, OutsideError):
             return
-        # the changes of a name are tried for the packages that they bring in
+        # a changed name counts as a guess here: the package that it brings in must be one for Python
         guessed = wanted._replace(names=names._replace(chosen=asked.names.chosen))
         if isinstance(answer, Unsolvable) or no_modules(guessed, answer):
             continue
@@ -215,7 +215,7 @@ def suggestions(matrix: CompatibilityMatrix, asked: Target, solve: Solver) -> It
 
 
 def _candidates(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Candidate]:
-    """What may work: one change, and then several together, as a name may be in the way beside something else."""
+    """The candidates: single changes first, then several together, as a name can be wrong along with another fact."""
     renamed = [*_other_names(asked)]
     for changes, names in renamed:
         yield changes, asked.request, names
@@ -228,14 +228,14 @@ def _candidates(matrix: CompatibilityMatrix, asked: Target) -> Iterator[_Candida
         ((*others, *changes), request, names)
         for others, names in (*reversed(several), *renamed)
         for changes, request in _changes(matrix, asked.request)
-        # who leaves the project out needs no name for it
+        # a project that is left out needs no name
         if not {change.field for change in changes} & {RequestField.DEPENDENCY, RequestField.REQUIREMENT}
     )
     yield from itertools.islice(together, _MOST_TOGETHER)
 
 
 def _several_names(asked: Target) -> Iterator[tuple[tuple[Change, ...], Names]]:
-    """Other packages for several of the projects that were asked for, fewest projects first."""
+    """Other packages for several of the requested projects at once, fewest projects first."""
     by_project: dict[str, list[tuple[tuple[Change, ...], Names]]] = {}
     for changes, names in _other_names(asked):
         (project,) = names.chosen.keys() - asked.names.chosen.keys()
@@ -249,7 +249,7 @@ def _several_names(asked: Target) -> Iterator[tuple[tuple[Change, ...], Names]]:
 
 
 def _other_names(asked: Target) -> Iterator[tuple[tuple[Change, ...], Names]]:
-    """Other packages that may be a project which was asked for."""
+    """Other conda packages that may be one of the requested projects."""
     for project in dict.fromkeys(wish.project for wish in asked.specs if wish.project):
         if not asked.names.is_settled(project):
             for package in asked.names.others(project):

@@ -1,12 +1,12 @@
-"""What came of locking for conda before: where every channel has what it had then, the same comes of it again.
+"""Notes of earlier conda locks: while every channel is unchanged, kgen writes the same lock without solving.
 
-Locks are made of the request, the matrix, this kgen, rattler and its configuration, what an older lock holds, and of
-what the channels have. All but the last is in the name of a note; the note has what tells one state of the channels
-from another, as :meth:`Rattler.state` gives it after asking them, and the files that were made. Where that cannot be
-told, and where anything but a lock came of a request, all is solved anew.
+A lock depends on the request, the matrix, this kgen, rattler and its configuration, an older lock, and the channels.
+All but the channels are in the name of a note. The note holds the files that kgen wrote, and the state of the channels,
+which :meth:`Rattler.state` gives after asking them. kgen solves anew if that state is not known, and if a request was
+refused.
 
-rattler takes longer to start than all of this. The note says where rattler found what it asked for, and where the
-channels say that it is what they have, rattler is not started at all: see :mod:`kgen.formats.conda.shards`.
+rattler takes longer to start than all of this. The note also says from which addresses rattler read; while the channels
+confirm that these are unchanged, kgen does not start rattler at all: see :mod:`kgen.formats.conda.shards`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Note:
     """The note of one job.
 
     Args:
-        job: what is to be locked.
-        open_rattler: gives a session in which no channel was asked yet.
-        stays: gives the packages of an older lock that stay where they can.
+        job: the job.
+        open_rattler: returns a new session, which has not read a channel yet.
+        stays: returns the packages of an older lock that kgen keeps where it can.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Note:
             tuple(job.requests),
             (settings.channels, settings.conda, settings.conda_names),
             [json.dumps(stays(request), sort_keys=True) for request in job.requests],
-            # of other platforms, what is there goes into the file
+            # the file keeps what it has for other platforms
             None if job.every else [_others_there(job, request) for request in job.requests],
             rattlertool.described(),
         )
@@ -69,10 +69,10 @@ class Note:
         self._before: Mapping[str, str] | None = None
 
     def repeated(self, session: CondaSession) -> tuple[list[CondaOutcome], Mapping[str, Mapping[str, bytes]]] | None:
-        """What came of the same before, and its files, if every channel has what it had; None if that is not known.
+        """The outcomes and files of the note, if every channel is unchanged; None if kgen has to solve.
 
         Args:
-            session: knows what is asked, and solves nothing here.
+            session: the session; it solves nothing here.
         """
         started = time.monotonic()
         noted = self._noted()
@@ -92,7 +92,7 @@ class Note:
                 self._outcome(session, request, records[request.environment][request.platform], notes, seconds)
                 for request, notes in zip(self._job.requests, noted["notes"], strict=True)
             ]
-        except (KgenError, ValueError, KeyError, TypeError):  # one of another grammar
+        except (KgenError, ValueError, KeyError, TypeError):  # a note in another format
             return None
         return outcomes, made
 
@@ -105,7 +105,7 @@ class Note:
         return found
 
     def _stands(self, noted: Mapping[str, Any]) -> bool:
-        """Whether every channel has what it had when the note was made, as far as that can be told without rattler."""
+        """Whether every channel is known, without rattler, to be as it was when the note was made."""
         cache = shards.usual_cache()
         for platform in self._platforms():
             places = [shards.Place(*place) for place in noted["places"][platform]]
@@ -133,14 +133,14 @@ class Note:
         return outcome
 
     def keep(self, part: Part) -> None:
-        """Note what came of the job, if the same may be taken again.
+        """Write a note of the job, if a later run may repeat it.
 
         Args:
-            part: what came of it.
+            part: the result of the job.
         """
         requests = self._job.requests
         locked = [one.request for one in part.outcomes if one.lock is not None] == list(requests)
-        # what another program has fetched meanwhile, nobody here has solved on
+        # another program may have refreshed rattler's cache meanwhile; kgen has not solved with that
         if not (locked and part.files and self._before is not None and self._before == self._states()):
             return
         noted = {
@@ -149,12 +149,12 @@ class Note:
             "notes": [one.notes for one in part.outcomes],
             "files": {name: {path: text.decode() for path, text in of.items()} for name, of in part.files.items()},
         }
-        with contextlib.suppress(OSError, UnicodeDecodeError):  # who cannot keep it makes it again
+        with contextlib.suppress(OSError, UnicodeDecodeError):  # without a note, the next run solves anew
             keep(self._place, _HEADER, zlib.compress(json.dumps(noted).encode(), 1))
             keep_few(self._folder)
 
     def _states(self) -> Mapping[str, str] | None:
-        """Platform -> what tells one state of the channels from another; None where that cannot be told.
+        """The state of the channels for each platform; None if it is not known.
 
         Raises:
             OutsideError: a channel does not answer.
@@ -172,32 +172,32 @@ class Note:
         return dict.fromkeys(request.platform for request in self._job.requests)
 
     def _asked(self, platform: str) -> list[str]:
-        """The channels that are not in folders of this machine, which are looked at without rattler."""
+        """The channels that are not folders of this machine; kgen reads the state of folders without rattler."""
         return [one for one in self._job.settings.channels if not list(folder_states(one, [platform]))]
 
     def _places(self, platform: str) -> Sequence[shards.Place]:
         others = self._asked(platform)
         found = self._open().places(others, platform) if others else []
-        # what logs in is in no note
+        # a note holds no credentials
         return found if all(grammar.without_credentials(place.url) == place.url for place in found) else []
 
     def _digest(self, platform: str, state: str) -> str:
-        """What tells one state of all channels from another.
+        """A digest of the state of all channels.
 
         Args:
             platform: the platform, as a conda subdir.
-            state: that of the channels that have to be asked.
+            state: the state of the channels that are not folders.
         """
         folders = [(one, list(folder_states(one, [platform]))) for one in self._job.settings.channels]
         return lockfiles.digest(json.dumps([folders, state]).encode())
 
 
 def _others_there(job: LockJob, request: EnvironmentRequest) -> str:
-    """What an older lock has for platforms that nobody asks for now, and that stay in it."""
+    """A digest of an older lock's other platforms, which the new lock keeps; empty if it has none."""
     asked = {one.platform for one in job.requests if one.environment == request.environment}
     try:
         old = condafiles.read(job.settings.root / LOCKS / request.environment / RECORDS)
-    except (OSError, KgenError):  # who writes it again does without
+    except (OSError, KgenError):  # writing the lock anew loses them as well
         return ""
     others = {platform: one for platform, one in old.platforms.items() if platform not in asked}
     return lockfiles.digest(condafiles.text(old._replace(platforms=others)).encode()) if others else ""

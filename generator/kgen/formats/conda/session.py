@@ -1,4 +1,4 @@
-"""Locks requests for conda: refuse, solve, explain, judge. Nothing is written here."""
+"""Lock requests for conda: refuse, solve, explain, judge. This module writes no file."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from kgen.model.request import EnvironmentRequest
 from kgen.model.requestfield import RequestField
 from kgen.model.resolution import Conflict
 
-if TYPE_CHECKING:  # what it imports to read wheels' names takes longer than all of this
+if TYPE_CHECKING:  # importing it takes longer than the rest of this module
     from kgen.formats.wheels.lock import Lock, LockedWheel
 
 
 @dataclass(frozen=True, kw_only=True)
 class CondaLock:
-    """A closed environment of conda on one platform.
+    """A closed conda environment on one platform.
 
     Attributes:
-        target: what was asked.
-        records: its packages, sorted by name.
-        cuda: the CUDA of its builds, as major.minor; None on the CPU.
-        cudnn: its cuDNN; None on the CPU.
-        wheels: the wheels that come to them, sorted by name.
+        target: the target that rattler solved.
+        records: the conda packages, sorted by name.
+        cuda: the CUDA version of the builds, as major.minor; None on the CPU.
+        cudnn: the cuDNN version; None on the CPU.
+        wheels: the wheels beside the conda packages, sorted by name.
     """
 
     target: Target
@@ -52,12 +52,12 @@ class CondaLock:
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Package -> version."""
+        """The version of each conda package."""
         return {record["name"]: record["version"] for record in self.records}
 
     @functools.cached_property
     def summary(self) -> Summary:
-        """What kgen prints of it, several times; the frameworks by the names that the channels have for them."""
+        """What kgen prints about the lock, with the frameworks under their conda names."""
         versions = self.versions
         backends = self.target.request.backends
         names = [name for name, _ in self.target.carriers] or [name for name in backends if name in versions]
@@ -74,7 +74,7 @@ class CondaLock:
 
     @property
     def size(self) -> int | None:
-        """Bytes to download; None if the size of a file is not known."""
+        """The download size in bytes; None if the size of a file is not known."""
         sizes = [*(record.get("size") for record in self.records), *(wheel.size for wheel in self.wheels)]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
@@ -82,9 +82,9 @@ class CondaLock:
 CondaOutcome = Outcome[CondaLock]
 
 _BESIDE = frozenset({RequestField.DEPENDENCY, RequestField.REQUIREMENT, RequestField.CONSTRAINT})
-"""Where a person asks for packages beside the frameworks."""
+"""The fields that ask for packages beside the frameworks."""
 _MOST_TRIED = 24
-"""Of so many such packages it is found out which cost a newer framework; each of them is solved for."""
+"""The greatest number of such packages of which kgen finds those that cost a newer framework, a solve for each."""
 
 
 class CondaSession:
@@ -100,15 +100,15 @@ class CondaSession:
         locked: Callable[[EnvironmentRequest], tuple[CondaRecord, ...]] = lambda _request: (),
         taken: TakenVersions | None = None,
     ) -> None:
-        """Prepare; nothing is asked for.
+        """Prepare the session; it reads no channel yet.
 
         Args:
             matrix: the facts.
-            channels: the channels, the first having the say.
-            open_rattler: gives rattler when there is something to solve.
-            chosen: what the settings say that projects are called there.
-            locked: the packages of an older lock that stay where they can.
-            taken: what the lock of another tool has, which is taken where it fits.
+            channels: the channels, highest priority first.
+            open_rattler: opens rattler once there is something to solve.
+            chosen: the conda names of projects from the settings.
+            locked: returns the packages of an older lock that kgen keeps where it can.
+            taken: the versions of another tool's lock, which kgen takes where they fit.
         """
         self._names = Names.of(matrix, chosen)
         self._there: dict[str, Names] = {}
@@ -121,7 +121,7 @@ class CondaSession:
         self._down: OutsideError | None = None
 
     def full(self, request: EnvironmentRequest) -> CondaOutcome:
-        """Everything from conda's channels."""
+        """Lock everything from conda's channels."""
         outcome = CondaOutcome(request=request, form=FORMAT)
         with _timed(outcome):
             outcome.conflict = self._older(request)
@@ -136,9 +136,9 @@ class CondaSession:
         return outcome
 
     def base(self, request: EnvironmentRequest, wheels: Lock) -> CondaOutcome:
-        """Python and what it needs from conda's channels, all else as the wheels of the lock.
+        """Lock Python and what it needs from conda's channels, and all else as the wheels of a lock.
 
-        What both have comes from conda, in the wheel's version where the channel has that.
+        A package that both have comes from conda, in the wheel's version if the channel has that.
         """
         outcome = CondaOutcome(request=request, form=FORMAT)
         with _timed(outcome):
@@ -168,12 +168,12 @@ class CondaSession:
         return outcome
 
     def target(self, request: EnvironmentRequest) -> Target:
-        """What a request is for conda, where all of it is from conda's channels."""
+        """The target of a request that is locked from conda's channels alone."""
         asked = target(self._matrix, request, self._channels, self.names(request))
         return asked._replace(locked=self._locked(request))
 
     def names(self, request: EnvironmentRequest) -> Names:
-        """What conda calls the projects that a request is about; a channel is asked where nobody has looked."""
+        """The conda names of a request's projects; kgen reads the channels for names that it does not know."""
         wanted = (*request.requirements, *request.dependencies, *request.constraints)
         if all(self._names.is_settled(one.name) and not one.extras for one in wanted):
             return self._names
@@ -186,7 +186,7 @@ class CondaSession:
         return self._there[request.platform]
 
     def _older(self, request: EnvironmentRequest) -> Conflict | None:
-        """That a request is for a generation whose packages for conda nobody has looked at."""
+        """The refusal of a request for a generation that the matrix has no conda packages for."""
         generation = self._matrix.generation_of(request.backends)
         if generation.name == next(iter(self._matrix.generations)):
             return None
@@ -198,14 +198,14 @@ class CondaSession:
         )
 
     def give_up(self, error: OutsideError) -> None:
-        """Ask no channel any more, as one of them does not answer: it would keep every environment waiting."""
+        """Stop asking channels: one does not answer, and would make every environment wait."""
         self._down = error
 
     def open(self) -> Rattler:
-        """Rattler, opened once; else when there is something to solve.
+        """Rattler, which the first call opens.
 
         Raises:
-            KgenError: it cannot be.
+            KgenError: it cannot be opened.
         """
         if self._rattler is None:
             self._rattler = self._open()
@@ -251,7 +251,7 @@ class CondaSession:
                 self._judge(outcome, asked, records, ())
 
     def _with_taken(self, outcome: CondaOutcome, asked: Target, found: Sequence[CondaRecord]) -> Sequence[CondaRecord]:
-        """The packages with the versions of another tool's lock, as many as fit; it is said which are others."""
+        """The packages with as many versions of another tool's lock as fit; a note names the others."""
         versions = self._taken.of.get(asked.request.platform)
         if not versions:
             return found
@@ -266,7 +266,7 @@ class CondaSession:
         return best
 
     def _aged_by_wishes(self, asked: Target, found: Sequence[CondaRecord]) -> Iterator[str]:
-        """Which frameworks are older for what is asked for beside them, and for what of it, in a sentence."""
+        """A note on frameworks that are older because of requested packages, naming these packages."""
         frameworks = {name for name, _ in asked.carriers} | {*self._matrix.conda.frameworks[KERAS].packages}
         wishes = [
             wish
@@ -287,7 +287,7 @@ class CondaSession:
         yield f"conda has {instead} for {named}"
 
     def _aged_by_glibc(self, asked: Target, found: Sequence[CondaRecord]) -> Iterator[str]:
-        """Which frameworks are older for an old glibc that a person asked for, in a sentence."""
+        """A note on frameworks that are older because of the requested glibc."""
         request = asked.request
         usual = self._matrix.platforms[request.platform].glibc
         if request.glibc is None or usual is None or request.glibc >= usual:
@@ -300,7 +300,7 @@ class CondaSession:
             yield f"conda has {instead} for glibc {request.glibc}; `{BY_NAME['glibc'].flag} {usual}` gives these"
 
     def _kept(self, asked: Target, found: Sequence[CondaRecord]) -> Iterator[str]:
-        """Which frameworks stay older as the lock has them so, in a sentence."""
+        """A note on frameworks that stay older because the lock has them."""
         newer = self._newer_without(asked._replace(locked=()), (), found) if asked.locked else {}
         has = {one["name"]: one["version"] for one in asked.locked}
         versions = {one["name"]: one["version"] for one in found}
@@ -309,8 +309,8 @@ class CondaSession:
             yield f"conda keeps {', '.join(kept)}; `kgen lock --upgrade` takes the newest"
 
     def _undated(self, asked: Target, found: Sequence[CondaRecord]) -> Iterator[str]:
-        """What was asked for and is older as its channel does not say when the newer was published, in a sentence."""
-        # conda's main channel says it of every package
+        """A note on requested packages that are older because the newer ones have no publishing date."""
+        # conda's main channel has the date of every package
         if asked.cutoff is None or asked.channels == (self._matrix.conda.channel,):
             return
         free = self._solve(asked._replace(undated=True).query())
@@ -326,7 +326,7 @@ class CondaSession:
     def _newer_without(
         self, asked: Target, wishes: Sequence[MatchSpec], found: Sequence[CondaRecord]
     ) -> dict[str, str]:
-        """The frameworks that are newer without these wishes, with their versions there."""
+        """The frameworks that are newer without these wishes, with the newer versions."""
         fewer = asked._replace(
             specs=tuple(one for one in asked.specs if one not in wishes),
             constraints=tuple(one for one in asked.constraints if one not in wishes),
@@ -334,7 +334,7 @@ class CondaSession:
         return self._newer_in(fewer, asked, found)
 
     def _newer_in(self, other: Target, asked: Target, found: Sequence[CondaRecord]) -> dict[str, str]:
-        """The frameworks that are newer where another target is asked for, with their versions there."""
+        """The frameworks that are newer for another target, with the newer versions."""
         free = self._solve(other.query())
         if not isinstance(free, list) or not self._older_frameworks(asked, found, free):
             return {}
@@ -344,7 +344,7 @@ class CondaSession:
     def _older_frameworks(
         self, asked: Target, preferred: Sequence[CondaRecord], found: Sequence[CondaRecord]
     ) -> dict[str, str]:
-        """The frameworks, and Keras, that are older in one solution than in another, with their versions there."""
+        """The frameworks, and Keras, that are older in the first solution, with their versions in it."""
         keras = self._matrix.conda.frameworks[KERAS].packages
         return _older((*(name for name, _ in asked.carriers), *keras), preferred, found)
 
@@ -377,7 +377,7 @@ class CondaSession:
         )
 
     def _solve(self, query: Query) -> list[CondaRecord] | Unsolvable | OutsideError:
-        if self._down is not None:  # a channel that is down is so for every environment
+        if self._down is not None:  # a channel that does not answer fails for every environment
             return self._down
         (answer,) = self.open().solve([query])
         if isinstance(answer, OutsideError):
@@ -395,7 +395,7 @@ def _timed(outcome: CondaOutcome) -> Iterator[None]:
 
 
 def _older(names: Iterable[str], preferred: Sequence[CondaRecord], found: Sequence[CondaRecord]) -> dict[str, str]:
-    """Which of these packages are older in one solution than in another, with their versions in the first."""
+    """The packages that are older in the first solution than in the second, with their versions in the first."""
     first, second = ({one["name"]: one["version"] for one in some} for some in (preferred, found))
     return {
         name: first[name]

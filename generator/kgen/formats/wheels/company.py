@@ -1,4 +1,4 @@
-"""Frameworks that dependencies bring along: solved together with those of the environment, or taken for the CPU."""
+"""Frameworks that dependencies bring in: solved together with the environment's own, or taken as CPU builds."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from kgen.solver.resolve import solve
 
 
 class Company(NamedTuple):
-    """A request with what came along.
+    """A request with the frameworks that its dependencies bring in.
 
     Attributes:
-        request: the request, with further members.
-        notes: what the user should know about them.
+        request: the request, with these frameworks as further members.
+        notes: notes about them for the user.
     """
 
     request: EnvironmentRequest
@@ -32,15 +32,15 @@ class Company(NamedTuple):
 def joined(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, names: Collection[str], decided: Collection[str] = ()
 ) -> Company:
-    """The request with the frameworks among packages as members.
+    """The request with the frameworks among the given packages as members.
 
-    Each is solved for the accelerator of the request, unless CPU builds are asked for or only a CPU build can be had.
+    Each is solved for the request's accelerator, unless the request takes CPU builds or only a CPU build fits.
 
     Args:
         matrix: the facts.
-        request: what is asked.
-        names: the packages that come in.
-        decided: those that the solver has decided on: what Keras imports is none that comes along.
+        request: the request.
+        names: the packages that dependencies bring in.
+        decided: the packages that the solver has already decided, as the framework that Keras imports.
     """
     notes: list[str] = []
     for row, cpu_only in _coming_along(matrix, request, names, decided):
@@ -53,7 +53,7 @@ def joined(
         together = request._replace(members=(*request.members, row.name))
         fits = isinstance(solve(matrix, together), Resolution)
         if fits or bringing or request.accelerator == CPU or not isinstance(solve(matrix, on_cpu), Resolution):
-            # what does not fit is refused by the solver, which knows why, and what would
+            # if the frameworks do not fit together, the solver says why, and what would fit
             request = together
         else:
             request = on_cpu
@@ -70,16 +70,16 @@ def joined_beside(
     names: Collection[str],
     alone: Callable[[], Resolution | Conflict] | None = None,
 ) -> Company:
-    """The request with the frameworks among packages as members, besides those that it comes to without them.
+    """The request with the frameworks among the given packages as members, except those that it has anyway.
 
     Args:
         matrix: the facts.
-        request: what is asked.
-        names: the packages that come in.
-        alone: gives what the request comes to without them, where that is known already.
+        request: the request.
+        names: the packages that dependencies bring in.
+        alone: returns the request's own resolution, if the caller has it; None to solve.
     """
     if next(_coming_along(matrix, request, names, ()), None) is None:
-        return Company(request)  # as most do, and nothing has to be solved for it
+        return Company(request)  # the usual case, which needs no solving
     answer = solve(matrix, request) if alone is None else alone()
     decided = {*answer.packages, *answer.parts} if isinstance(answer, Resolution) else ()
     return joined(matrix, request, names, decided)
@@ -88,16 +88,16 @@ def joined_beside(
 def joined_by_name(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, alone: Callable[[], Resolution | Conflict] | None = None
 ) -> Company:
-    """The request with the frameworks as members that the user names as dependencies; see :func:`joined_beside`."""
+    """The request with the frameworks that the user names as dependencies as members; see :func:`joined_beside`."""
     return joined_beside(matrix, request, [one.name for one in matrix.applying(request)], alone)
 
 
 def joined_as_locked(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) -> list[EnvironmentRequest]:
-    """The requests as locking joins them before an index is asked, each on the Python that it would be told about.
+    """The requests as locking joins them before it reads an index, each on the Python that it would use.
 
     Args:
         matrix: the facts.
-        requests: what is asked for.
+        requests: the requests.
     """
     found = [joined_by_name(matrix, request).request for request in requests]
     for position, request in enumerate(found):
@@ -105,7 +105,7 @@ def joined_as_locked(matrix: CompatibilityMatrix, requests: Sequence[Environment
             continue
         answer = on_best_python(matrix, request)
         if isinstance(answer, Resolution):
-            # environments that are asked for together have their Python together
+            # environments that are locked together have the same Python
             python = answer.request.python
             moved = (one._replace(python=python) if one.python_open else one for one in requests)
             return [joined_by_name(matrix, one).request for one in moved]
@@ -115,9 +115,9 @@ def joined_as_locked(matrix: CompatibilityMatrix, requests: Sequence[Environment
 
 
 def on_best_python(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> Resolution | Conflict | None:
-    """What a request comes to on the Python on which most of its frameworks can be had.
+    """The answer to a request on the Python that most of its frameworks have builds for.
 
-    None where its Python is not open, or was chosen with all of its frameworks in view.
+    None if the request fixes its Python, or if all of its frameworks were known when the Python was chosen.
     """
     if not _moves_python(request):
         return None
@@ -125,19 +125,19 @@ def on_best_python(matrix: CompatibilityMatrix, request: EnvironmentRequest) -> 
 
 
 def _moves_python(request: EnvironmentRequest) -> bool:
-    """Whether a request may be had on another Python than the one that was chosen without what came along."""
+    """Whether frameworks that came in later may change the request's Python."""
     return request.python_open and bool(request.members or request.cpu_members)
 
 
 def together_note(
     matrix: CompatibilityMatrix, resolution: Resolution, command: Callable[[EnvironmentRequest], str] = lock_command
 ) -> Iterator[str]:
-    """That a framework which the user names as a dependency can be a backend of the environment, and how.
+    """A note that a framework among the user's dependencies can be a backend, with the command for it.
 
     Args:
         matrix: the facts.
-        resolution: what was decided.
-        command: the call that asks for a request.
+        resolution: the resolution of the environment.
+        command: returns the command line that makes a request.
     """
     request = resolution.request
     named = {wish.name for wish in matrix.applying(request)}
@@ -167,7 +167,7 @@ def together_note(
 def _coming_along(
     matrix: CompatibilityMatrix, request: EnvironmentRequest, names: Collection[str], decided: Collection[str]
 ) -> Iterator[tuple[Backend, bool]]:
-    """The backends whose frameworks come along, and whether each does as a distribution for the CPU alone."""
+    """The backends whose frameworks come in, and whether each comes as a distribution for the CPU only."""
     own = {
         matrix.backends[backend].framework for backend in (*request.backends, *request.members, *request.cpu_members)
     }
@@ -185,9 +185,9 @@ def _coming_along(
 
 
 def _only_for_cpu(matrix: CompatibilityMatrix, framework: str) -> frozenset[str]:
-    """The distributions of a framework that no build for an accelerator is installed by: tensorflow-cpu.
+    """The distributions of a framework that only its CPU builds install, as tensorflow-cpu.
 
-    What else is installed along with a build, as setuptools, is none of the framework.
+    Other packages that a build installs, as setuptools, do not belong to the framework.
     """
     found: dict[bool, set[str]] = {True: set(), False: set()}
     for release in matrix.framework(framework).releases:
@@ -198,7 +198,7 @@ def _only_for_cpu(matrix: CompatibilityMatrix, framework: str) -> frozenset[str]
 
 
 def _brings_accelerator(matrix: CompatibilityMatrix, framework: str) -> bool:
-    """Whether a framework's newest build for an accelerator is its plain distribution, as PyTorch's is."""
+    """Whether the plain distribution of a framework is its newest build for an accelerator, as with PyTorch."""
     for release in reversed(matrix.framework(framework).releases):
         builds = [build for build in release.builds if build.accelerated and build.local is None]
         if builds:

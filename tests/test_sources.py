@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import tomli
 from tests.command import CUTOFF, LOCK, PYTHON, Kgen, Result
-from tests.index import Index
+from tests.index import Index, serving
 from tests.test_hints import hints_of
 from tests.test_lock import versions
-from tests.wheelhouse import SourceDistribution, Wheel
+from tests.wheelhouse import SourceDistribution, Wheel, Wheelhouse
 
 from kgen import host
 from kgen.formats.wheels.remedies import _built_by_hand
+from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.accelerator import CPU
 from kgen.model.request import EnvironmentRequest
 
@@ -204,6 +205,59 @@ class TestNamed:
         result = kgen_alone("lock")
         assert result.status == 0, result.stderr
         assert files_of(project, "old-one") == ("wheels",)
+
+
+OTHER = "3.12"
+
+
+def test_another_python_once_a_wheel_was_made_for_it(
+    kgen_alone: Kgen, project: Path, matrix: CompatibilityMatrix
+) -> None:
+    """What is asked for has a wheel there, and needs one that there is only as source; what is named can be done."""
+    house = Wheelhouse(matrix, [PYTHON, OTHER])
+    house.put(
+        Wheel(name="data", version="1.0", tag="cp312-cp312-manylinux_2_17_x86_64", requires=("farm<2",)),
+        SourceDistribution(name="farm", version="1.5", files={"farm.c": b"int main;"}),
+    )
+    with serving(house) as index:
+        kgen = kgen_alone.at(index.url)
+        refused = kgen(*LOCK, "numpy", "--dependency", "data")
+        assert refused.status == 4
+        asked = f"numpy --cpu --python {OTHER} --platform linux-64 --dependency data --exclude-newer {CUTOFF}"
+        made = f"python{OTHER} -m pip wheel --no-deps -w wheels farm==1.5"
+        assert hints_of(refused.stderr)[-1] == (
+            f"for Python {OTHER} there is a wheel of data, and none of farm; `{made}` builds one from source, and then:"
+            f" UV_FIND_LINKS=wheels kgen lock {asked}"
+        )
+        (project / "wheels").mkdir()
+        (project / "wheels/farm-1.5-py3-none-any.whl").write_bytes(Wheel(name="farm", version="1.5").content)
+        assert kgen("lock", *shlex.split(asked), UV_FIND_LINKS="wheels").status == 0
+
+
+def test_what_may_be_built_and_cannot_be(kgen_alone: Kgen, index: Index) -> None:
+    """The hint is about that, and not about what excludes the frameworks."""
+    index.wheelhouse.put(
+        Wheel(name="data", version="1.0", requires=("farm<2",)),
+        SourceDistribution(name="farm", version="1.5", files={"farm.c": b"int main;"}),
+        Wheel(name="farm", version="2.0"),
+    )
+    refused = kgen_alone(*LOCK, "numpy", "--dependency", "data", "--build", "farm")
+    assert refused.status == 4
+    hint = hints_of(refused.stderr)[0]
+    assert hint.startswith("name a folder with a wheel of farm for linux-64 ")
+    assert hint.endswith(" farm==1.5` builds one from source")
+
+
+def test_a_dependency_whose_old_releases_have_no_wheels(kgen_alone: Kgen, index: Index) -> None:
+    """Of what has a wheel that fits no other is asked for, whatever uv says of its old releases."""
+    index.wheelhouse.put(
+        SourceDistribution(name="data", version="0.1"),
+        Wheel(name="data", version="1.0", requires=("numpy<1.20",)),
+    )
+    refused = kgen_alone(*LOCK, "numpy", "--dependency", "data")
+    assert refused.status == 4, refused.stderr
+    assert "UV_FIND_LINKS" not in refused.stderr
+    assert "hint: look at " in refused.stderr
 
 
 def test_uvs_no_binary_builds_nothing_that_nobody_vouches_for(kgen_alone: Kgen, project: Path, index: Index) -> None:

@@ -122,6 +122,9 @@ class Remedies:
                 " and 850), and uv writes none into a lock"
             )
             return
+        fitting = self._closer.fitting_releases(request, [name for name in without_wheels if name in named])
+        # of one that has wheels which fit, it is something else that rules them out, whatever uv says of other releases
+        without_wheels = [name for name in without_wheels if not fitting.get(name)]
         names = [name for name in without_wheels if name not in request.build]
         built = self._to_be_built(request, names) if names else ()
         if built:
@@ -131,11 +134,9 @@ class Remedies:
             return
         if names:
             yield from self._on_newer_glibc(request, names)
-            wheels = f"a wheel of {' and of '.join(names)}"
-            yield (
-                f"name a folder with {wheels} for {request.platform} in UV_FIND_LINKS: no index has one that fits"
-                f"{_built_by_hand(request, refusal.source_only(reason), names)}"
-            )
+            yield self._by_hand(request, reason, names)
+        elif without_wheels:  # which may be built, and cannot be
+            yield self._by_hand(request, reason, without_wheels)
         else:
             general = _where_to_look(request, reason)
             loose = list(self.unbounded(request, [one.name for one in request.dependencies if one.name in reason]))
@@ -239,14 +240,27 @@ class Remedies:
         """
         found = self.closed(request)
         if found is not None:
-            command = self._closer.command(request.as_asked)
-            yield f"{command}   # gives {self.given(found, *more)}"
+            yield self._gives(request, found, *more)
+
+    def _gives(self, request: EnvironmentRequest, found: Closed, *more: str) -> str:
+        return f"{self._closer.command(request.as_asked)}   # gives {self.given(found, *more)}"
 
     def closed(self, request: EnvironmentRequest) -> Closed | None:
         """The resolution of a request that keeps nothing of an old lock; None where no lock would be written."""
+        found = self._resolved(request)
+        return self._fit(found) if isinstance(found, Closed) else None
+
+    def _resolved(self, request: EnvironmentRequest) -> Closed | Conflict | Unclosable | None:
+        """What closing a request comes to that keeps nothing of an old lock; None where something outside failed."""
         try:
-            found = self._closer.close(request.as_asked, [])
-            return self._made_fit(found) if isinstance(found, Closed) else None
+            return self._closer.close(request.as_asked, [])
+        except OutsideError:
+            return None
+
+    def _fit(self, found: Closed) -> Closed | None:
+        """A resolution that is fit to be written; None where it is not made so."""
+        try:
+            return self._made_fit(found)
         except OutsideError:
             return None
 
@@ -268,6 +282,14 @@ class Remedies:
             yield from found
             if found:
                 return
+
+    def _by_hand(self, request: EnvironmentRequest, reason: str, names: Sequence[str]) -> str:
+        """Where to put wheels that no index has, and how to make them where there are sources."""
+        wheels = f"a wheel of {' and of '.join(names)}"
+        return (
+            f"name a folder with {wheels} for {request.platform} and Python {request.python} in UV_FIND_LINKS: no index"
+            f" has one that fits{_built_by_hand(request, refusal.source_only(reason), names)}"
+        )
 
     def _to_be_built(self, request: EnvironmentRequest, names: Sequence[str]) -> Sequence[str]:
         """What has to be built from source for the request to lock: these, and what uv only names after them.
@@ -303,6 +325,7 @@ class Remedies:
             wanting: what has no wheel for the Python of the request.
         """
         pythons = self._matrix.generation_of(request.backends).pythons
+        nearly: Unclosable | None = None
         for row in reversed(self._matrix.pythons):
             if row.version == request.python or Version(row.version) not in pythons or self._closer.cancelled:
                 continue
@@ -310,12 +333,29 @@ class Remedies:
             if not self._closer.may_have_wheels(moved, wanting):
                 continue
             answer = solve(self._matrix, moved)
-            found = list(self._tried(moved)) if isinstance(answer, Resolution) and not answer.local else []
-            if found:
+            if not isinstance(answer, Resolution) or answer.local:
+                continue
+            closed = self._resolved(moved)
+            found = None if not isinstance(closed, Closed) else self._fit(closed)
+            if found is not None:
                 if request.python_open:
                     self._closer.suggest_python(row.version)
-                yield from found
+                yield self._gives(moved, found)
                 return
+            if isinstance(closed, Unclosable) and nearly is None:
+                nearly = closed
+        if nearly is not None and wanting:
+            yield from self._with_wheels_made(nearly, wanting)
+
+    def _with_wheels_made(self, unclosable: Unclosable, wanting: Sequence[str]) -> Iterator[str]:
+        """The command for another Python once wheels were made for it, which what is wanted has wheels for itself."""
+        request, reason = unclosable
+        lacking = [name for name in refusal.without_wheels(reason) if name not in wanting]
+        made = _built_by_hand(request, refusal.source_only(reason), lacking) if lacking else ""
+        if made:
+            without = f"for Python {request.python} there is a wheel of {' and '.join(wanting)}, and none of"
+            command = f"UV_FIND_LINKS=wheels {self._closer.command(request.as_asked)}"
+            yield f"{without} {' and of '.join(lacking)}{made}, and then: {command}"
 
     def on_another_accelerator(self, request: EnvironmentRequest, owners: Collection[Accelerator]) -> Iterator[str]:
         """The command for the one accelerator that all these packages are for, if there is one and it locks."""

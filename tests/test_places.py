@@ -495,6 +495,19 @@ class TestGit:
         assert done.status == 2
         assert said in done.stderr
 
+    def test_a_repository_of_this_machine(self, project: Kgen, repository: Path) -> None:
+        """No form of a lock helps there, and the hint is what does."""
+        asked = f'dependencies = ["branch @ git+{repository.as_uri()}#subdirectory=python"]\n'
+        settings(project, asked)
+        assert project("lock").status == 0
+        done = project("check")
+        assert done.status == 1
+        (finding,) = json.loads(project("check", "--json").stdout)["findings"]
+        assert finding["what"].endswith("builds branch from a place that only this machine has")
+        assert finding["fix"].endswith("# a place that others reach, or `outside-folders = true`")
+        settings(project, f"{asked}outside-folders = true\n")
+        assert project("check").status == 0
+
     def test_a_commit_that_stays(self, project: Kgen, repository: Path) -> None:
         first = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=repository, check=True, capture_output=True, text=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -203,6 +204,11 @@ class TestFolders:
             "leaf": "../../packages/leaf",
         }
         assert "version" not in rows["leaf"]
+        assert re.search(r"(?m)^leaf +dynamic$", project("list").stdout)
+        (component,) = (
+            one for one in json.loads(project("export", "cyclonedx").stdout)["components"] if one["name"] == "leaf"
+        )
+        assert (component.get("version"), component["purl"]) == (None, "pkg:pypi/leaf")
         assert project("check").status == 0
         assert project("run", "numpy", "--", "leaf-tool").stdout == "leaf\n"
         assert project("check", "--installed").status == 0

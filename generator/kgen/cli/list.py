@@ -15,6 +15,7 @@ from kgen.actions.status import packages
 from kgen.cli import console
 from kgen.cli.options import Environments, Json
 from kgen.errors import ExitStatus
+from kgen.model.direct import DYNAMIC, SHOWN_DYNAMIC
 from kgen.project import find_root
 
 
@@ -25,6 +26,7 @@ def run(environments: Environments = None, *, json: Json = False) -> ExitStatus:
         console.data({"environments": found})
         return ExitStatus.DONE
     names = sorted({name for own in found.values() for name in own})
-    rows = [(name, *(own.get(name, "-") for own in found.values())) for name in names]
+    shown = {DYNAMIC: SHOWN_DYNAMIC}
+    rows = [(name, *(shown.get(one, one) for one in (own.get(name, "-") for own in found.values()))) for name in names]
     console.result(console.table(("package", *found), rows))
     return ExitStatus.DONE

@@ -20,6 +20,9 @@ from kgen.model.requirement import Requirement
 DYNAMIC = "0+dynamic"
 """The version that stands for one which only building the package tells."""
 
+SHOWN_DYNAMIC = "dynamic"
+"""What people read in its place."""
+
 _GIT = "git+"
 _OTHERS = ("hg+", "svn+", "bzr+")
 _SCHEMES = ("https", "http", "file")

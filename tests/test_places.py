@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -199,6 +200,11 @@ class TestFolders:
             "leaf": "../../packages/leaf",
         }
         assert "version" not in rows["leaf"]
+        assert re.search(r"(?m)^leaf +dynamic$", project("list").stdout)
+        (component,) = (
+            one for one in json.loads(project("export", "cyclonedx").stdout)["components"] if one["name"] == "leaf"
+        )
+        assert (component.get("version"), component["purl"]) == (None, "pkg:pypi/leaf")
         assert project("check").status == 0
         assert project("run", "numpy", "--", "leaf-tool").stdout == "leaf\n"
         assert project("check", "--installed").status == 0
@@ -490,6 +496,19 @@ class TestGit:
         done = project("lock")
         assert done.status == 2
         assert said in done.stderr
+
+    def test_a_repository_of_this_machine(self, project: Kgen, repository: Path) -> None:
+        """No form of a lock helps there, and the hint is what does."""
+        asked = f'dependencies = ["branch @ git+{repository.as_uri()}#subdirectory=python"]\n'
+        settings(project, asked)
+        assert project("lock").status == 0
+        done = project("check")
+        assert done.status == 1
+        (finding,) = json.loads(project("check", "--json").stdout)["findings"]
+        assert finding["what"].endswith("builds branch from a place that only this machine has")
+        assert finding["fix"].endswith("# a place that others reach, or `outside-folders = true`")
+        settings(project, f"{asked}outside-folders = true\n")
+        assert project("check").status == 0
 
     def test_a_commit_that_stays(self, project: Kgen, repository: Path) -> None:
         first = subprocess.run(

@@ -123,6 +123,7 @@ REFUSED = [
     ("[pip]\nno-deps = true", None, ""),
     ('[pip]\nextra = ["x"]', None, ""),
     ("[pip]\nall-extras = true", None, ""),
+    ('[pip]\nno-emit-package = ["child"]', None, ""),
 ]
 
 
@@ -139,6 +140,41 @@ def test_refused(kgen_alone: Kgen, project: Path, text: str, variable: str | Non
         configure(project, "")
         done = replace(kgen_alone, environment={**kgen_alone.environment, variable: value})(*CPU)
         assert (done.status, f"hint: unset {variable}" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("text", "value"), [("no-sources = true", ""), ("", "1"), ("no-sources = false", "0")])
+def test_without_sources(kgen_alone: Kgen, project: Path, text: str, value: str) -> None:
+    """uv would take what they name from an index, and kgen takes it from there: it refuses, where there are any."""
+    kgen = replace(kgen_alone, environment={**kgen_alone.environment, "UV_NO_SOURCES": value})
+    configure(project, f"[tool.uv]\n{text}", "pyproject.toml")
+    assert kgen(*CPU).status == 0
+    configure(project, f'[tool.uv]\n{text}\nsources = {{ something = {{ path = ".." }} }}', "pyproject.toml")
+    done = kgen(*CPU)
+    mend = "unset UV_NO_SOURCES" if value == "1" else "take `no-sources` out of pyproject.toml"
+    assert (done.status, mend in done.stderr) == ((0, False) if value == "0" else (2, True))
+
+
+@pytest.mark.parametrize("key", ["target", "prefix"])
+def test_where_uv_would_install(kgen_alone: Kgen, project: Path, key: str) -> None:
+    """Settings of uv may be a stranger's, as the rest of a repository: nothing is written elsewhere."""
+    assert kgen_alone(*CPU).status == 0
+    configure(project, f'[pip]\n{key} = "../elsewhere"\n')
+    done = kgen_alone("sync", "numpy")
+    assert done.status == 2
+    assert (
+        f"uv is configured with `{key}` (../elsewhere) in [TEMP]/project/uv.toml: it would install there" in done.stderr
+    )
+    assert not (project / "../elsewhere").exists()
+    assert not (project / ".kgen/envs/numpy-cpu").exists()
+
+
+def test_the_file_that_uv_would_write(kgen_alone: Kgen, project: Path) -> None:
+    """It is the user's, who has uv compile it; kgen asks uv for other things."""
+    configure(project, '[tool.uv.pip]\noutput-file = "requirements.txt"\n', "pyproject.toml")
+    (project / "requirements.txt").write_text("mine\n")
+    assert kgen_alone(*CPU).status == 0
+    assert kgen_alone("lock", "torch", "--cpu", "--torch-index").status in {0, 4}
+    assert (project / "requirements.txt").read_text() == "mine\n"
 
 
 def test_what_changes_nothing_is_no_matter(kgen_alone: Kgen, project: Path) -> None:
@@ -310,7 +346,8 @@ def test_every_row_is_tried() -> None:
         row[0].splitlines()[-1 if row[0].startswith("[pip]") else 0].strip("[]").split(" ")[0].strip("[]")
         for row in (*HONOURED, *REFUSED)
     }
-    others = {one.key for one in SETTINGS if one.treatment in {Treatment.DAY, Treatment.SOURCES, Treatment.TARGETS}}
+    apart = {Treatment.DAY, Treatment.SOURCES, Treatment.SOURCELESS, Treatment.TARGETS}
+    others = {one.key for one in SETTINGS if one.treatment in apart}
     assert tried | others == {one.key for one in SETTINGS}
 
 

@@ -39,6 +39,7 @@ class Treatment(enum.Enum):
     TARGETS = "honoured: a target that it leaves out is refused"
     SOURCES = "honoured and recorded: an index, by its marker; a path, URL, repository or the workspace for all targets"
     BUILT = "refused, but for packages that `build` in kgen's settings names"
+    SOURCELESS = "refused where there are `sources`"
     REFUSED = "refused"
 
 
@@ -90,10 +91,17 @@ SETTINGS: tuple[UvSetting, ...] = (
         "UV_TORCH_BACKEND",
     ),
     UvSetting("no-deps", Treatment.REFUSED, "a lock holds all that is needed"),
+    UvSetting("no-emit-package", Treatment.REFUSED, "a lock holds all that is needed"),
+    UvSetting(
+        "no-sources", Treatment.SOURCELESS, "kgen takes packages from where `sources` says", "UV_NO_SOURCES",
+    ),
     UvSetting("extra", Treatment.REFUSED, "`extras` in kgen's settings names the extras of the project"),
     UvSetting("all-extras", Treatment.REFUSED, "`extras` in kgen's settings names the extras of the project"),
 )  # fmt: skip
 """All of them; the documentation has them in a table."""
+
+_PLACES = ("target", "prefix")
+"""Settings of `[tool.uv.pip]` that say where uv installs."""
 
 _ALL = ":all:"
 """uv's name for every package."""
@@ -212,7 +220,8 @@ class _Shape:
             yield from filter(None, (line.partition("#")[0].strip() for line in lines))
 
     def _note(self, setting: UvSetting, values: Sequence[object], where: str, *, mark: str) -> None:
-        if setting.treatment in {Treatment.REFUSED, Treatment.BUILT}:
+        is_refused = setting.treatment is Treatment.SOURCELESS and self.sources
+        if is_refused or setting.treatment in {Treatment.REFUSED, Treatment.BUILT}:
             self._note_refused(setting, values, where)
         if setting.treatment is Treatment.RECORDED:
             self.recorded += [f"{setting.key}: {_said(value)}{mark}" for value in values if value not in setting.usual]
@@ -222,13 +231,13 @@ class _Shape:
             self.environments = self.environments or tuple(map(str, values))
 
     def _note_refused(self, setting: UvSetting, values: Sequence[object], where: str) -> None:
-        if values == ["false"] or set(map(str, values)) <= set(map(str, setting.usual)):
+        if values in (["false"], ["0"]) or set(map(str, values)) <= set(map(str, setting.usual)):
             return
         said = ", ".join(map(_said, values))
         mend = f"unset {setting.variable}" if where == setting.variable else f"take `{setting.key}` out of {where}"
         what = f"uv is configured with `{setting.key}` ({grammar.shown(said)}) in {where}"
         error = SettingsError(f"{what}: {setting.why}", hints=[mend])
-        if setting.treatment is Treatment.REFUSED:
+        if setting.treatment is not Treatment.BUILT:
             self.refused.append(error)
             return
         for value in values:
@@ -358,6 +367,27 @@ def _last_whole_day(text: str, today: dt.date) -> dt.date | None:
         return day if moment.tzinfo is None or day == dt.date.min else day - dt.timedelta(days=1)
     days = _duration(text)
     return None if days is None else today - days
+
+
+def require_environments(root: Path) -> None:
+    """See that uv installs into the environment that it is given, and nowhere else.
+
+    Args:
+        root: the folder from which on uv looks for its configuration.
+
+    Raises:
+        SettingsError: it is configured to install into a folder of its own.
+    """
+    for path, table in _configuration_files(root):
+        pip = table.get("pip")
+        places = {key: pip.get(key) for key in _PLACES} if isinstance(pip, Mapping) else {}
+        for key, place in places.items():
+            if place is not None:
+                raise SettingsError(
+                    f"uv is configured with `{key}` ({grammar.shown(_said(place))}) in {path}: it would install there,"
+                    " and not into an environment of kgen",
+                    hints=[f"take `{key}` out: edit {files.typed(path)}"],
+                )
 
 
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800, "month": 2592000, "year": 31536000}

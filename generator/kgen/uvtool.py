@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -105,6 +106,17 @@ def run(
         )
 
 
+@contextlib.contextmanager
+def _answer() -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """A file for what uv answers, and the words that have it written there.
+
+    Without them uv would write over the `output-file` that it may be configured with, which is the user's.
+    """
+    with storage.scratch() as folder:
+        file = folder / "answer.txt"
+        yield file, ("--output-file", str(file))
+
+
 def indexes(program: str, root: Path) -> tuple[str, ...]:
     """The simple indexes that uv uses for any package, the most important first, with their credentials.
 
@@ -118,16 +130,18 @@ def indexes(program: str, root: Path) -> tuple[str, ...]:
     Raises:
         OutsideError: uv cannot be run, or is configured without any index.
     """
-    done = run(
-        [program, "pip", "compile", "-", "--emit-index-url", "--no-header", *_INTERPRETER, *PLAIN],
-        stdin="",
-        cwd=root,
-        timeout=_SECONDS,
-    )
-    if done.status != 0:
-        raise failure(words(done.stderr), "matrix refresh")
+    with _answer() as (answer, words_for_it):
+        done = run(
+            [program, "pip", "compile", "-", "--emit-index-url", "--no-header", *words_for_it, *_INTERPRETER, *PLAIN],
+            stdin="",
+            cwd=root,
+            timeout=_SECONDS,
+        )
+        if done.status != 0:
+            raise failure(words(done.stderr), "matrix refresh")
+        said = answer.read_text(encoding="utf-8")
     named: dict[str, list[str]] = {"--extra-index-url": [], "--index-url": []}
-    for line in done.stdout.splitlines():
+    for line in said.splitlines():
         flag, _, url = line.partition(" ")
         if flag in named:
             named[flag].append(url.strip())
@@ -189,11 +203,11 @@ def own_index(program: str, root: Path, package: str, label: str) -> str:
     Raises:
         OutsideError: uv knows no such builds, or does not say where they are.
     """
-    with storage.scratch() as nothing:
+    with storage.scratch() as nothing, _answer() as (_, words_for_it):
         done = run(
             [
                 program, "pip", "compile", "-", "--torch-backend", label, "--no-deps", "--offline", "--verbose",
-                "--cache-dir", str(nothing), "--no-header", *_INTERPRETER, *PLAIN,
+                "--cache-dir", str(nothing), "--no-header", *words_for_it, *_INTERPRETER, *PLAIN,
             ],
             stdin=package,
             cwd=root,

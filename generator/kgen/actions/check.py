@@ -32,6 +32,8 @@ from kgen.settings import JointEnvironment, Settings, Target
 _LOCAL = "local"
 """The reason of a lock that names files of this machine, which locking again in the same way would repeat."""
 
+_PLACE = "place"
+
 _OUTSIDE = "requires-python"
 
 _BUILT = frozenset({"build", "source"})
@@ -263,6 +265,9 @@ class _Check:
         """The command that fixes a stale lock, usually the one that locks again."""
         if stale.reason == _LOCAL:
             return f"{again} --portable"
+        if stale.reason == _PLACE:
+            mend = "a place that others reach, or `outside-folders = true`"
+            return f"edit {files.typed(self.settings.file or self.settings.root / project.KGEN_TOML)}   # {mend}"
         if stale.reason == _OUTSIDE:
             return again.replace(f" --python {made_for.python}", "")  # another Python is what is wanted
         if stale.reason in _BUILT and self.settings.file is None and made_for.build:
@@ -299,8 +304,13 @@ class _Check:
             said = "was edited: it is not as kgen writes what is in it"
             found.append(freshness.Stale("edited", _WINDOWS if _has_crlf(lockfiles.content_of(lock.path)) else said))
         if lock.local and not self.settings.outside_folders:
-            what = "names files that only this machine has; `portable = true` locks by name and hash"
-            found.append(freshness.Stale(_LOCAL, what))
+            trees = [tree.name for tree in lock.trees if tree.is_local]
+            if len(lock.local) > len(trees):
+                what = "names files that only this machine has; `portable = true` locks by name and hash"
+                found.append(freshness.Stale(_LOCAL, what))
+            if trees:
+                what = f"builds {', '.join(trees)} from a place that only this machine has"
+                found.append(freshness.Stale(_PLACE, what))
         if self.settings.portable and lock.names_hosts:
             found.append(freshness.Stale("portable", "names an index's host, and locks without are asked for"))
         return found

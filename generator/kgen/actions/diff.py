@@ -16,7 +16,7 @@ from kgen.errors import NotLockedError, UsageError
 from kgen.formats import interface
 from kgen.model import format as formats
 from kgen.model import grammar
-from kgen.model.direct import DYNAMIC
+from kgen.model.direct import SHOWN_DYNAMIC
 from kgen.model.grammar import shown
 from kgen.model.lockfile import Lockfile
 from kgen.project import LOCKS
@@ -266,7 +266,7 @@ def changes_of(before: Lockfile | None, after: Lockfile | None) -> Iterator[Chan
 
 def _places(lock: Lockfile) -> Mapping[str, str]:
     """What is from a place, with that: a commit or a file may be another one of the same version."""
-    trees = {tree.name: f"{tree.version or DYNAMIC} ({tree.shown})" for tree in lock.trees}
+    trees = {tree.name: f"{tree.version or SHOWN_DYNAMIC} ({tree.shown})" for tree in lock.trees}
     files = {file.name: f"{file.version} (sha256 {file.sha256[:12]})" for file in lock.files if file.direct}
     # two variants of a version are two builds
     variants = {

@@ -20,7 +20,7 @@ from kgen.explain.sizes import size_text, step_text
 from kgen.host import Host
 from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.matrix.selection import require_known
-from kgen.model.direct import DYNAMIC
+from kgen.model.direct import SHOWN_DYNAMIC
 from kgen.model.lockfile import Lockfile
 from kgen.model.request import EnvironmentRequest
 from kgen.model.requirement import Requirement
@@ -194,7 +194,7 @@ def _environment(path: Path, label: str, matrix: CompatibilityMatrix, proof: Pro
             for file in lock.files
         ]
         + [
-            {"name": tree.name, "version": tree.version or DYNAMIC, "size": tree.shown, "licence": ""}
+            {"name": tree.name, "version": tree.version or SHOWN_DYNAMIC, "size": tree.shown, "licence": ""}
             for tree in lock.trees
         ],
     }

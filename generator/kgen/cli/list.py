@@ -16,6 +16,7 @@ from kgen.actions.tree import needing
 from kgen.cli import console
 from kgen.cli.options import Environments, Json
 from kgen.errors import ExitStatus, NotLockedError, UsageError
+from kgen.model.direct import DYNAMIC, SHOWN_DYNAMIC
 from kgen.project import find_root
 
 
@@ -40,6 +41,7 @@ def run(environments: Environments = None, *, json: Json = False) -> ExitStatus:
         console.data({"environments": found})
         return ExitStatus.DONE
     names = sorted({name for own in found.values() for name in own})
-    rows = [(name, *(own.get(name, "-") for own in found.values())) for name in names]
+    shown = {DYNAMIC: SHOWN_DYNAMIC}
+    rows = [(name, *(shown.get(one, one) for one in (own.get(name, "-") for own in found.values()))) for name in names]
     console.result(console.table(("package", *found), rows))
     return ExitStatus.DONE

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Sequence
 
 from kgen import __version__, licences
-from kgen.model.direct import DYNAMIC
 from kgen.model.lockfile import LockedFile, Lockfile
 
 _SPEC = "1.6"
@@ -62,10 +61,12 @@ def _trees(locks: Sequence[Lockfile]) -> list[dict[str, object]]:
     """What is built from source trees: a commit, or a folder by what its metadata was made from."""
     found: dict[str, dict[str, object]] = {}
     for tree in (tree for lock in locks for tree in lock.trees):
-        version = (tree.version or DYNAMIC).replace("+", "%2B")
-        purl = f"pkg:pypi/{tree.name}@{version}"
+        # a version that only building it tells stands nowhere
+        at = "" if tree.version is None else f"@{tree.version.replace('+', '%2B')}"
+        purl = f"pkg:pypi/{tree.name}{at}"
         place = {"name": "kgen:place", "value": tree.shown}
-        component: dict[str, object] = {"type": "library", "name": tree.name, "version": tree.version or DYNAMIC}
+        stated = {} if tree.version is None else {"version": tree.version}
+        component: dict[str, object] = {"type": "library", "name": tree.name, **stated}
         if tree.url is not None:
             purl += f"?vcs_url={urllib.parse.quote(f'git+{tree.url}@{tree.commit}', safe='')}"
             component["externalReferences"] = [{"type": "vcs", "url": tree.url}]

@@ -20,6 +20,9 @@ from kgen.model.requirement import Requirement
 DYNAMIC = "0+dynamic"
 """A placeholder for a version that only building the package tells."""
 
+SHOWN_DYNAMIC = "dynamic"
+"""What people read in its place."""
+
 _GIT = "git+"
 _OTHERS = ("hg+", "svn+", "bzr+")
 _SCHEMES = ("https", "http", "file")

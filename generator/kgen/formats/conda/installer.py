@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from kgen import files, host, process, storage, uvtool
+from kgen import files, host, process, storage, uvsettings, uvtool
 from kgen.errors import HashMismatchError, OutsideError
 from kgen.formats import vendor
 from kgen.formats.conda import condafiles
@@ -203,6 +203,7 @@ def _install_wheels(
     of: Source, locked: CondaPlatform, prefix: Path, uv: str, brought: tuple[Path, Lockfile] | None
 ) -> None:
     """Install every wheel of the lock by its hash, without resolving dependencies, which are all in the lock."""
+    uvsettings.require_environments(of.environment.folder.parent.parent)
     with storage.scratch() as folder:
         requirements = folder / "requirements.txt"
         apart: tuple[str, ...] = ()

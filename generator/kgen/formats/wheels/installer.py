@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tomli
 
-from kgen import editable, host, lockfiles, process, project, storage, uvtool
+from kgen import editable, host, lockfiles, process, project, storage, uvsettings, uvtool
 from kgen.errors import (
     WITH_A_NETWORK,
     BuildError,
@@ -245,6 +245,7 @@ class Uv:
         return done
 
     def _run(self, *arguments: str) -> process.Completed:
+        uvsettings.require_environments(self._root)
         return uvtool.run(
             [self._program, *arguments, *uvtool.PLAIN],
             env={"VIRTUAL_ENV": ""},

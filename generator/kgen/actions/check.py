@@ -33,6 +33,7 @@ _LOCAL = "local"
 """The reason of a lock that names files of this machine, which locking again in the same way would repeat."""
 
 _PLACE = "place"
+"""The reason of a lock that takes a package from a place that others do not reach."""
 
 _OUTSIDE = "requires-python"
 

@@ -1,7 +1,7 @@
-"""Kubernetes as an engine: nodes that GPU feature discovery has labelled -> pools; jobs -> Indexed Jobs, one a pool.
+"""Kubernetes as an engine: nodes with labels of GPU feature discovery form pools, and jobs run as Indexed Jobs.
 
-A pod writes what kgen leaves into its log, from which it is read back through the API. The client comes with kgen's
-extra `fleet` and is imported only here.
+A pod writes kgen's files into its log, and kgen reads them back through the API. The client comes with kgen's extra
+`fleet`; only this module imports it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from kgen.tables import nearest
 
 INSTALL = "pip install 'keras-kgen[fleet]'"
 PREFIX = "k8s:"
-"""What `--fleet` begins with for a context."""
+"""The prefix of a context in `--fleet`."""
 
 PRODUCT = "nvidia.com/gpu.product"
 _KIND = "cuda"
-"""What GPU feature discovery knows."""
+"""The accelerator that GPU feature discovery labels."""
 
 _COMPUTE = ("nvidia.com/gpu.compute.major", "nvidia.com/gpu.compute.minor")
 _DRIVER = ("nvidia.com/cuda.driver.major", "nvidia.com/cuda.driver.minor", "nvidia.com/cuda.driver.rev")
@@ -40,31 +40,31 @@ _DRIVER_WHOLE = "nvidia.com/cuda.driver-version.full"
 _JOBS, _SLOT = "submitted.json", "slot.json"
 _POLL = 2.0
 _PATIENCE = 60.0
-"""Seconds for which an API that does not answer is asked again: jobs go on meanwhile."""
+"""How long kgen retries an API that does not answer, in seconds; the jobs go on meanwhile."""
 
 _ANSWERED = "answered"
 _REFUSED = frozenset({401, 403})
 _GONE = 404
 _PASSING = frozenset({429, 500, 502, 503, 504})
-"""What an API answers that is too busy, or is being replaced."""
+"""The statuses of an API that is overloaded or restarting."""
 
 _REMOVED = "it was deleted before it had ended"
 _HOPELESS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError"}
 )
-"""Why a container waits that will not start by itself."""
+"""The reasons of waiting containers that will never start by themselves."""
 
 _SHOWN = 300
 
 
 class Kubernetes:
-    """A cluster by a context of the user's kubeconfig.
+    """A cluster, named by a context of the user's kubeconfig.
 
     Args:
         context: the context.
         image: the image of the pods.
         poll: seconds between two looks at the jobs.
-        patience: seconds for which an API that does not answer is asked again.
+        patience: how long to retry an API that does not answer, in seconds.
 
     Raises:
         UsageError: there is no such context, no client, or no image is given.
@@ -87,7 +87,7 @@ class Kubernetes:
 
     @property
     def name(self) -> str:
-        """What its folder is called."""
+        """The name of the cluster's folder."""
         return name_of("k8s", self._context)
 
     def _read_pools(self) -> dict[str, Pool]:
@@ -97,7 +97,7 @@ class Kubernetes:
             listed = self._client.core.list_node().items
         for node in listed:
             labels: Mapping[str, str] = node.metadata.labels or {}
-            # without the labels there are CPUs only, or the GPUs have no labels
+            # a node without the label has no GPU, or its GPUs are not labelled
             pool = labels.get(PRODUCT, CPU.name)
             rows.setdefault(pool, []).append(labels)
             self._nodes.setdefault(pool, []).append(node.metadata.name)
@@ -115,12 +115,12 @@ class Kubernetes:
             self._submit(jobs, folder, limits, progress, submitted)
             answered = self._wait(submitted, progress)
         except KeyboardInterrupt:
-            # a receipt is read later; what is compared together is not
+            # a later run can read receipts back, but not results that are compared together
             if not any(job.receipts for job in jobs):
                 self._delete(submitted)
             raise
         returned = self._gather(folder)
-        # the others are to be looked at; the cluster removes them after a day
+        # the user may want to look at the others; the cluster removes them after a day
         self._delete([name for name in answered if all(_is_answered(one) for one in returned[name])])
         return _together(returned)
 
@@ -132,7 +132,7 @@ class Kubernetes:
         progress: Progress,
         submitted: dict[str, dict[str, Any]],
     ) -> None:
-        """Creates the jobs, and keeps their names: here, and where a later run finds them again."""
+        """Create the jobs, and record their names here and in a file for a later run."""
         for job in jobs:
             with self._asking("create jobs"):
                 made = self._client.batch.create_namespaced_job(self._namespace, self._manifest(job, limits))
@@ -142,12 +142,12 @@ class Kubernetes:
                 "each": limits.each_node,
                 "nodes": len(self._nodes[job.pool.name]) if limits.each_node else 1,
             }
-            # before the next one is: after an end now, a later run finds them again
+            # written before the next job is created, so that a later run finds all of them
             storage.write_file(folder / _JOBS, json.dumps(submitted).encode())
             progress(f"{job.pool.name}, {job.environment}", "submitted")
 
     def _wait(self, submitted: Mapping[str, Mapping[str, Any]], progress: Progress) -> set[str]:
-        """Waits for the end of the jobs; gives those that have answered."""
+        """Wait for the end of the jobs; return those that answered."""
         waiting, answered = set(submitted), set()
         while waiting:
             for name in sorted(waiting):
@@ -202,7 +202,7 @@ class Kubernetes:
         return "cannot start" if len(hopeless) >= wanted else None
 
     def _job(self, name: str) -> Any:  # noqa: ANN401 - the client has no types
-        """A job; None where somebody has deleted it."""
+        """A job; None if somebody has deleted it."""
         from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - of the extra
 
         with self._asking("read jobs"):
@@ -228,7 +228,7 @@ class Kubernetes:
         return _together(self._gather(folder))
 
     def _gather(self, folder: Path) -> dict[str, list[Returned]]:
-        """What has come back of each job, by its name."""
+        """The results of each job, by the job's name."""
         try:
             submitted: Any = json.loads(files.read(folder / _JOBS))
         except (OSError, ValueError):
@@ -236,7 +236,7 @@ class Kubernetes:
         return {name: self._of_job(name, row, folder / name) for name, row in submitted.items()}
 
     def _of_job(self, name: str, row: Mapping[str, Any], folder: Path) -> list[Returned]:
-        """What has come back of a job: its best try for each slot."""
+        """The results of a job: the best try for each slot."""
         returned: dict[Slot, Returned] = {}
         tries: dict[Slot, int] = {}
         there = set()
@@ -251,7 +251,7 @@ class Kubernetes:
             before = returned.get(slot)
             if before is None or not _is_answered(before):
                 returned[slot] = one
-        # the cluster removes pods that the time limit of the job ends, and those of nodes that are gone
+        # the cluster removes pods that hit the job's time limit, and pods of nodes that are gone
         gone = [one for one in map(_index_name, range(row.get("nodes", 1))) if one not in there]
         if gone and (row["each"] or not returned):
             why = self._why(name)
@@ -261,7 +261,7 @@ class Kubernetes:
         return list(returned.values())
 
     def _why(self, name: str) -> str:
-        """Why a job has no pods, in the cluster's words."""
+        """The cluster's reason why a job has no pods."""
         job = self._job(name)
         if job is None:
             return _REMOVED
@@ -270,14 +270,14 @@ class Kubernetes:
         return printable(said[0])[:_SHOWN] if said else "it has no pods"
 
     def _fetch(self, pod: Any, place: Path) -> str | None:  # noqa: ANN401 - the client has no types
-        """Writes what a pod's log holds as the files that they were; says why nothing came of it, where nothing did."""
+        """Write the files in a pod's log; return the reason if there is no whole answer."""
         if answers.is_answered(place):
             return None
         name = pod.metadata.name
         try:
             with self._asking("read the logs of pods"):
                 text = self._client.core.read_namespaced_pod_log(name, self._namespace, container="kgen")
-        except OutsideError as error:  # of this pod: its node may be gone, and the others' logs are to be had
+        except OutsideError as error:  # this pod's node may be gone; the other pods still have logs
             return error.message
         for part, content in parts_of(text or ""):
             path = place / part
@@ -288,7 +288,7 @@ class Kubernetes:
     # -- the API -------------------------------------------------------------------------------------------------------
 
     def _patiently(self, ask: Callable[[], Any]) -> Any:  # noqa: ANN401 - the client has no types
-        """What the API answers, which is asked again for a while where it does not."""
+        """Ask the API, again and again for a while if it does not answer."""
         from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - of the extra
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - the client brings it
 
@@ -304,7 +304,7 @@ class Kubernetes:
 
     @contextlib.contextmanager
     def _asking(self, what: str) -> Iterator[None]:
-        """Makes errors of what the client raises within the block."""
+        """Turn the client's exceptions within the block into kgen's errors."""
         from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - of the extra
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - the client brings it
 
@@ -320,7 +320,7 @@ class Kubernetes:
                 f"the cluster of context {self._context} cannot {what}: {_message(error)}",
                 hints=[f"kubectl --context {self._context} get jobs,pods"],
             ) from error
-        except ValueError as error:  # the client's, of an answer that is not as it expects
+        except ValueError as error:  # the client raises it for an unexpected answer
             raise MalformedAnswerError(
                 f"the cluster of context {self._context} answers what the client does not understand when asked to"
                 f" {what}: {printable(str(error).partition(chr(10))[0])[:_SHOWN]}",
@@ -334,12 +334,12 @@ class Kubernetes:
 
 
 class _Client:
-    """The parts of the API that are used, and the namespace of the context."""
+    """The parts of the API that kgen uses, and the namespace of the context."""
 
     def __init__(self, api: Any, namespace: str) -> None:  # noqa: ANN401 - the client has no types
         from kubernetes import client  # noqa: PLC0415 - of the extra
 
-        # what it declares of its answers leaves everything optional, also what every object has
+        # the client's types make every field optional, even those that each object has
         self.core: Any = client.CoreV1Api(api)
         self.batch: Any = client.BatchV1Api(api)
         self.job_of: Any = client.V1Job.from_dict
@@ -355,7 +355,7 @@ def _client(context: str) -> _Client:
         raise MissingExtraError(
             f"`--fleet k8s:` needs kubernetes, which cannot be imported: {error}", hints=[INSTALL]
         ) from None
-    # the client looks at the variable once, when it is imported
+    # the client reads the variable only once, when it is imported
     place = host.variable("KUBECONFIG") or None
     try:
         contexts, _ = config.list_kube_config_contexts(config_file=place)
@@ -378,7 +378,7 @@ def _client(context: str) -> _Client:
 
 
 def _described(name: str, every: Sequence[Mapping[str, str]]) -> Target:
-    """A GPU by the labels of its nodes, with the oldest driver of them; a label that makes no sense says nothing."""
+    """A GPU from the labels of its nodes, with the oldest of their drivers; invalid labels are ignored."""
     kind = accelerators.kind(_KIND)
     gpus, drivers = set(), []
     for labels in every:
@@ -395,10 +395,10 @@ def _driver(labels: Mapping[str, str]) -> str:
 
 
 def parts_of(log: str) -> Iterator[tuple[str, str]]:
-    """The files in the log of a pod, by the names that they have in the folder of a job; one without an end is none.
+    """The files in a pod's log: their paths in the folder of a job, and their content. An unfinished file is left out.
 
     Args:
-        log: the log.
+        log: the log's text.
     """
     name, lines = None, list[str]()
     for line in log.splitlines():
@@ -411,7 +411,7 @@ def parts_of(log: str) -> Iterator[tuple[str, str]]:
 
 
 def _name_of(said: str) -> str | None:
-    """Where a file of a pod belongs; None for what is none of the two that a job leaves."""
+    """The path of a pod's file in the folder of a job; None for a file that no job writes."""
     path = PurePosixPath(said)
     if said == f"kgen-{answers.ANSWER}":
         return answers.ANSWER

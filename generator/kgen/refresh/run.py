@@ -1,4 +1,4 @@
-"""One refresh: pages, then the wheels of what is new, then the texts of the files that change. Writes nothing."""
+"""One refresh: read the pages, then the wheels of new releases, then compose the changed files. It writes nothing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from kgen.served.cache import keep, kept
 T = TypeVar("T")
 
 IN_FLIGHT = 16
-"""Questions to the index at a time."""
+"""The number of requests to the index at a time."""
 
 _LIBRARIES = "libraries/"
 _TOOLKITS = "toolkits.toml"
@@ -58,21 +58,21 @@ _TOOLKIT = "toolkit"
 _RELEASE, _TOOLKIT_ROW = "[[release]]", "[[toolkit]]"
 _UNCHANGED = "kgen-unchanged 1"
 _LABELS = 4
-"""So many labels of wheel variants are shown."""
+"""The number of labels of wheel variants that a note names."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage, how much of it is done, and of how much; from any thread."""
+"""Takes a stage, its finished and its total number of steps; called from any thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that the index knows and the matrix did not.
+    """A change of the matrix.
 
     Attributes:
         what: `added`, `changed`, `yanked` or `restored`.
         name: the project.
-        version: its release.
-        detail: in words, what there is to know of it.
+        version: the release.
+        detail: details in words.
     """
 
     what: str
@@ -83,18 +83,18 @@ class Change:
 
 @dataclass(slots=True)
 class Refreshed:
-    """What a refresh has found.
+    """The result of a refresh.
 
     Attributes:
-        files: name of a file of the matrix -> its new text; only those that change.
-        changes: what is new.
-        contradictions: facts that stay, which the index says otherwise.
-        notes: what could not be read, and why.
-        gone: project -> releases that the matrix knows and the index has not.
-        pages: how many projects were asked for.
-        wheels: how many wheels were asked for.
-        indexes: the indexes that have answered, without what is secret in their URLs.
-        revision: of the matrix with these files.
+        files: the new texts of the matrix's files that change, by name.
+        changes: the changes.
+        contradictions: facts that the index contradicts; the matrix keeps them.
+        notes: what kgen could not read, and why.
+        gone: releases that the matrix has and the index lacks, by project.
+        pages: the number of projects that kgen asked for.
+        wheels: the number of wheels that kgen asked for.
+        indexes: the indexes that answered, without the credentials in their URLs.
+        revision: the revision of the matrix with these files.
     """
 
     files: dict[str, str] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class Refreshed:
 
 
 class _Followed(frozenset[str]):
-    """The projects that are followed, and every package of CUDA, which is followed as soon as it is required."""
+    """The followed projects, and every package of CUDA, which kgen follows once something requires it."""
 
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or (isinstance(name, str) and CUDA_PACKAGE.fullmatch(name) is not None)
@@ -131,19 +131,19 @@ class Refresh:
         open_own: Callable[[str, str], Index] | None = None,
         unchanged: Path | None = None,
     ) -> None:
-        """Prepare; nothing is asked.
+        """Prepare the refresh; it reads no index yet.
 
         Args:
-            texts: the files of the matrix as it is.
-            index: what to ask.
-            open_facts: makes the reader of wheels, which calls what it is given for each wheel.
-            today: the day that new rows are checked on.
-            cancel: set it to end everything under way.
+            texts: the texts of the matrix's files.
+            index: the index.
+            open_facts: opens the reader of wheels, with a function that it calls for each wheel.
+            today: today's date, which new rows have as the day of their check.
+            cancel: an event that ends everything in progress.
             progress: called with each step.
-            in_flight: how many questions there may be at a time.
-            open_own: framework and label -> its own index, of builds with that label; None if none is to be asked.
-            unchanged: the file in which is kept what came of pages that had nothing new; None for none. Where the same
-                pages come again, and the matrix is the same, that is what comes of them.
+            in_flight: the number of requests at a time.
+            open_own: returns a framework's own index of builds with a label; None to read no such index.
+            unchanged: a file for the result of pages with nothing new, which kgen repeats while pages and matrix are
+                the same; None to keep no result.
         """
         self._texts = dict(texts)
         self._matrix = CompatibilityMatrix(self._texts)
@@ -163,7 +163,7 @@ class Refresh:
 
     @functools.cached_property
     def _context(self) -> RowContext:
-        """What rows are composed with."""
+        """The context in which kgen composes rows."""
         context = RowContext.of(self._matrix, ())
         return context._replace(followed=_Followed(context.followed))
 
@@ -173,18 +173,18 @@ class Refresh:
             self._result.wheels = len(self._asked_for)
 
     def run(self) -> Refreshed:
-        """What the index knows and the matrix does not.
+        """Find what the index has and the matrix lacks.
 
         Raises:
-            OutsideError: the index cannot be asked, or what it says makes no sense. Nothing is to be used then.
-            KeyboardInterrupt: after everything under way was cancelled.
+            OutsideError: the index does not answer, or its facts make no valid matrix. There is no result then.
+            KeyboardInterrupt: after everything in progress was cancelled.
         """
         followed = [recipe for name, recipe in recipes().items() if f"{name}.toml" in self._texts]
         names = [name for recipe in followed for name in recipe.distributions(self._matrix.majors)]
         asking, reading = ThreadPoolExecutor(self._in_flight), ThreadPoolExecutor(self._in_flight)
         try:
             listed = [conda_names.PROJECT] if conda_names.FILE in self._texts else []
-            # what a recipe names for a major that no row installs may never have been published
+            # a recipe may name distributions for a CUDA major that were never published
             rows_name = {name for name in names if any(f'"{name}' in text for text in self._texts.values())}
             self._ask([*(name for name in names if name in rows_name), *self._matrix.library_names, *listed], asking)
             self._ask([*names, *self._spoken_of()], asking, known=False)
@@ -206,18 +206,18 @@ class Refresh:
             self._cancel.set()
             raise
         finally:
-            # after ctrl-C one of them may wait for half a minute yet for a server that says nothing
+            # after ctrl-C, a thread can still wait half a minute for a silent server
             asking.shutdown(wait=False, cancel_futures=True)
             reading.shutdown(wait=False, cancel_futures=True)
         self._write(rows, own, toolkits, updates)
-        if self._result.pages == asked:  # what comes of others than those of the key is not known by it
+        if self._result.pages == asked:  # the key covers the first pages only
             self._keep_unchanged(key)
         return self._result
 
     # -- nothing new ---------------------------------------------------------------------------------------------------
 
     def _key(self, own: Mapping[str, Mapping[str, Listed]]) -> str:
-        """What tells whether anything is another than at the last refresh: pages, matrix, and who looks at them."""
+        """A digest of the pages, the matrix and kgen's code for refreshing; it changes with any of them."""
         digest = hashlib.sha256(f"{self._matrix.revision}\n".encode())
         for file in sorted(Path(__file__).parent.iterdir()):
             if file.suffix in {".py", ".toml"}:
@@ -231,7 +231,7 @@ class Refresh:
         return digest.hexdigest()
 
     def _known_to_be_unchanged(self, key: str) -> bool:
-        """Whether these very pages had nothing new for this very matrix; what came of them then comes of them now."""
+        """Whether these pages had nothing new for this matrix before; takes over the earlier result if so."""
         if self._unchanged is None:
             return False
         try:
@@ -258,19 +258,19 @@ class Refresh:
     # -- asking --------------------------------------------------------------------------------------------------------
 
     def _all(self, jobs: Mapping[T, Future[Any]], stage: str) -> None:
-        """Waits for all of them; the first that fails ends it."""
+        """Wait for all jobs; the first failure ends the wait."""
         waiting = set(jobs.values())
         total = len(waiting)
         while waiting:
             self._progress(stage, total - len(waiting), total)
-            # a short wait, because a lock without a timeout does not let ctrl-C through on every platform
+            # a short wait, as waiting without a timeout blocks ctrl-C on some platforms
             done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
         self._progress(stage, total, total)
 
     def _ask(self, names: Iterable[str], pool: ThreadPoolExecutor, *, known: bool = True) -> None:
-        """Ask for the pages of projects; those that are followed, `known`, are missed where no index has them."""
+        """Read the pages of projects. For followed projects (`known`), a note names those that no index has."""
         wanted = [name for name in dict.fromkeys(names) if name not in self._pages]
         if not wanted:
             return
@@ -292,12 +292,12 @@ class Refresh:
             self._result.notes.append(f"no index has {', '.join(missing)}")
 
     def _files(self, name: str) -> Sequence[IndexFile]:
-        """The files of a project, but for wheel variants: their tags do not tell on which machine they run."""
+        """The files of a project without wheel variants, whose tags do not say on which machines they run."""
         listed = self._pages.get(name)
         return () if listed is None else [file for file in listed.files if not file.variant]
 
     def _spoken_of(self) -> Mapping[str, tuple[str, Version]]:
-        """Project that a remark is about -> the framework that it stands with, and the release that it was made for."""
+        """The projects with a remark in the matrix: the framework that has it, and the release it was written for."""
         return {
             name: (framework, version)
             for framework in self._matrix.framework_names
@@ -306,7 +306,7 @@ class Refresh:
         }
 
     def _outdated(self) -> None:
-        """Note the remarks about projects that have had a release since: they are written by hand."""
+        """Note the remarks about projects with a newer release, as people write remarks by hand."""
         for name, (framework, looked_at) in sorted(self._spoken_of().items()):
             newest = max((one for one in by_version(self._files(name)) if not one.is_prerelease), default=looked_at)
             if newest > looked_at:
@@ -336,7 +336,7 @@ class Refresh:
     # -- conda's names ------------------------------------------------------------------------------------------------
 
     def _conda_names(self) -> None:
-        """What conda calls projects, where a newer release of who lists them has it; what is wrong there is a note."""
+        """Update the conda names from a newer release of the project that lists them; a failure becomes a note."""
         file = conda_names.newest(self._files(conda_names.PROJECT))
         if file is None or conda_names.FILE not in self._texts:
             return
@@ -363,7 +363,7 @@ class Refresh:
     # -- shared libraries ---------------------------------------------------------------------------------------------
 
     def _sonames(self) -> None:
-        """What libraries NVIDIA's wheels have, where they have newer releases; what cannot be read is a note."""
+        """Update the shared libraries of NVIDIA's newer wheels; a failure becomes a note."""
         if sonames.FILE not in self._texts:
             return
         pages = {name: self._files(name) for name in self._matrix.library_names}
@@ -388,7 +388,7 @@ class Refresh:
     def _frameworks(
         self, followed: Sequence[Recipe], asking: ThreadPoolExecutor, reading: ThreadPoolExecutor
     ) -> dict[str, dict[str, dict[str, Any]]]:
-        """Framework -> version -> its new row."""
+        """The new rows by framework and version."""
         jobs: dict[tuple[str, Version], Future[list[WheelBuild] | str]] = {}
         every = {recipe.name: self._releases(recipe) for recipe in followed}
         known: dict[str, dict[Version, Mapping[str, Any]]] = {}
@@ -444,9 +444,9 @@ class Refresh:
         own: Mapping[str, Mapping[str, Listed]],
         reading: ThreadPoolExecutor,
     ) -> dict[str, list[Addition]]:
-        """Framework -> the builds that only its own index has and no row tells of.
+        """The builds of each framework that only its own index has and no row lists.
 
-        Those of releases that are new as well go into their rows.
+        Builds of new releases go into the new rows instead.
         """
         found: dict[str, list[Addition]] = {}
         for recipe in followed:
@@ -455,7 +455,7 @@ class Refresh:
             new = rows.get(recipe.name, {})
             releases = [*self._parsed(f"{recipe.name}.toml").get("release", ()), *new.values()]
             pages = {label: page.files for label, page in own[recipe.name].items()}
-            for row in new.values():  # what was assumed of pages that have been read since
+            for row in new.values():  # drop builds that were assumed before these pages were read
                 row["build"] = [build for build in row["build"] if build.get("local") not in pages]
             title = self._matrix.framework(recipe.name).title
             index = OwnIndex(recipe, title, pages, releases, self._context)
@@ -484,7 +484,7 @@ class Refresh:
         return found
 
     def _own_pages(self, followed: Sequence[Recipe], pool: ThreadPoolExecutor) -> dict[str, dict[str, Listed]]:
-        """Framework -> label -> its page on the framework's own index, of those labels that it has."""
+        """The pages of each framework's own index, by label; labels without a page are left out."""
         found = {}
         for recipe in followed:
             if self._open_own is None or not recipe.own:
@@ -518,7 +518,7 @@ class Refresh:
             raise MatrixError([f"{file}: {error}"]) from None
 
     def _ask_for_brought(self, answers: Iterable[list[WheelBuild] | str], pool: ThreadPoolExecutor) -> None:
-        """The pages of what the extras of new builds bring."""
+        """Read the pages of the packages that extras of new builds bring in."""
         found = [
             wheel_build
             for builds_of_release in answers
@@ -529,7 +529,7 @@ class Refresh:
         self._ask(sorted(names), pool, known=False)
 
     def _obtainable(self, name: str, version: Version, found: Sequence[WheelBuild]) -> list[WheelBuild]:
-        """The builds for which an index has wheels of everything that their extras bring."""
+        """The builds whose extras need only packages that have wheels on an index."""
         left = []
         for wheel_build in found:
             lacking = next((text for text in wheel_build.brought if not self._has(text, wheel_build)), None)
@@ -599,13 +599,13 @@ class Refresh:
             )
 
     def _reader(self, recipe: Recipe, pool: ThreadPoolExecutor) -> Read:
-        """What gives the facts of a framework's wheels, or raises :class:`Unread`."""
+        """A reader of the facts of a framework's wheels; it raises :class:`Unread`."""
         return _Reading(self._facts, lambda file, module: self._read(file, module, pool).result(), recipe)
 
     def _ahead(
         self, recipe: Recipe, version: Version, every: Mapping[str, Mapping[Version, Sequence[IndexFile]]]
     ) -> list[IndexFile]:
-        """Wheels that will be read, so that requests for them overlap."""
+        """The wheels that kgen will read, so that their requests can overlap."""
         context = self._context
         wanted = []
         for name in every:
@@ -622,7 +622,7 @@ class Refresh:
         known: Mapping[Version, Mapping[str, Any]],
         every: Mapping[str, Mapping[Version, Sequence[IndexFile]]],
     ) -> None:
-        """What the index says about the releases that are known."""
+        """Compare the known releases with the index."""
         own = every[recipe.name]
         if not own:
             return
@@ -633,7 +633,7 @@ class Refresh:
             if version not in own:
                 continue
             gains: Sequence[Any] = ()
-            if version >= recipe.since:  # older rows rest on what was run, and a wheel for any Python proves nothing
+            if version >= recipe.since:  # older rows come from tests, and a wheel for any Python proves nothing
                 against, gains = compare(recipe, release, every, self._context)
                 self._result.contradictions += against
             reason = yank(own[version])
@@ -676,7 +676,7 @@ class Refresh:
         return updates
 
     def _toolkits(self, updates: Mapping[str, Update], pool: ThreadPoolExecutor) -> dict[str, dict[str, Any]]:
-        """Version -> the row of a release of the CUDA toolkit that is new."""
+        """The rows of new releases of the CUDA toolkit, by version."""
         rows = {}
         known = {str(toolkit.version) for toolkit in self._matrix.toolkits}
         for name, update in updates.items():
@@ -706,7 +706,7 @@ class Refresh:
         toolkits: Mapping[str, Mapping[str, Any]],
         pool: ThreadPoolExecutor,
     ) -> dict[str, Update]:
-        """Packages of CUDA that something new requires for the first time; what no index has is required no longer."""
+        """Packages of CUDA that only new rows require; the rows drop those that no index has."""
         required: set[str] = set()
         builds = [build for releases in rows.values() for row in releases.values() for build in row["build"]]
         builds += [one.row for additions in own.values() for one in additions]
@@ -768,7 +768,7 @@ class Refresh:
         if toolkits:
             added = {version: writer.toolkit_text(row) for version, row in toolkits.items()}
             result.files[_TOOLKITS] = writer.with_rows(self._texts[_TOOLKITS], _TOOLKIT_ROW, added)
-        if not result.files:  # nothing new; what is there has been found sound before
+        if not result.files:  # nothing new, and the matrix was checked before
             result.revision = self._matrix.revision
             return
         matrix = CompatibilityMatrix({**self._texts, **result.files})
@@ -784,7 +784,7 @@ class Refresh:
 
 
 class _Reading:
-    """What gives the facts of a framework's wheels; :class:`kgen.refresh.rows.Read`."""
+    """Reads the facts of a framework's wheels, as a :class:`kgen.refresh.rows.Read`."""
 
     def __init__(
         self, facts: FactReader, read: Callable[[IndexFile, str | None], WheelFacts | None], recipe: Recipe
@@ -794,11 +794,11 @@ class _Reading:
         self._module = None if recipe.module is None else recipe.module.path
 
     def __call__(self, file: IndexFile) -> WheelFacts:
-        """What METADATA and the recipe's module say."""
+        """The facts in METADATA and in the recipe's module."""
         return self._known(self._read(file, self._module), file)
 
     def compiled(self, file: IndexFile, compiled: Compiled, toolkits: Collection[Version]) -> tuple[str, ...]:
-        """What a compiled file in the wheel says."""
+        """The facts in a compiled file of the wheel."""
         return self._known(self._facts.compiled(file, compiled, toolkits), file)
 
     @staticmethod

@@ -12,18 +12,18 @@ from pathlib import Path
 from kgen.errors import Cancelled, HashMismatchError, MalformedAnswerError, OutsideError, UnreachableError
 
 WHOLE = 64 * 1024 * 1024
-"""Bytes: the most that is downloaded of one wheel. All of it without ranges, its list of files with them."""
+"""The limit for a download of one wheel in bytes: of the whole wheel without range requests, else of its file list."""
 
 PATIENCE = 60.0
-"""Seconds that an answer may take, whatever its size."""
+"""The limit for an answer of any size, in seconds."""
 
 CHUNK = 256 * 1024
-"""Bytes that are read from a local file at a time, between two looks at whether the user wants to stop."""
+"""How much kgen reads from a local file at a time, in bytes; between two reads, ctrl-C can stop it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedFile:
-    """One wheel that is asked for."""
+    """A wheel on a server."""
 
     url: str
     filename: str
@@ -31,24 +31,24 @@ class ServedFile:
 
     @property
     def is_source(self) -> bool:
-        """Whether it is a source distribution: until it is built, only its size is known."""
+        """Whether it is a source distribution; until kgen builds it, only its size is known."""
         return not self.filename.endswith(".whl")
 
     @property
     def shown(self) -> str:
-        """The URL as it may be shown: without a password, and without a query, which may be one too."""
+        """The URL for messages: without credentials, and without a query, which may have credentials too."""
         parts = urllib.parse.urlsplit(self.url)
         host = parts.netloc.rpartition("@")[2]
         return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "", ""))
 
     @property
     def host(self) -> str:
-        """The server, with its port; empty for a file of this machine."""
+        """The server, with its port; empty for a file on this machine."""
         return urllib.parse.urlsplit(self.url).netloc.rpartition("@")[2]
 
     @property
     def check(self) -> str:
-        """The command that shows which file is there."""
+        """The command that prints the digest of the file."""
         path = local_path(self.url)
         if path is not None:
             return f"sha256sum {shlex.quote(str(path))}"
@@ -125,7 +125,7 @@ class DamagedMemberError(OutsideError):
 
 
 def local_path(url: str) -> Path | None:
-    """Where a file of this machine is, by a `file:` URL or a plain path; None for one that a server has."""
+    """The path of a file on this machine, from a `file:` URL or a plain path; None for a file on a server."""
     if "://" not in url and not url.startswith("file:"):
         return Path(url)
     parts = urllib.parse.urlsplit(url)
@@ -151,7 +151,7 @@ class Limit:
         self._end = None if within is None else time.monotonic() + within
 
     def refuse_if_over(self, file: ServedFile) -> None:
-        """Raises if nothing more is to be asked for this file.
+        """Stop if no more requests may be made for this file.
 
         Raises:
             Cancelled: the user interrupted, or no request waits for the answer.

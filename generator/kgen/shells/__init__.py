@@ -1,9 +1,10 @@
-"""The shells that kgen writes for: one module each, which calls its :class:`Shell` `SHELL`.
+"""The shells that kgen writes for: one module each, with its :class:`Shell` as `SHELL`.
 
-A module in this package is all that kgen has to know of a shell, beside the templates of its language:
+A module in this package declares everything about a shell, except the templates of its language:
 `hooks/activate.SUFFIX.j2`, `hooks/deactivate.SUFFIX.j2`, `activation/activate.SUFFIX.j2`,
-`activation/variables.SUFFIX.py.j2`, `completion/NAME.j2` where it completes, and `activation/deactivate.SUFFIX.j2`
-where what leaves an environment is a script. Shells with the same suffix read the same scripts.
+`activation/variables.SUFFIX.py.j2`, `completion/NAME.j2` for a shell with completion, and
+`activation/deactivate.SUFFIX.j2` for a shell that leaves an environment with a script. Shells with the same suffix
+read the same scripts.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Entry(NamedTuple):
 
     Attributes:
         words: the command.
-        changes: what is different in its environment; None for what is not to be there.
+        changes: the variables that it sets; None for a variable that it removes.
     """
 
     words: list[str]
@@ -33,23 +34,24 @@ class Entry(NamedTuple):
 
 
 class Shell(Protocol):
-    """What kgen knows of a shell.
+    """A shell.
 
     Attributes:
-        name: what it is called, and what `kgen completion` calls it.
+        name: its name, also for `kgen completion`.
         programs: the programs that are this shell or read its language.
-        suffix: the end of the names of scripts in its language, without the dot.
-        in_locks: whether its hooks stand in the folder of a lock, under the digest that the lock records. Those of the
-            three languages that schema 1 began with do: committed locks have exactly these, and Nix reads them without
-            kgen. For any other shell `kgen sync` makes the hooks, so that a new one makes no lock stale.
-        completes: whether a script makes it complete `kgen`.
-        describes: whether it shows what a completion is.
-        reads_pipes: whether an interactive one takes its commands from a stdin that is not a terminal.
-        borrows: the variables of a process that entering an environment changes for a while.
-        start_files: what it reads at its start in an environment: path in kgen's folder there -> template.
-        leave_file: whether it has no functions, so that what leaves an environment is a script of its own beside that
-            which enters it: `activation/deactivate.SUFFIX.j2`.
-        user_files: the patterns of the files that it reads at its start everywhere.
+        suffix: the suffix of scripts in its language, without the dot.
+        in_locks: whether its hooks are in the folder of a lock, under the digest that the lock records. This holds for
+            the three languages that schema 1 began with: Nix reads their hooks without kgen. For other shells
+            `kgen sync` makes the hooks, so that a new shell makes no lock stale.
+        completes: whether kgen has a completion script for it.
+        describes: whether it shows descriptions of completions.
+        reads_pipes: whether an interactive shell reads commands from a stdin that is not a terminal.
+        borrows: the variables that entering an environment changes for a while.
+        start_files: the templates of the files that it reads at its start in an environment, by their paths in kgen's
+            folder there.
+        leave_file: whether the shell has no functions, and leaves an environment with a script:
+            `activation/deactivate.SUFFIX.j2`.
+        user_files: the patterns of the files that it reads at every start.
     """
 
     name: str
@@ -71,27 +73,27 @@ class Shell(Protocol):
 
     @abstractmethod
     def quote(self, text: str) -> str:
-        """Quote text as one word, which arrives byte for byte and runs nothing.
+        """Quote text as one word, which the shell takes literally.
 
         Raises:
-            ValueError: `text` holds NUL, which no environment variable can hold.
+            ValueError: `text` has a NUL, which no environment variable can hold.
         """
 
     @abstractmethod
     def enter(self, program: str, share: PurePath, borrowed: Mapping[str, str | None]) -> Entry:
-        """How it becomes a shell that reads the user's own files, and then the script of the environment.
+        """How a process becomes a shell that reads the user's own files, and then the environment's script.
 
         Args:
             program: the shell, as a path or a name on PATH.
             share: kgen's folder in the environment.
-            borrowed: what :attr:`borrows` names, as this process has it.
+            borrowed: the values of the variables in :attr:`borrows` in this process.
         """
 
     def hint(self, environment: str, script: PurePath) -> str:  # noqa: ARG002 - some shells name the script
-        """What is typed in a running shell to enter an environment.
+        """The command that enters an environment in a running shell.
 
         Args:
-            environment: its name.
+            environment: the environment's name.
             script: the script that enters it.
         """
         return f'eval "$(kgen activate {environment})"'
@@ -106,13 +108,13 @@ def known() -> tuple[Shell, ...]:
 
 
 def languages() -> Mapping[str, Shell]:
-    """Suffix -> a shell whose scripts end with it, sorted; shells that share the suffix share the language."""
+    """A shell for each suffix, sorted; shells with the same suffix share the language."""
     found = {shell.suffix: shell for shell in reversed(known())}
     return dict(sorted(found.items()))
 
 
 def programs() -> Mapping[str, Shell]:
-    """Program -> its shell, sorted."""
+    """The shell of each program, sorted."""
     return dict(sorted((program, shell) for shell in known() for program in shell.programs))
 
 
@@ -120,7 +122,7 @@ def recognised(asked: str) -> Shell:
     """The shell that the user names, by a name or a path.
 
     Raises:
-        UsageError: kgen knows none of this name.
+        UsageError: kgen does not know the shell.
     """
     name = Path(asked).name
     found = programs().get(name)
@@ -130,10 +132,10 @@ def recognised(asked: str) -> Shell:
 
 
 def without_nul(text: str) -> str:
-    """The text itself, which an environment variable can hold.
+    """The text itself, if an environment variable can hold it.
 
     Raises:
-        ValueError: it holds NUL.
+        ValueError: the text has a NUL.
     """
     if "\0" in text:
         raise ValueError(f"no environment variable can hold NUL: {text!r}")

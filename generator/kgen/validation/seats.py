@@ -1,4 +1,4 @@
-"""Which environment of several, validated at once, has which device."""
+"""Give each of several environments that are validated at once its own device."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kgen.accelerators import Gpu
 from kgen.validation import visibility
 
 _TICK = 0.1
-"""Seconds between two looks whether to give up."""
+"""Seconds between two checks whether to give up."""
 
 
 class Seat(NamedTuple):
-    """A device that a process has to itself.
+    """A device for one process.
 
     Attributes:
-        place: its place among those of its kind on this machine; None where it is unknown.
-        variables: what gives a process this device alone; nothing where there is no choice.
+        place: its position among this machine's devices of its kind, from 0; None if unknown.
+        variables: the variables that give a process only this device; empty if there is no choice.
     """
 
     place: int | None = None
@@ -29,7 +29,7 @@ class Seat(NamedTuple):
 
 
 ANY = Seat()
-"""Whatever there is."""
+"""Any device."""
 
 
 def seats(
@@ -39,16 +39,16 @@ def seats(
     refusing: Collection[str] = (),
     begin: Sequence[str] = (),
 ) -> tuple[Seat, ...]:
-    """The devices that this process may give to others, each with what gives it.
+    """The devices that this process may give to its children.
 
     Args:
-        variables: what gives a process some devices: the first by their numbers among those that the others leave, the
-            last also by their names.
-        shown: the variables of this process: where one of those is set, no other device may be given away.
+        variables: the variables that select devices: the first takes numbers among the devices that the others leave,
+            the last also takes names.
+        shown: the variables of this process; where one of them selects devices, kgen gives no others.
         devices: the devices of this machine.
-        refusing: the names of devices that refuse another process. They are left out, unless all do: then nobody can
-            tell better than the framework what is wrong.
-        begin: what the names of devices begin with; nothing where they have numbers alone.
+        refusing: the names of devices that refuse another process. kgen leaves them out, unless all refuse: then the
+            framework can say best what is wrong.
+        begin: the prefixes of device names; empty if devices have only numbers.
     """
     held = next((name for name in variables if name in shown), None)
     if held is None:
@@ -56,8 +56,8 @@ def seats(
     else:
         names = [name for one in shown[held].split(",") if (name := one.strip())]
         found = visibility.shown(shown[held], devices, begin) if devices else None
-        # what stands behind the end of the list is not this process's to give; of one that shows nothing the framework
-        # says best what is wrong, and the GPU around instances goes by a name that is none of theirs
+        # an invalid entry ends the list, and what follows it is not selected. If the list selects nothing, its first
+        # entry stays: the framework can say best what is wrong
         names = names if found is None else names[: len(found.places) or 1]
         every = [Seat(_place(name, devices), {held: name}) for name in names]
     free = [one for one in every if not _refuses(one, devices, refusing)]
@@ -70,7 +70,7 @@ def _named(variables: Sequence[str], number: int, device: Gpu) -> Seat:
 
 
 def _place(name: str, devices: Sequence[Gpu]) -> int | None:
-    """The place of a device that somebody has named: by a number, or by as much of its name as tells it apart."""
+    """The position of a device that the user names by its number or by an unambiguous start of its name."""
     if name.isdigit():
         return int(name)
     fitting = [number for number, one in enumerate(devices) if one.selector.startswith(name)]
@@ -78,19 +78,19 @@ def _place(name: str, devices: Sequence[Gpu]) -> int | None:
 
 
 def _refuses(seat: Seat, devices: Sequence[Gpu], refusing: Collection[str]) -> bool:
-    """Whether a device is known by its name, and refuses; a number may be that of another to who counts otherwise."""
+    """Whether a device is selected by its name and refuses. A number could mean another device."""
     if seat.place is None or any(name.isdigit() for name in seat.variables.values()):
         return False
     return devices[seat.place].selector in refusing
 
 
 def at_once(count: int, calls: Iterable[Callable[[], None]], cancel: threading.Event) -> None:
-    """Make calls, so many at a time; the first error, and ctrl-C, end those that have not begun.
+    """Make calls, several at a time; after the first error, or ctrl-C, no further call begins.
 
     Args:
-        count: how many at a time.
+        count: the number of calls at a time.
         calls: the calls.
-        cancel: is set where the others are to end, too.
+        cancel: an event that this function sets to end the other calls.
     """
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only who asks for several pays for it
 
@@ -100,14 +100,14 @@ def at_once(count: int, calls: Iterable[Callable[[], None]], cancel: threading.E
             for one in waiting:
                 one.result()
         except BaseException:
-            # as ctrl-C, which reaches this thread alone
+            # ctrl-C reaches only this thread
             cancel.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
 class Seats:
-    """Devices that are lent one by one.
+    """Devices that kgen lends one at a time.
 
     Args:
         every: the devices.
@@ -120,7 +120,7 @@ class Seats:
 
     @contextlib.contextmanager
     def taken(self, *, over: Callable[[], bool]) -> Iterator[Seat]:
-        """A device for the block, waited for; any where it is over meanwhile, as nothing is run then."""
+        """Wait for a device, and lend it for the block. If the run is over meanwhile, it is any device."""
         seat = None
         while seat is None and not over():
             with contextlib.suppress(queue.Empty):

@@ -1,8 +1,8 @@
-"""Signatures of receipts: DSSE envelopes by a key, and bundles of Sigstore; both are made and verified here alone.
+"""Signatures of receipts: DSSE envelopes by a key, and Sigstore bundles. Only this module makes and verifies them.
 
-What is signed is the receipt's Statement as canonical JSON (RFC 8785), so that white space and the order of keys in
-the file do not matter. Signatures stand beside the receipt: `cpu.dsse`, `cpu.sigstore`. The libraries come with kgen's
-extra `sign` and are imported only here.
+kgen signs the receipt's Statement as canonical JSON (RFC 8785), so white space and the order of keys in the file do not
+matter. Signatures are files beside the receipt: `cpu.dsse`, `cpu.sigstore`. The libraries come with kgen's extra
+`sign`; only this module imports them.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _KEY_HINTS = ("openssl genpkey -algorithm ed25519 -out key.pem", "openssl pkey -
 
 
 class BadSignature(Exception):  # noqa: N818 - it is a finding, which a command reports among others
-    """A signature that does not hold; the text says why."""
+    """An invalid signature; the text says why."""
 
 
 class OtherPayload(BadSignature):
-    """A signature that holds, of something else."""
+    """A valid signature of something else."""
 
 
 class Signer(NamedTuple):
-    """Who signed.
+    """A signer.
 
     Attributes:
         kind: `key` or `identity`.
@@ -49,7 +49,7 @@ class Signer(NamedTuple):
 
 
 def canonical(data: Mapping[str, Any]) -> bytes:
-    """What is signed of a receipt.
+    """The bytes of a receipt that are signed.
 
     Raises:
         UsageError: the library is missing, or a number cannot be written canonically.
@@ -64,15 +64,15 @@ def canonical(data: Mapping[str, Any]) -> bytes:
 
 
 def place_of(receipt: Path, ending: str) -> Path:
-    """Where the signature of a receipt belongs."""
+    """The path of a receipt's signature."""
     return receipt.with_suffix(ending)
 
 
 def import_of(name: str) -> ModuleType:
-    """A module of the extra.
+    """Import a module of the extra `sign`.
 
     Raises:
-        UsageError: it cannot be imported.
+        MissingExtraError: it cannot be imported.
     """
     import importlib  # noqa: PLC0415 - only here
 
@@ -83,34 +83,34 @@ def import_of(name: str) -> ModuleType:
 
 
 def endings_of(trust: Trust) -> tuple[str, ...]:
-    """The endings of the files with signatures that can count."""
+    """The endings of the signature files that can count."""
     return (*((BY_KEY,) if trust.keys else ()), *((BY_IDENTITY,) if trust.identities else ()))
 
 
 def require_keys(trust: Trust) -> None:
-    """Check that every key is there and is one: what is missing would count for nothing, and go unnoticed.
+    """Check that every key file exists and has a public key, as a missing key would go unnoticed.
 
     Raises:
-        UsageError: a file holds no public key, or a library is missing.
-        OutsideError: one cannot be read.
+        UsageError: a file has no public key, or a library is missing.
+        OutsideError: a file cannot be read.
     """
     for path in trust.keys:
         _public_key(path)
 
 
 def signers_of(content: bytes, ending: str, payload: bytes, trust: Trust) -> tuple[Signer, ...]:
-    """Who of those that count has signed just this.
+    """The trusted signers of a payload.
 
     Args:
-        content: the file with signatures.
-        ending: of its name: :data:`BY_KEY` or :data:`BY_IDENTITY`.
-        payload: what must have been signed.
-        trust: whose signatures count.
+        content: the content of a signature file.
+        ending: the ending of its name: :data:`BY_KEY` or :data:`BY_IDENTITY`.
+        payload: the bytes that must have been signed.
+        trust: the keys and identities whose signatures count.
 
     Raises:
-        OtherPayload: what they signed is something else.
-        BadSignature: none of them has signed, or it is not such a file.
-        UsageError: a key is none, or a library is missing.
+        OtherPayload: they signed something else.
+        BadSignature: none of them signed, or the file is not a signature file.
+        UsageError: a key file has no public key, or a library is missing.
         OutsideError: a key, or Sigstore's own keys, cannot be read.
     """
     if ending == BY_KEY:
@@ -123,7 +123,7 @@ def signers_of(content: bytes, ending: str, payload: bytes, trust: Trust) -> tup
 
 
 def _verify_with_identities(content: bytes, trust: Trust) -> tuple[bytes, tuple[Signer, ...]]:
-    """What a bundle holds, and which of these identities signed it: a bundle has one signer."""
+    """The payload of a bundle, and the identity that signed it; a bundle has one signer."""
     fault = BadSignature("no identity is given")
     for identity in trust.identities:
         try:
@@ -139,16 +139,16 @@ def _verify_with_identities(content: bytes, trust: Trust) -> tuple[bytes, tuple[
 
 
 def sign_with_key(payload: bytes, key: Path, password: str | None, before: bytes | None) -> tuple[bytes, Signer]:
-    """An envelope with a signature by a private key.
+    """Sign with a private key, into an envelope.
 
     Args:
-        payload: what is signed.
-        key: a file with the key, PEM.
-        password: what the key is encrypted with; None if it is not.
-        before: an envelope that is there: its signatures are kept if it is of the same payload.
+        payload: the bytes to sign.
+        key: a file with the key, in PEM.
+        password: the password of the key; None if it has none.
+        before: an existing envelope, whose signatures stay if it has the same payload.
 
     Raises:
-        UsageError: it is not such a key, or a library is missing.
+        UsageError: the file has no private key that can sign, or a library is missing.
         OutsideError: the file cannot be read.
     """
     import_of("securesystemslib")
@@ -179,12 +179,12 @@ def sign_with_key(payload: bytes, key: Path, password: str | None, before: bytes
 
 
 def verify_with_keys(envelope: bytes, keys: Sequence[Path]) -> tuple[bytes, tuple[Signer, ...]]:
-    """What an envelope holds, and whose of these keys signed it.
+    """The payload of an envelope, and which of these keys signed it.
 
     Raises:
-        BadSignature: none of them did, or it is not an envelope.
-        UsageError: a file holds no public key, or a library is missing.
-        OutsideError: one cannot be read.
+        BadSignature: none of the keys signed it, or it is not an envelope.
+        UsageError: a file has no public key, or a library is missing.
+        OutsideError: a file cannot be read.
     """
     import_of("securesystemslib")
     from securesystemslib.exceptions import UnverifiedSignatureError  # noqa: PLC0415 - of the extra
@@ -198,7 +198,7 @@ def verify_with_keys(envelope: bytes, keys: Sequence[Path]) -> tuple[bytes, tupl
             key = SSlibKey.from_crypto(public)
         except ValueError:
             raise UsageError(f"{path}: kgen cannot verify with a key of this kind", hints=_KEY_HINTS) from None
-        # the name of a key within an envelope is a hint and no more: each signature is tried
+        # the name of a key in an envelope is only a hint, so each signature is tried
         for signature in found.signatures.values():
             try:
                 key.verify_signature(_named(signature, key.keyid), found.pae())
@@ -215,7 +215,7 @@ def verify_with_keys(envelope: bytes, keys: Sequence[Path]) -> tuple[bytes, tupl
 
 
 def joined(envelopes: Sequence[bytes]) -> bytes:
-    """The first of these envelopes with the signatures of all that hold the same; judges none of them."""
+    """The first envelope, with the signatures of all that have the same payload. It verifies none of them."""
     try:
         found = [json.loads(one) for one in envelopes]
         first = found[0]
@@ -240,7 +240,7 @@ def _envelope(content: bytes) -> Any:  # noqa: ANN401 - the library has no types
 
     try:
         found = Envelope.from_dict(json.loads(content))
-        found.pae()  # which a payload type that is not text does not have
+        found.pae()  # fails if the payload type is not text
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, Error):
         raise BadSignature("it is not a DSSE envelope") from None
     return found
@@ -277,16 +277,16 @@ def _read(path: Path) -> bytes:
 
 
 def sign_with_identity(payload: bytes, token: str | None, config: Path | None) -> tuple[bytes, Signer]:
-    """A bundle that Sigstore's authority and log vouch for: it says who signed, and when.
+    """Sign with an identity through Sigstore, into a bundle that says who signed, and when.
 
     Args:
-        payload: what is signed.
-        token: an OpenID Connect token; None for the one that the surroundings have, as CI does, or else a browser.
-        config: which authority, log and keys are meant; None for Sigstore's public ones.
+        payload: the bytes to sign.
+        token: an OpenID Connect token; None for the one in the environment, as in CI, or else a login in a browser.
+        config: a file that names authority, log and keys; None for Sigstore's public instance.
 
     Raises:
-        UsageError: the token is no good, or a library is missing.
-        OutsideError: the authority or the log did not take it.
+        UsageError: the token is not accepted, or a library is missing.
+        OutsideError: the authority or the log refused, or does not answer.
     """
     import_of("sigstore")
     from sigstore.dsse import Statement  # noqa: PLC0415 - of the extra
@@ -306,7 +306,7 @@ def sign_with_identity(payload: bytes, token: str | None, config: Path | None) -
         ) from None
     except KgenError:
         raise
-    except Exception as error:  # noqa: BLE001 - what the library's clients raise is of no class that it publishes
+    except Exception as error:  # noqa: BLE001 - the library does not document the exceptions of its clients
         said = " ".join(str(error).split()) or type(error).__name__
         raise UnreachableError(
             f"Sigstore did not sign: {shown(said)}", hints=["sign with a key: kgen attest --key FILE"]
@@ -315,11 +315,11 @@ def sign_with_identity(payload: bytes, token: str | None, config: Path | None) -
 
 
 def verify_with_identity(bundle: bytes, identity: str, issuer: str | None, config: Path | None) -> bytes:
-    """What a bundle holds, if this identity signed it; works offline.
+    """The payload of a bundle, if this identity signed it. It works offline.
 
     Raises:
-        BadSignature: it did not, or not while its certificate held.
-        UsageError: the trust configuration is none, or a library is missing.
+        BadSignature: the identity did not sign it, or not while its certificate was valid.
+        UsageError: the trust configuration is invalid, or a library is missing.
         OutsideError: Sigstore's own keys are not on this machine.
     """
     import_of("sigstore")

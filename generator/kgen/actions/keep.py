@@ -1,4 +1,4 @@
-"""What a new lock keeps of the one that is there, or of the two that a merge could not bring together."""
+"""What a new lock keeps of an old one, or of the two sides of a merge conflict."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def keep(
     merge: bool,
     notes: list[str],
 ) -> tuple[EnvironmentRequest, ...]:
-    """The requests, with what their old locks have held as far as that is still allowed.
+    """The requests with the versions of their old locks, as far as they are still allowed.
 
     Args:
         matrix: the facts.
-        requests: what is asked.
+        requests: the requests.
         locks: the folder of the locks.
-        upgraded: packages that are not held.
-        known: names that may be upgraded besides, as another lock has them.
+        upgraded: packages whose versions are not kept.
+        known: further names that may be upgraded, as another lock has them.
         allowed: the Pythons that the project allows; None for all.
-        merge: whether locks in conflict are looked into, instead of being an error.
-        notes: gets what could not be read.
+        merge: whether to read locks with merge conflicts; without it they are an error.
+        notes: a list for notes on locks that cannot be read.
 
     Raises:
-        UsageError: a package is to be upgraded in a lock that is not there, or that does not hold it.
-        SettingsError: a lock is in conflict, or is none and a package of it is to be upgraded.
+        UsageError: a package to upgrade has no lock, or its lock does not have it.
+        SettingsError: a lock has a merge conflict, or is invalid and has a package to upgrade.
     """
     names = frozenset(map(canonical_name, upgraded))
     found = []
@@ -77,7 +77,7 @@ def keep(
 
 
 def _recorded(path: Path, free: Collection[str], *, merge: bool) -> Iterator[ProvenVersion | BoundedVersion]:
-    """What a lock records of why it has the versions that are kept of it, where the matrix alone does not say it."""
+    """The recorded reasons for the kept versions that the matrix alone does not give."""
     try:
         content = files.read(path)
         both = sides(path, content, merge=merge)
@@ -91,7 +91,7 @@ def _recorded(path: Path, free: Collection[str], *, merge: bool) -> Iterator[Pro
 
 
 def _commits(path: Path, request: EnvironmentRequest) -> Mapping[str, Requirement]:
-    """The commits of repositories that a lock holds, of what is still asked of them as it was."""
+    """The commits of repositories in a lock, for requirements that are unchanged since."""
     if not any((one.url or "").startswith("git+") for one in request.dependencies):
         return {}
     try:
@@ -114,9 +114,10 @@ def _on_their_pythons(
     allowed: Collection[str] | None,
     notes: list[str],
 ) -> Iterator[EnvironmentRequest]:
-    """The requests on the Python of their old locks, where none is asked for.
+    """The requests, each on the Python of its old lock unless the user chose one.
 
-    Environments of one generation of Keras have one Python, so theirs must be one, and all of them solved on it.
+    Environments of one generation of Keras share their Python: they keep it only if their locks agree and all of them
+    can be solved on it.
     """
     groups: dict[str, list[EnvironmentRequest]] = {}
     for request in requests:
@@ -139,7 +140,7 @@ def _on_their_pythons(
 
 
 def _python(path: Path) -> str | None:
-    """The Python of a lock; None if there is none that says it."""
+    """The Python of a lock; None if there is no readable lock."""
     try:
         return grammar.python(tomli.loads(files.read_text(path, files.LARGE))["tool"]["kgen"]["python"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -149,7 +150,7 @@ def _python(path: Path) -> str | None:
 def _versions(
     path: Path, request: EnvironmentRequest, *, upgraded: Sequence[str], merge: bool, notes: list[str]
 ) -> Mapping[str, str]:
-    """What may be kept of a lock; nothing if there is none."""
+    """The versions that may be kept of a lock; empty if there is none."""
     try:
         content = files.read(path)
     except (FileNotFoundError, NotADirectoryError):

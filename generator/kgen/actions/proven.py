@@ -1,4 +1,4 @@
-"""What is proven where: locked environments x the GPUs in receipts, and the gaps."""
+"""What is proven where: the locked environments, the GPUs in receipts, and the gaps."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from kgen.validation.witnesses import witnesses
 
 
 class Place(NamedTuple):
-    """Where something can be proven.
+    """A kind of machine on which environments can be proven.
 
     Attributes:
         kind: `cpu`, or the kind of accelerator.
-        device: what it is called.
-        driver: its driver; None for the CPU, and where it does not matter.
+        device: the device's name.
+        driver: its driver; None for the CPU, and where the driver does not matter.
     """
 
     kind: str
@@ -35,21 +35,21 @@ class Place(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """What is known of an environment at a place.
+    """The state of an environment at a place.
 
     Attributes:
         environment: the environment's name on disk.
         platform: the platform, as a conda subdir.
-        place: where.
-        verdict: `passed` or `failed`, of the newest receipt; None for a gap.
-        date: the day of that receipt.
-        receipts: how many there are of what the lock installs.
-        independent: how many independent witnesses saw it train, see :mod:`kgen.validation.witnesses`.
-        signers: how many trusted signers signed one that passed; None if no signer is trusted.
-        step: seconds of a step.
-        suite: what was proven: one of :data:`kgen.validation.receipts.SUITES`; of a gap the least of them.
-        older: whether there are receipts of what the lock installed before, and none of what it does now.
-        command: what fills the gap, on a machine that has such a device; None where there is none to fill.
+        place: the place.
+        verdict: the newest receipt's verdict, `passed` or `failed`; None for a gap.
+        date: the newest receipt's date.
+        receipts: the number of receipts for what the lock installs.
+        independent: the number of independent witnesses of a training step, see :mod:`kgen.validation.witnesses`.
+        signers: the number of trusted signers of a passed receipt; None if no signer is trusted.
+        step: the duration of a step in seconds.
+        suite: the proven suite, one of :data:`kgen.validation.receipts.SUITES`; for a gap the smallest of them.
+        older: whether all receipts are for what the lock installed before.
+        command: the command that fills the gap on a machine with such a device; None if there is no gap.
     """
 
     environment: str
@@ -70,8 +70,8 @@ class Proven(NamedTuple):
     """The map of what is proven.
 
     Attributes:
-        proofs: a row for each environment and place, by environment; gaps among them.
-        unknown: environments that receipts are of and the project does not lock.
+        proofs: a row for each environment and place, gaps included, by environment.
+        unknown: environments with receipts that the project does not lock.
     """
 
     proofs: tuple[Proof, ...]
@@ -79,7 +79,7 @@ class Proven(NamedTuple):
 
     @property
     def gaps(self) -> tuple[Proof, ...]:
-        """The gaps: what no receipt proves."""
+        """The environments and places without a receipt."""
         return tuple(one for one in self.proofs if one.verdict is None)
 
 
@@ -90,11 +90,11 @@ def proven(root: Path, collected: Collected, machine: Host, trust: Trust = NOBOD
         root: the project's folder.
         collected: the receipts.
         machine: this machine, whose devices are places too.
-        trust: whose signatures count.
+        trust: the keys and identities whose signatures count.
 
     Raises:
         SettingsError: a lock cannot be read.
-        UsageError: a key is none, or what verifies is not installed.
+        UsageError: a key is invalid, or the libraries for verifying are not installed.
     """
     signing.require_keys(trust)
     locks = [
@@ -113,7 +113,7 @@ def proven(root: Path, collected: Collected, machine: Host, trust: Trust = NOBOD
 
 
 def _places(entries: Sequence[Entry], machine: Host) -> Mapping[str, tuple[Place, ...]]:
-    """Kind -> every place of that kind that anybody has told of, the driver aside."""
+    """All known places by kind, regardless of their drivers."""
     found: dict[str, dict[str, Place]] = {CPU.kind: {CPU.kind: Place(CPU.kind, CPU.kind, None)}}
     for entry in entries:
         found.setdefault(entry.kind, {}).setdefault(entry.device, Place(entry.kind, entry.device, None))

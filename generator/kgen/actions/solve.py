@@ -1,4 +1,4 @@
-"""What fits, from the matrix alone."""
+"""Solve environments from the matrix alone, without an index."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from kgen.solver.sharing import solve_together
 
 
 class SolveResult(NamedTuple):
-    """The answers.
+    """The answers of the solver.
 
     Attributes:
         answers: for each environment on each platform its resolution, or why there is none.
-        gains: for each answer what a framework's own index would add to it; None where it adds nothing.
-        plan: what was asked, with choices that were made for the user.
-        kept: the environments that were solved with what is locked of them.
+        gains: for each answer the gain of using a framework's own index; None if there is none.
+        plan: the plan, with the choices that kgen made.
+        kept: the environments that kgen solved with the versions of their locks.
     """
 
     answers: tuple[Resolution | Conflict, ...]
@@ -38,12 +38,12 @@ class SolveResult(NamedTuple):
 
     @property
     def conflicts(self) -> tuple[Conflict, ...]:
-        """What cannot be had."""
+        """The environments without a solution."""
         return tuple(answer for answer in self.answers if isinstance(answer, Conflict))
 
     @property
     def solved(self) -> tuple[tuple[Resolution, Suggestion | None], ...]:
-        """What can be had, and what a framework's own index would add to it."""
+        """The solved environments, each with the gain of using a framework's own index."""
         return tuple(
             (answer, gain)
             for answer, gain in zip(self.answers, self.gains, strict=True)
@@ -59,18 +59,18 @@ def solve(
     upgrade: bool = False,
     proven: ProvenOptions | None = None,
 ) -> SolveResult:
-    """Solve each environment that is asked for, to what locking would take: with what is locked, and libraries shared.
+    """Solve each requested environment as locking would: with the locked versions, and with shared libraries.
 
     Args:
-        asked: what is asked for.
+        asked: the flags.
         matrix: the facts.
-        folder: a folder of the project.
-        upgrade: whether nothing is kept of the locks that are there.
-        proven: what receipts of the project are to count for; None for nothing.
+        folder: a folder in the project.
+        upgrade: whether to ignore the existing locks.
+        proven: how receipts of the project count; None to ignore them.
 
     Raises:
-        UsageError: what is asked makes no sense.
-        SettingsError: the settings are wrong.
+        UsageError: the flags contradict each other.
+        SettingsError: the settings are invalid.
     """
     planned = plan.make(asked, matrix, folder)
     locks = planned.settings.root / LOCKS
@@ -89,7 +89,7 @@ def solve(
 
 
 def _as_locked(matrix: CompatibilityMatrix, planned: Plan, locks: Path) -> tuple[EnvironmentRequest, ...]:
-    """The requests with what locking would keep; as they are where a lock cannot be read, which `kgen lock` tells."""
+    """The requests with what locking would keep; unchanged if a lock cannot be read, as `kgen lock` says why."""
     from kgen.actions.keep import keep  # noqa: PLC0415 - most projects that are tried out have no locks
 
     allowed = allowed_by(planned.settings, matrix)

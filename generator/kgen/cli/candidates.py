@@ -1,7 +1,7 @@
-"""What an argument may be, for shells that complete it: value and what it is.
+"""The possible values of arguments, for shells that complete them; each value has a description.
 
-While the user types there is no place for an error, and the command will report it: where something cannot be read,
-there is nothing to offer.
+Nobody can read an error while typing, and the command itself will report it. Where a file cannot be read, there are no
+candidates.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kgen.cli import registry
 from kgen.errors import KgenError
 
 Candidate = tuple[str, str]
-"""What may stand there, and what it is."""
+"""A value and its description."""
 
 Candidates = Callable[[], list[Candidate]]
 
@@ -35,7 +35,7 @@ def _quiet(find: Callable[[], Iterable[Candidate]]) -> Candidates:
 
 @_quiet
 def environments() -> Iterable[Candidate]:
-    """The locked environments, and the backends that name one by themselves."""
+    """The locked environments, and the backends with exactly one locked environment."""
     locked = lockfiles.environments(project.find_root(Path.cwd()))
     for one in locked:
         yield one.name, f"locked for {', '.join(one.platforms)}"
@@ -68,14 +68,14 @@ def platforms() -> Iterable[Candidate]:
 
 @_quiet
 def pythons() -> Iterable[Candidate]:
-    """The minors of CPython, the newest first."""
+    """The minors of CPython, newest first."""
     from kgen.matrix import origin  # noqa: PLC0415 - as above
 
     return [(row.version, f"released {row.released}") for row in reversed(origin.current().pythons)]
 
 
 def versions(kind: str) -> Candidates:
-    """What the flag of a kind of accelerator may be."""
+    """The versions for the flag of an accelerator."""
 
     def found() -> Iterable[Candidate]:
         from kgen.matrix import origin  # noqa: PLC0415 - as above
@@ -96,7 +96,7 @@ def generations() -> Iterable[Candidate]:
 
 @_quiet
 def images() -> Iterable[Candidate]:
-    """The images whose versions can be taken, the newest first."""
+    """The images that kgen can take versions from, newest first."""
     from kgen.matrix import origin  # noqa: PLC0415 - as above
 
     return [(name, one.title) for name, one in reversed(list(origin.current().images.items()))]
@@ -119,7 +119,7 @@ def commands() -> Iterable[Candidate]:
 
 @_quiet
 def facts() -> Iterable[Candidate]:
-    """What `kgen matrix show` has a table of."""
+    """The names of the tables that `kgen matrix show` prints."""
     from kgen.actions.matrix_show import subjects  # noqa: PLC0415 - as above
     from kgen.matrix import origin  # noqa: PLC0415 - as above
 
@@ -129,19 +129,19 @@ def facts() -> Iterable[Candidate]:
 
 @_quiet
 def formats() -> Iterable[Candidate]:
-    """What `kgen export` writes."""
+    """The formats of `kgen export`."""
     from kgen.actions.export import FORMATS  # noqa: PLC0415 - as above
 
     return [(name, "") for name in FORMATS]
 
 
 def of(*names: str) -> Candidates:
-    """These."""
+    """Candidates with these values."""
     return lambda: [(name, "") for name in names]
 
 
 def completing(find: Candidates) -> Callable[[typer.Context, list[str], str], list[Candidate]]:
-    """What Typer asks for the values of a parameter."""
+    """The function that Typer calls for the candidates of a parameter."""
 
     def complete(ctx: typer.Context, args: list[str], incomplete: str) -> list[Candidate]:
         del ctx, args
@@ -157,4 +157,4 @@ BY_FIELD = {
     "generation": generations,
     "hubs": hubs,
 }
-"""Field -> the function that lists values for its flag."""
+"""The function that lists the candidates of each field's flag."""

@@ -1,4 +1,4 @@
-"""Locks what a call asks for and prints what became of it, where not all of it stands already."""
+"""Lock the requested environments and print the result, unless all of them are up to date."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from kgen.model.request import EnvironmentRequest
 def lock_and_tell(
     matrix: CompatibilityMatrix, planned: Plan, options: LockOptions, *, json: bool = False, done: str | None = None
 ) -> ExitStatus:
-    """Lock what is planned, and print what became of it.
+    """Lock a plan, and print the result.
 
     Args:
         matrix: the facts.
         planned: the plan.
-        options: how.
-        json: whether the result is printed as data.
-        done: what was done besides, to be said before what comes next; nothing where not all could be locked.
+        options: how to lock.
+        json: whether to print the result as JSON.
+        done: a note of what else was done, which kgen prints before the next steps if it could lock everything.
 
     Raises:
-        KgenError: nothing could be begun.
+        KgenError: kgen could not start to lock.
     """
 
     def say_choices() -> None:
@@ -50,7 +50,7 @@ def lock_and_tell(
 
 @contextlib.contextmanager
 def _progress(requests: Sequence[EnvironmentRequest]) -> Iterator[Reporter]:
-    """A line for each lock that is made, by its name: what is tried for one is not the request that was made."""
+    """Report progress in a line for each lock, under its name: kgen may try other requests than the original one."""
     with progress.lines({name: name for name in map(_label, requests)}) as report:
         yield lambda request, stage: report(_label(request), stage)
 
@@ -60,7 +60,7 @@ def _label(request: EnvironmentRequest) -> str:
 
 
 def _emit_flake(matrix: CompatibilityMatrix, planned: Plan) -> bool:
-    """Write a `flake.nix` where there is none; a failure is reported, and leaves the locks as they are."""
+    """Write a `flake.nix` if there is none. A failure is reported, and the locks stay."""
     try:
         return flake.emit(planned.settings, planned.settings.backends or tuple(matrix.backends))
     except OutsideError as error:
@@ -100,7 +100,7 @@ def _tell(
 
 
 def _tell_absent(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequest]) -> None:
-    """Name the Pythons that were chosen and are not on this machine, before `kgen sync` fails for want of them."""
+    """Name the chosen Pythons that this machine lacks, before `kgen sync` fails without them."""
     for one in absent(matrix, requests):
         named = ", ".join(one.environments)
         same = f"; `--python {one.instead}`, which is, gives the same frameworks" if one.instead else ""
@@ -108,7 +108,7 @@ def _tell_absent(matrix: CompatibilityMatrix, requests: Sequence[EnvironmentRequ
 
 
 def _tell_newer(matrix: CompatibilityMatrix, result: LockResult) -> None:
-    """Name the frameworks that were kept although the matrix has a newer one for them."""
+    """Name the frameworks that kgen kept although the matrix has a newer one for them."""
     found = list(kept_although_newer(matrix, result))
     for one in found:
         console.say(f"note: {one.environment} keeps {one.name} {one.version}; the matrix has {one.newer} for it")

@@ -1,6 +1,6 @@
-"""Which version a shared library is: from what was installed with it, or from what stands in it.
+"""The version of a shared library, from its package or from text in the file.
 
-Never from the name of its file: the wheels of cuDNN have `libcudnn.so.9` and nothing longer, whatever release they are.
+The file's name does not have it: the wheels of cuDNN have `libcudnn.so.9` in every release.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from kgen import files, process
 from kgen.errors import KgenError
 
 _PATIENCE = 10
-"""Seconds that a distribution's own tool may take."""
+"""How long a distribution's own tool may take, in seconds."""
 
 _ABOVE = 7
-"""So many folders above a library its distribution may be described: `nvidia/cudnn/lib` is three below."""
+"""The number of folders above a library where its package may be described; `nvidia/cudnn/lib` is three below."""
 
 
 def of(path: Path, packages: Sequence[str], text: str | None = None) -> str | None:
-    """The version of a library; None where nothing tells.
+    """The version of a library; None if nothing tells it.
 
     Args:
         path: the file, as the loader finds it.
-        packages: the packages, of the index or of conda, one of which carries it.
-        text: what stands in it before its version, as a pattern with one group; None if nothing does.
+        packages: packages of the index or of conda that may contain the library.
+        text: a pattern for the text in the file, with one group for the version; None if the file has no such text.
     """
     found = _installed(path, packages)
     if found is None and text is not None:
@@ -58,7 +58,7 @@ def _installed(path: Path, packages: Sequence[str]) -> str | None:
 
 
 def _described(folder: Path, ending: str) -> tuple[str, ...]:
-    """The names in a folder that describe what was installed."""
+    """The names in a folder that describe installed packages."""
     try:
         return _listed(str(folder), ending, folder.stat().st_mtime_ns)
     except OSError:
@@ -67,18 +67,18 @@ def _described(folder: Path, ending: str) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=1024)
 def _listed(folder: str, ending: str, _modified: int) -> tuple[str, ...]:
-    """The names of this ending, listed once as long as the folder stays as it is: each library below asks."""
+    """The names with this ending; listed once while the folder is unchanged, as each library below it asks."""
     return tuple(sorted(name for name in os.listdir(folder) if name.endswith(ending)))  # noqa: PTH208 - names alone
 
 
 def of_dpkg(path: Path, database: Path = Path("/var/lib/dpkg")) -> str | None:
-    """The upstream version of the Debian package that owns a library; None if dpkg has none that does.
+    """The upstream version of the Debian package that owns a library; None if no package does.
 
-    NVIDIA's packages for Debian and Ubuntu have the versions of its wheels, with a revision behind them.
+    NVIDIA's packages for Debian and Ubuntu have the versions of its wheels and a revision.
 
     Args:
         path: the file, as the loader finds it.
-        database: dpkg's own.
+        database: dpkg's database.
     """
     match = re.match(r"lib([A-Za-z0-9]+)", path.name)
     if match is None:
@@ -105,9 +105,9 @@ def of_dpkg(path: Path, database: Path = Path("/var/lib/dpkg")) -> str | None:
 
 @functools.lru_cache(maxsize=256)
 def of_rpm(path: Path) -> str | None:
-    """The version of the RPM that owns a library; None if none does, or there is no rpm.
+    """The version of the RPM that owns a library; None if no package does, or rpm is not installed.
 
-    Its database is of three forms, according to the distribution, and rpm reads its own.
+    The form of rpm's database depends on the distribution, so rpm itself reads it.
     """
     if shutil.which("rpm") is None:
         return None
@@ -120,11 +120,11 @@ def of_rpm(path: Path) -> str | None:
 
 
 def of_pacman(path: Path, database: Path = Path("/var/lib/pacman/local")) -> str | None:
-    """The upstream version of the package of Arch Linux that owns a library; None if none does.
+    """The upstream version of the Arch Linux package that owns a library; None if no package does.
 
     Args:
         path: the file, as the loader finds it.
-        database: pacman's own: a folder a package, called `cudnn-9.10.2.21-1`.
+        database: pacman's database: a folder for each package, as `cudnn-9.10.2.21-1`.
     """
     names = {str(one).removeprefix("/").encode() for one in (path, files.resolved(path))}
     for folder in sorted(database.glob("*-*-*")):

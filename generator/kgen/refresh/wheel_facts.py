@@ -1,4 +1,4 @@
-"""What a wheel knows of itself: its METADATA, and a module that says what it was built for."""
+"""The facts that a wheel has about itself: its METADATA, and a module that states what it was built for."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from kgen.served.cache import keep, kept
 from kgen.wheels import WheelReader, is_metadata
 
 PARSING = threading.Lock()
-"""To be held while Python text, requirements or markers are parsed: CPython 3.11 fails now and then when two threads
-do so at once ("AST constructor recursion depth mismatch"), and `packaging` parses with it."""
+"""The lock for parsing Python code, requirements or markers: CPython 3.11 sometimes fails when two threads parse at
+once ("AST constructor recursion depth mismatch"), and `packaging` parses with it."""
 
 _HEADER = "kgen-wheel-facts 1"
 _METADATA = "METADATA"
@@ -33,12 +33,12 @@ _METADATA = "METADATA"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelFacts:
-    """What was read of a wheel.
+    """Facts from a wheel.
 
     Attributes:
-        requires: its Requires-Dist, as they are written.
-        values: name -> value of what the asked module assigns or lists; empty if there is none, or none was asked for.
-        has_module: whether that module is in the wheel.
+        requires: its Requires-Dist fields, unchanged.
+        values: the values that the requested module assigns or lists, by name; empty without such a module.
+        has_module: whether the wheel has that module.
     """
 
     requires: tuple[str, ...]
@@ -47,12 +47,12 @@ class WheelFacts:
 
 
 class FactReader:
-    """Reads facts of wheels, each once across runs: what is behind a sha256 never changes.
+    """Reads facts of wheels, each wheel once across runs, as the content behind a sha256 never changes.
 
     Args:
-        reader: what reads pages and parts of wheels.
-        cache: the folder for what was read; None for none.
-        count: called with each wheel that was asked for on the network.
+        reader: reads pages and parts of wheels.
+        cache: the cache folder; None for no cache.
+        count: called with each wheel that kgen asks the network for.
     """
 
     def __init__(self, reader: WheelReader, *, cache: Path | None, count: Callable[[IndexFile], None]) -> None:
@@ -61,10 +61,10 @@ class FactReader:
         self._count = count
 
     def read(self, file: IndexFile, module: str | None) -> WheelFacts | None:
-        """The facts of a wheel; None if its index knows no ranges, and it is too large to be read whole.
+        """The facts of a wheel; None if its server has no range requests and the wheel is too large to download.
 
         Raises:
-            OutsideError: it cannot be fetched, or is not what its name says.
+            OutsideError: the wheel cannot be fetched, or contradicts its file name.
         """
         texts = self._load(file, module)
         if texts is None:
@@ -85,18 +85,18 @@ class FactReader:
         )
 
     def compiled(self, file: IndexFile, compiled: Compiled, toolkits: Collection[Version]) -> tuple[str, ...] | None:
-        """What a compiled file in a wheel says; () if it is not there, or says nothing.
+        """The facts in a compiled file of a wheel; empty if the file is absent or has none.
 
         Args:
             file: the wheel.
-            compiled: the file, with the CUDA major filled in.
+            compiled: the file, with the CUDA major in its path.
             toolkits: the toolkits of that major.
 
         Returns:
-            None if its index knows no ranges, and it is too large to be read whole.
+            The facts; None if the server has no range requests and the wheel is too large to download.
 
         Raises:
-            OutsideError: it cannot be fetched, or is not what its name says.
+            OutsideError: the wheel cannot be fetched, or contradicts its file name.
         """
         key = f"{compiled.holds} {compiled.path} {' '.join(map(str, toolkits))}"
         place = self._place(file, None)
@@ -123,25 +123,25 @@ class FactReader:
         return tuple(found)
 
     def paths(self, file: IndexFile) -> tuple[str, ...] | None:
-        """The paths of the files in a wheel; None if its index knows no ranges, and it is too large to be read whole.
+        """The paths of a wheel's files; None if its server has no range requests and the wheel is too large to fetch.
 
         Raises:
-            OutsideError: it cannot be fetched, or is not what its name says.
+            OutsideError: the wheel cannot be fetched, or contradicts its file name.
         """
         self._count(file)
         listing = self._reader.read(file.url, filename=file.filename, sha256=file.sha256)
         return tuple(listing.entries) if listing.complete else None
 
     def member(self, file: IndexFile, path: str, limit: int) -> bytes | None:
-        """A file in a wheel; None if it is not there, or the index knows no ranges and the wheel is large.
+        """A file in a wheel; None if it is absent, or if the server has no range requests and the wheel is large.
 
         Args:
             file: the wheel.
-            path: where the file is in it.
-            limit: so many bytes it may have.
+            path: the path in the wheel.
+            limit: the greatest size of the file in bytes.
 
         Raises:
-            OutsideError: it cannot be fetched, or is larger.
+            OutsideError: the wheel cannot be fetched, or the file is larger.
         """
         self._count(file)
         streams = self._reader.stream(
@@ -157,7 +157,7 @@ class FactReader:
         return None
 
     def _sidecar(self, file: IndexFile) -> dict[str, str] | None:
-        """METADATA as the index serves it beside the wheel; None if it does not after all."""
+        """The METADATA that the index serves beside the wheel; None if it has none."""
         if file.sidecar is None:
             return None
         page = self._reader.page(f"{file.url}.metadata", name=f"the METADATA of {file.filename}", headers={})
@@ -238,12 +238,13 @@ def _text(content: bytes, file: IndexFile) -> str:
 
 
 def literals(source: str, file: IndexFile) -> dict[str, Any]:
-    """The literal values that a module assigns to names, and those under text keys of what it builds.
+    """The literal values that a module assigns to names, and those under text keys in what it builds.
 
-    Nothing is run: `cuda = '13.0'` and `OrderedDict([('cuda_version', '12.5.1')])` are read as they stand.
+    kgen does not run the module: it reads `cuda = '13.0'` and `OrderedDict([('cuda_version', '12.5.1')])` from the
+    source.
 
     Raises:
-        OutsideError: it is no Python.
+        OutsideError: the source is not valid Python.
     """
     try:
         with PARSING:

@@ -1,4 +1,4 @@
-"""The parts of the full suite, as the step measured them -> what each comes to."""
+"""Judge the parts of the full suite from the measurements of the training step."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ PASSED, FAILED, CONTRACT, ABSENT = "passed", "failed", "contract", "absent"
 
 
 class Part(NamedTuple):
-    """What a part of the full suite comes to.
+    """A judged part of the full suite.
 
     Attributes:
         name: the part.
-        outcome: `passed`, `failed`, `contract` (the backend cannot do it, and need not), or `absent`: the environment
-            or the machine lacks what it is about.
-        why: what is wrong, or why it was not done; empty where it passed.
-        data: what the step measured: `numbers`, `said`, `seconds`.
-        failure: the errors of one that failed with one; empty otherwise. They may name paths.
+        outcome: `passed`, `failed`, `contract` (the backend is not able to do it, and does not have to), or `absent`:
+            the environment or the machine lacks what the part is about.
+        why: the fault, or the reason why the part did not run; empty if it passed.
+        data: the step's measurements: `numbers`, `said`, `seconds`.
+        failure: the errors of a part that raised one; empty otherwise. They may have paths in them.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Part(NamedTuple):
 
     @property
     def distance(self) -> float | None:
-        """The largest distance of its numbers from their reference; None where nothing was measured against one."""
+        """The largest distance of its numbers from their references; None if it compared none with a reference."""
         return max((float(one["distance"]) for one in self.data.get("numbers", ()) if "limit" in one), default=None)
 
     @property
@@ -48,7 +48,7 @@ class Part(NamedTuple):
 
     @property
     def receipt(self) -> dict[str, Any]:
-        """What stands of it in a receipt: of an error its kind alone, as its text may name paths and people."""
+        """The part's row in a receipt; of an error only its type, as its text may name paths and people."""
         row: dict[str, Any] = {"part": self.name, "outcome": self.outcome}
         if self.failure:
             row["why"] = self.failure["errors"][0]["type"]
@@ -86,13 +86,13 @@ def _judged(result: Mapping[str, Any]) -> Iterator[Part]:
 def _known_flaw(
     result: Mapping[str, Any], part: Mapping[str, Any], *, wrong: Collection[str] = (), raised: str = ""
 ) -> str | None:
-    """What these releases are known to do wrongly, where that is all that is wrong with a part; None otherwise.
+    """The known flaw of these releases, if it explains everything that is wrong with a part; None otherwise.
 
     Args:
         result: the step's result.
-        part: the part's.
-        wrong: which of its numbers are off.
-        raised: what it ended with; empty where it was measured.
+        part: the part's row in it.
+        wrong: its numbers that are off.
+        raised: the error that it raised; empty if it raised none.
     """
     device, versions = result.get("device", {}).get("kind"), result.get("versions", {})
     return next(

@@ -1,4 +1,4 @@
-"""What files of other tools say, collected as settings of kgen."""
+"""Collects what other tools' files say, as settings of kgen."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from kgen.settings import Settings
 from kgen.tables import mismatch
 
 _NO_DEFAULTS = "nodefaults"
-"""The entry that keeps conda from asking other channels than those of the file."""
+"""The entry that keeps conda from reading channels that the file does not name."""
 
 _PATCHES = 40
-"""More patch releases than a minor of CPython ever had."""
+"""A number of patch releases that no minor of CPython has reached."""
 
 
 class Entry(NamedTuple):
@@ -44,12 +44,12 @@ class Entry(NamedTuple):
 
 
 class Takeover(NamedTuple):
-    """What is taken over.
+    """Settings from other tools' files.
 
     Attributes:
-        backends: those whose frameworks are required, as kgen calls them; none where nothing says so.
-        platforms: those that the matrix knows; none where nothing says so.
-        python: the Pythons that are allowed; None where nothing says so.
+        backends: the backends whose frameworks are required; empty if the files have none.
+        platforms: the platforms that the matrix knows; empty if the files have none.
+        python: the allowed Pythons; None if the files do not restrict them.
         entries: further settings.
         left: what is left out, each with the reason.
     """
@@ -63,15 +63,15 @@ class Takeover(NamedTuple):
 
 @dataclass
 class TakeoverBuilder:
-    """Collects what files of one project say.
+    """Collects what the files of one project say.
 
     Attributes:
         root: the project's folder.
         matrix: the facts.
-        backends: those whose frameworks are required.
-        platforms: those that the matrix knows.
-        python: the range of Pythons, as the standard writes it.
-        lists: key of the settings -> its texts.
+        backends: the backends whose frameworks are required.
+        platforms: the platforms that the matrix knows.
+        python: the range of Pythons, in the standard's form.
+        lists: the texts of each key of the settings.
         left: what is left out, each with the reason.
     """
 
@@ -84,10 +84,10 @@ class TakeoverBuilder:
     left: list[str] = field(default_factory=list)
 
     def found(self, source: str) -> Takeover:
-        """What was collected.
+        """The collected settings.
 
         Args:
-            source: what it was taken from, as the user named it.
+            source: the files, as the user named them.
         """
         return Takeover(
             backends=tuple(dict.fromkeys(self.backends)),
@@ -117,11 +117,11 @@ class TakeoverBuilder:
         return RequiresPython(self.python, minors)
 
     def add(self, text: str, *, known: bool = False) -> None:
-        """Take a requirement over.
+        """Take over a requirement.
 
         Args:
-            text: as the standard writes it.
-            known: whether kgen reads it by itself, so that it says about the backends alone.
+            text: the requirement, in the standard's form.
+            known: whether kgen reads it from its file anyway, so that it only tells about backends.
         """
         try:
             requirement = parsers.parse_dependency(text)
@@ -141,19 +141,19 @@ class TakeoverBuilder:
             self.lists.setdefault("require", []).append(str(wanted))
 
     def _backend_of(self, requirement: Requirement) -> str | None:
-        """The backend whose framework this is; none for what is required for its own sake, as NumPy is."""
+        """The backend whose framework this is; None for packages that are also required on their own, as NumPy."""
         default = self.matrix.default_backends(None)
         rows = [self.matrix.backends[name] for name in default]
         return next((row.short for row in rows if row.accelerated and row.framework == requirement.name), None)
 
     def add_row(self, name: str, value: object, version: object, ranges: Callable[[str], str]) -> None:
-        """Take over a row of a table as Poetry and pixi write it.
+        """Take over a row of a table of Poetry or pixi.
 
         Args:
             name: the package.
             value: the row: a version, or a table.
-            version: the version that it names.
-            ranges: what makes a range of the standard of it.
+            version: the version in it.
+            ranges: converts a range to the standard's form.
         """
         extras = texts_in(value.get("extras")) if isinstance(value, Mapping) else []
         foreign = {"git", "path", "url", "file"} & set(value) if isinstance(value, Mapping) else set()
@@ -170,7 +170,7 @@ class TakeoverBuilder:
         self.add(f"{name}{named}{ranges(version)}")
 
     def add_channels(self, names: Sequence[str]) -> None:
-        """Take channels over, which count for `kgen lock --conda`; those that count by themselves need not be named."""
+        """Take over channels for `kgen lock --conda`, except the default ones."""
         found = []
         for name in dict.fromkeys(names):
             if name == _NO_DEFAULTS:  # kgen asks no such channel
@@ -184,7 +184,7 @@ class TakeoverBuilder:
             self.lists["channels"] = distinct
 
     def add_platforms(self, names: Sequence[str]) -> None:
-        """Take platforms over, by conda's names."""
+        """Take over platforms by their conda names."""
         for name in names:
             if name in self.matrix.platforms:
                 self.platforms.append(name)
@@ -192,11 +192,11 @@ class TakeoverBuilder:
                 self.left.append(f"platform {name}: the matrix does not know it")
 
     def add_file(self, path: Path, texts: Sequence[str]) -> None:
-        """Have a file read whenever kgen locks; where it could not be locked as it stands, take over what can be.
+        """Have kgen read a file whenever it locks; if the file cannot be locked as it is, take over the parts that can.
 
         Args:
-            path: a file of requirements, or a script.
-            texts: what it requires.
+            path: a requirements file, or a script.
+            texts: its requirements.
         """
         before = len(self.left)
         for text in texts:
@@ -218,8 +218,8 @@ def text_of(path: Path) -> str:
     """The text of a file.
 
     Raises:
-        UsageError: it is not there.
-        SettingsError: it cannot be read.
+        UsageError: there is no such file.
+        SettingsError: the file cannot be read.
     """
     try:
         return files.read_text(path, files.SMALL, encoding="utf-8-sig")
@@ -234,8 +234,8 @@ def toml_of(path: Path) -> Mapping[str, Any]:
     """The content of a TOML file.
 
     Raises:
-        UsageError: it is not there.
-        SettingsError: it cannot be read, or is not TOML.
+        UsageError: there is no such file.
+        SettingsError: the file cannot be read, or is not TOML.
     """
     try:
         return tomli.loads(text_of(path))
@@ -245,10 +245,10 @@ def toml_of(path: Path) -> Mapping[str, Any]:
 
 
 def table_in(of: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
-    """A table of a file; empty if it has none of that name.
+    """A table of a file; empty if the file does not have it.
 
     Raises:
-        SettingsError: it is something else.
+        SettingsError: the key is not a table.
     """
     value = of.get(key, {})
     if not isinstance(value, Mapping):
@@ -257,12 +257,12 @@ def table_in(of: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
 
 
 def texts_in(value: object) -> list[str]:
-    """The texts of an array; nothing of what is something else."""
+    """The texts of an array; other values are left out."""
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def place_of(row: Mapping[str, Any]) -> str:
-    """Where Poetry or pixi take a package from, as the standard writes it."""
+    """The place from which Poetry or pixi take a package, in the standard's form."""
     if isinstance(row.get("git"), str):
         at = next((f"@{row[key]}" for key in ("rev", "tag", "branch") if isinstance(row.get(key), str)), "")
         below = f"#subdirectory={row['subdirectory']}" if isinstance(row.get("subdirectory"), str) else ""

@@ -1,4 +1,4 @@
-"""Takes the versions that the lock of another tool has of projects, as many of them as fit together."""
+"""Take the versions of another tool's lock for conda packages, as many as fit together."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from kgen.model.causes import Origin
 
 
 class TakenVersions(NamedTuple):
-    """What the lock of another tool has.
+    """The versions of another tool's lock.
 
     Attributes:
         source: the name of its file.
-        of: platform -> project of the Python index -> version.
+        of: the version of each project of the Python index, by platform.
     """
 
     source: str = ""
@@ -25,16 +25,16 @@ class TakenVersions(NamedTuple):
 
 
 Solver = Callable[[Query], object]
-"""Gives the packages of a query, or why there are none."""
+"""A function that returns the packages of a query, or why there are none."""
 
 
 def wished(asked: Target, records: Sequence[CondaRecord], versions: Mapping[str, str]) -> dict[str, str]:
-    """Package of conda -> the version that is to be taken, of the packages for Python that come in.
+    """The version to take for each conda package that is a Python package.
 
     Args:
-        asked: what is asked; what an older lock has of it counts for more.
-        records: what the solver chose without them.
-        versions: project -> version; what of it is no version of conda's has no say.
+        asked: the target. Versions of an older kgen lock win over those of the other tool.
+        records: the packages that the solver chose without these versions.
+        versions: the version of each project; those that are no conda versions are ignored.
     """
     held = {one["name"] for one in asked.locked}
     packages = judge.packages_of(asked.names, {one["name"]: one for one in records})
@@ -51,12 +51,12 @@ def wished(asked: Target, records: Sequence[CondaRecord], versions: Mapping[str,
 def with_most(
     asked: Target, records: Sequence[CondaRecord], wishes: Mapping[str, str], solve: Solver
 ) -> Sequence[CondaRecord]:
-    """The packages with as many of the versions as fit: what contradicts the others is left out, the last first.
+    """The packages with as many of the versions as fit. Of versions that exclude each other, the first one stays.
 
     Args:
-        asked: what is asked.
-        records: what the solver chose without them.
-        wishes: package -> version.
+        asked: the target.
+        records: the packages that the solver chose without these versions.
+        wishes: the version to take for each package.
         solve: the solver.
     """
     has = {one["name"]: one["version"] for one in records}
@@ -88,7 +88,7 @@ def with_most(
 
 
 def others_than(records: Sequence[CondaRecord], wishes: Mapping[str, str]) -> tuple[int, tuple[str, ...]]:
-    """How many of the versions were taken, and what came in otherwise, in words."""
+    """How many of the versions were taken, and the packages that have another version, in words."""
     has = {one["name"]: one["version"] for one in records}
     there = {name: version for name, version in wishes.items() if name in has}
     other = [

@@ -1,6 +1,6 @@
-"""Packages from the places that a request names: which commit, what they require, and what builds them.
+"""Packages from places that a request names: their commits, their requirements, and what builds them.
 
-Nothing of a package is run: what it requires stands in its `pyproject.toml`, or in its source distribution.
+kgen runs no code of a package: it reads the requirements from its `pyproject.toml`, or from its source distribution.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from kgen.wheels import WheelReader
 
 LARGEST = 512 * 1024 * 1024
-"""Bytes of a source distribution that lies on this machine."""
+"""The greatest size of a source distribution on this machine, in bytes."""
 
 
 class DirectWheel(NamedTuple):
-    """A wheel that a request names, which the resolver reads by itself.
+    """A wheel that a request names; the resolver reads it itself.
 
     Attributes:
-        reference: where it is.
-        url: where this machine has it.
-        path: where it is, from the folder of a lock; None unless it lies in the project's repository.
+        reference: the reference in the request.
+        url: the wheel's URL for this machine.
+        path: its path from the folder of a lock; None unless it is in the project's repository.
     """
 
     reference: DirectReference
@@ -50,16 +50,16 @@ class DirectWheel(NamedTuple):
     path: str | None
 
     def require(self, sha256: str) -> None:
-        """Check that it has the digest that the request names, if it names one.
+        """Check the digest, if the request names one.
 
         Raises:
-            OutsideError: it has another.
+            OutsideError: the wheel has another digest.
         """
         _require_digest(self.reference, sha256)
 
 
 class _CompiledError(ValueError):
-    """A tree has code that a compiler is needed for."""
+    """A tree has code that needs a compiler."""
 
 
 class _Wanted(NamedTuple):
@@ -69,7 +69,7 @@ class _Wanted(NamedTuple):
 
 
 class DirectSources:
-    """Finds out what the places of requests hold, each once for all requests; safe to use from several threads."""
+    """Reads the places of requests, each place once for all requests; safe for several threads."""
 
     def __init__(
         self,
@@ -79,14 +79,14 @@ class DirectSources:
         matrix: CompatibilityMatrix,
         command: Callable[[EnvironmentRequest], str] = lock_command,
     ) -> None:
-        """Prepare; nothing is read.
+        """Prepare; this reads nothing yet.
 
         Args:
             root: the project's folder.
-            cache: where repositories are kept.
-            open_reader: gives what fetches source distributions.
-            matrix: the facts; on where a package that it follows is from it decides.
-            command: the call that asks for a request, for hints.
+            cache: the cache folder for repositories.
+            open_reader: opens a reader for source distributions.
+            matrix: the facts, which decide where the packages that the matrix follows come from.
+            command: returns the command line that makes a request, for hints.
         """
         self._command = command
         self._matrix = matrix
@@ -103,7 +103,7 @@ class DirectSources:
         return project.repository(self._root)
 
     def wheels(self, request: EnvironmentRequest) -> Mapping[str, DirectWheel]:
-        """The wheels that a request names: package -> where."""
+        """The wheels that a request names, by package."""
         found = {}
         for wish in request.dependencies:
             reference = direct.reference_of(wish)
@@ -113,10 +113,10 @@ class DirectSources:
         return found
 
     def releases(self, request: EnvironmentRequest) -> tuple[DirectRelease, ...]:
-        """What is built of a request, and of what that names in turn.
+        """The source releases that a request names, and those that they name in turn.
 
         Raises:
-            SettingsError: a place does not say what it requires, or holds another package.
+            SettingsError: a place does not state its requirements, or has another package.
             OutsideError: a place cannot be read.
         """
         with self._guard:
@@ -197,7 +197,7 @@ class DirectSources:
         return self._files[url]
 
     def _located(self, reference: DirectReference) -> tuple[str, str | None]:
-        """Where this machine has a file, and where it is from the folder of a lock if it is in the repository."""
+        """The URL of a file for this machine, and its path from the folder of a lock if it is in the repository."""
         path = reference.path(self._root)
         if path is None:
             return reference.location, None
@@ -258,10 +258,12 @@ class DirectSources:
     def _require_index(
         self, request: EnvironmentRequest, of: str, one: Requirement, indexes: Sequence[tuple[str, str | None]]
     ) -> None:
-        """See that a package which a tree takes from an index of its own comes from there: another may be anyone's.
+        """Check that a package which a tree takes from its own index may come from there.
+
+        By its name alone it could be anyone's package on another index.
 
         Raises:
-            SettingsError: the project does not say so itself.
+            SettingsError: the project does not name that index itself.
         """
         recorded = uvsettings.recorded_source(one.name, "")
         if self._matrix.follows(one.name) or any(text.startswith(recorded) for text in request.uv):
@@ -280,7 +282,7 @@ class DirectSources:
         )
 
     def _commit(self, name: str, reference: DirectReference, held: Requirement | None) -> str:
-        """The commit of a repository: that of the old lock where it is still the one that is asked for."""
+        """The commit of a repository: the old lock's, if it is still the requested one."""
         gittool.require(f"{name} is from a git repository")
         if reference.is_exact:
             return str(reference.revision)
@@ -304,10 +306,10 @@ class DirectSources:
         return self._commits[key]
 
     def _look(self, reference: DirectReference, commit: str) -> tuple[trees.SourceTree, trees.Places]:
-        """What a tree says.
+        """The requirements that a tree declares.
 
         Raises:
-            ValueError: it does not say it, or cannot be built with what a lock can pin.
+            ValueError: it does not declare them, or a lock cannot pin what builds it.
         """
         if not commit:
             folder = reference.path(self._root)
@@ -335,10 +337,10 @@ class DirectSources:
         return trees.source_tree(read_commit), trees.Places(read_commit, None)
 
     def _nested(self, place: DirectReference | None, of: DirectReference, commit: str) -> DirectReference | None:
-        """A place that a tree names, as the project would name it.
+        """A place that a tree names, in the form for the project.
 
         Raises:
-            ValueError: it is one that nobody else has.
+            ValueError: no other machine has that place.
         """
         if place is None or (place.kind is Kind.GIT and (not commit or place.location == of.location)):
             return place
@@ -366,7 +368,7 @@ def _require_digest(reference: DirectReference, sha256: str) -> None:
 
 
 def _from_lock(location: str) -> str:
-    """A path from the project's folder, as one from the folder of a lock."""
+    """A path in the project, relative to the folder of a lock."""
     return (Path("..", "..") / location).as_posix()
 
 

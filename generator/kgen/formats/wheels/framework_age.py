@@ -1,4 +1,4 @@
-"""Which frameworks are older than they could be for what the user asks for beside them, so that none ages unsaid."""
+"""Notes on frameworks that are older than they could be because of the user's other requirements."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _OF_MACHINES = frozenset({TermKind.DRIVER, TermKind.GLIBC, TermKind.GPU})
 
 
 def notes(matrix: CompatibilityMatrix, resolution: Resolution) -> Iterator[str]:
-    """A sentence for each ground on which frameworks of an environment are older.
+    """A note for each reason why frameworks of an environment are older.
 
     Args:
         matrix: the facts.
-        resolution: what was decided.
+        resolution: the resolution of the environment.
     """
     beside = _Beside(matrix, resolution)
     yield from beside.companions()
@@ -38,11 +38,11 @@ class _Beside:
 
     @functools.cached_property
     def _anew(self) -> Resolution | Conflict:
-        """With all of them: that something is not what it would be anew is an older lock's doing."""
+        """The resolution with all dependencies and without the old lock; a difference to it comes from the old lock."""
         return solve(self._matrix, self._request)
 
     def companions(self) -> Iterator[str]:
-        """That frameworks are older for dependencies that belong to a release of them, and do not say so."""
+        """Notes on dependencies that belong to a framework release without saying so, and make frameworks older."""
         named = {wish.name for wish in self._wishes}
         packages = self._resolution.packages
         rows = [row for row in self._matrix.companions if row.project in named and row.framework in packages]
@@ -53,7 +53,7 @@ class _Beside:
             yield f"{self._request.environment}: {older}: {' and '.join(projects)} {go} with nothing newer"
 
     def bounds(self) -> Iterator[str]:
-        """That frameworks are older for bounds that the user sets on what they need: `numpy<2`, `keras<3.12`."""
+        """Notes on the user's bounds on packages that frameworks need, as `numpy<2` and `keras<3.12`."""
         own = {self._matrix.backends[backend].framework for backend in self._request.backends}
         needed = {*self._resolution.libraries, *self._resolution.packages} - own
         bounds = [wish for wish in self._wishes if wish.specifier and wish.name in needed]
@@ -64,7 +64,7 @@ class _Beside:
             yield f"{self._request.environment}: {older}, as {asked} is asked for"
 
     def _older_with(self, names: Collection[str]) -> str:
-        """The frameworks that are older than without these dependencies, and what they would be; empty for none."""
+        """The frameworks that are older than without these dependencies, with both versions; empty if none is."""
         if not names:
             return ""
         others = tuple(wish for wish in self._request.dependencies if wish.name not in names)
@@ -80,9 +80,9 @@ class _Beside:
 
 
 def _for_machine(resolution: Resolution) -> Iterator[str]:
-    """That frameworks are older for the machine that is described: for its glibc, its driver or its GPUs.
+    """Notes on frameworks that are older for the described machine: its glibc, its driver or its GPUs.
 
-    Also where these leave no release of what a newer one needs, as of cuDNN.
+    The reason can be indirect: a newer framework may need a library, as cuDNN, of which no release fits the machine.
     """
     request = resolution.request
     for reason in resolution.why:

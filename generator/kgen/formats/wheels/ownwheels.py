@@ -1,4 +1,4 @@
-"""The wheels of kgen itself and of what it needs, kept while nothing is installed anew beside it."""
+"""The wheels of kgen itself and its dependencies, which kgen keeps while nothing beside it is installed anew."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _INDEX = "index"
 
 
 class KeptWheel(NamedTuple):
-    """A wheel that was made.
+    """A repacked wheel.
 
     Attributes:
-        filename: its name.
-        sha256: what identifies it.
-        size: its bytes.
-        content: its content, or the file that has it.
+        filename: its file name.
+        sha256: its digest.
+        size: its size in bytes.
+        content: its content, or the file with it.
     """
 
     filename: str
@@ -37,19 +37,19 @@ class KeptWheel(NamedTuple):
 
 
 def own_wheels(name: str, kept: Path, *, source: Mapping[str, Path], again: bool = False) -> tuple[KeptWheel, ...]:
-    """The wheels of a project that is installed beside kgen, and of all that it needs here, sorted by project.
+    """The wheels of a project that is installed beside kgen, and of everything that it needs here, sorted by project.
 
-    To see what that is, and what of it was made before, takes as long as all the rest of a small bundle: what was
-    found is taken again while the folders that packages are installed in, and the files of `source`, are as they were.
+    Finding out what these are takes as long as the rest of a small bundle. kgen repeats the last result while the
+    folders of installed packages, and the files of `source`, are unchanged.
 
     Args:
         name: the project.
-        kept: the folder of what was made.
-        source: which folders stand for the code of one that is installed editable: path in the wheel -> folder.
-        again: look for all of that again, and compare what is kept with its digests.
+        kept: the folder with the repacked wheels.
+        source: the folders with the code of an editable project, by their paths in the wheel.
+        again: whether to look for everything again, and compare the kept wheels with their digests.
 
     Raises:
-        OutsideError: something of that is not installed, or is not whole.
+        OutsideError: a dependency is not installed, or is incomplete.
     """
     if not again and (there := kept_wheels(name, kept, source=source)):
         return there
@@ -65,19 +65,19 @@ def own_wheels(name: str, kept: Path, *, source: Mapping[str, Path], again: bool
 
 
 def kept_wheels(name: str, kept: Path, *, source: Mapping[str, Path]) -> tuple[KeptWheel, ...]:
-    """The same as they were found before; none where they must be looked for again.
+    """The same wheels as last time; empty if kgen has to look for them again.
 
     Args:
         name: the project.
-        kept: the folder of what was made.
-        source: as there.
+        kept: the folder with the repacked wheels.
+        source: as in :func:`own_wheels`.
     """
     state = _state(name, source)
     return () if state is None else tuple(_kept(kept, state))
 
 
 def _kept(kept: Path, state: str) -> Iterator[KeptWheel]:
-    """What was made in this state of things; nothing where something of it is gone."""
+    """The wheels that were made in this state; nothing if one of them is gone."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         replay.looked(kept / _INDEX)
         said = json.loads(cache.kept(kept / _INDEX, _HEADER) or b"{}")
@@ -89,7 +89,7 @@ def _kept(kept: Path, state: str) -> Iterator[KeptWheel]:
 
 
 def _state(name: str, source: Mapping[str, Path]) -> str | None:
-    """A digest of all that the wheels depend on; None where a change of just now could not be told from the next."""
+    """A digest of everything that the wheels depend on; None if a later change could have the same time stamp."""
     latest = 0
     found = hashlib.sha256(repr((__version__, name, sys.version, sys.prefix)).encode())
     for path in (*sys.path, *(file for top in source.values() for file in _files_below(top))):
@@ -101,7 +101,7 @@ def _state(name: str, source: Mapping[str, Path]) -> str | None:
 
 
 def _files_below(folder: str | Path) -> Iterator[str]:
-    """The paths of all files of a folder: as text, as there are many."""
+    """The paths of all files in a folder; they are text, as there are many."""
     replay.looked(folder)
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda one: one.name):

@@ -124,6 +124,8 @@ REFUSED = [
     ('[pip]\nextra = ["x"]', None, ""),
     ("[pip]\nall-extras = true", None, ""),
     ('[pip]\nno-emit-package = ["child"]', None, ""),
+    ('[pip]\nno-extra = ["x"]', None, ""),
+    ('[pip]\ngroup = ["x"]', None, ""),
 ]
 
 
@@ -142,7 +144,10 @@ def test_refused(kgen_alone: Kgen, project: Path, text: str, variable: str | Non
         assert (done.status, f"hint: unset {variable}" in done.stderr) == (2, True)
 
 
-@pytest.mark.parametrize(("text", "value"), [("no-sources = true", ""), ("", "1"), ("no-sources = false", "0")])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("no-sources = true", ""), ("no-sources-package = ['child']", ""), ("", "1"), ("no-sources = false", "0")],
+)
 def test_without_sources(kgen_alone: Kgen, project: Path, text: str, value: str) -> None:
     """uv would take what they name from an index, and kgen takes it from there: it refuses, where there are any."""
     kgen = replace(kgen_alone, environment={**kgen_alone.environment, "UV_NO_SOURCES": value})
@@ -150,7 +155,7 @@ def test_without_sources(kgen_alone: Kgen, project: Path, text: str, value: str)
     assert kgen(*CPU).status == 0
     configure(project, f'[tool.uv]\n{text}\nsources = {{ something = {{ path = ".." }} }}', "pyproject.toml")
     done = kgen(*CPU)
-    mend = "unset UV_NO_SOURCES" if value == "1" else "take `no-sources` out of pyproject.toml"
+    mend = "unset UV_NO_SOURCES" if value == "1" else f"take `{text.partition(' ')[0]}` out of pyproject.toml"
     assert (done.status, mend in done.stderr) == ((0, False) if value == "0" else (2, True))
 
 

@@ -95,6 +95,12 @@ SETTINGS: tuple[UvSetting, ...] = (
     UvSetting(
         "no-sources", Treatment.SOURCELESS, "kgen takes packages from where `sources` says", "UV_NO_SOURCES",
     ),
+    UvSetting(
+        "no-sources-package", Treatment.SOURCELESS, "kgen takes packages from where `sources` says",
+        "UV_NO_SOURCES_PACKAGE",
+    ),
+    UvSetting("no-extra", Treatment.REFUSED, "`extras` in kgen's settings names the extras of the project"),
+    UvSetting("group", Treatment.REFUSED, "`groups` in kgen's settings names the groups of the project"),
     UvSetting("extra", Treatment.REFUSED, "`extras` in kgen's settings names the extras of the project"),
     UvSetting("all-extras", Treatment.REFUSED, "`extras` in kgen's settings names the extras of the project"),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""From a lock that passes to one that does not, through valid locks in between, to the packages that matter."""
+"""Bisect between a lock that passes and one that fails, through valid locks in between, to the packages that matter."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ from kgen.validation import bisection
 from kgen.validation.bisection import Culprit, Move, Outcome, Versions
 
 FOLDER = Path(".kgen/bisect")
-"""Where the environments in between are made, and what came of each is kept."""
+"""The folder for the environments in between and their results."""
 
 _STATE = "state.json"
 _SCHEMA = 1
 _SKIP = 125
-"""The exit status with which a program says that this one cannot be tried, as for `git bisect run`."""
+"""The exit status of a program that cannot judge an environment, as for `git bisect run`."""
 
 _KEPT = 1 << 16
 
 
 class BisectOptions(NamedTuple):
-    """How locks are tried.
+    """How to try locks.
 
     Attributes:
-        device: as :class:`kgen.actions.validate.ValidateOptions` has it, where no program is given.
-        slower: what takes so many percent more time than the first lock does not pass; None for whatever it takes.
-        repeat: how often each is timed; the median counts.
-        timeout: seconds for each run.
-        again: whether what is known of former runs is forgotten.
+        device: as in :class:`kgen.actions.validate.ValidateOptions`, if there is no program.
+        slower: a lock fails if it takes so many percent longer than the first lock; None to ignore the time.
+        repeat: the number of timings of each lock, of which the median counts.
+        timeout: the limit for each run in seconds.
+        again: whether to ignore results of earlier runs.
     """
 
     device: str = "auto"
@@ -66,13 +66,13 @@ class BisectOptions(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What came of a lock.
+    """The result of trying a lock.
 
     Attributes:
         outcome: whether it passed.
-        seconds: how long it took; None if nothing was timed.
-        said: in words, how it failed or why it was skipped; the last line of the program.
-        known: whether that was known from a former run.
+        seconds: how long it took; None if it was not timed.
+        said: why it failed or was skipped, as the last line of the program.
+        known: whether the result is from an earlier run.
     """
 
     outcome: Outcome
@@ -82,19 +82,19 @@ class Trial(NamedTuple):
 
 
 class Bisected(NamedTuple):
-    """What a bisection comes to.
+    """The result of a bisection.
 
     Attributes:
-        environment: the environment that was tried.
+        environment: the environment.
         moves: the steps from the one lock to the other.
-        culprit: where passing ends.
-        packages: what went there.
+        culprit: the step at which passing ends.
+        packages: the packages that change in that step.
         before: the versions of the lock that passes.
-        after: those of the other one.
-        alone: what came of these packages alone, on the lock that passes; None where they cannot be without others.
-        trial: what the first lock that fails had to say.
-        tried: how many locks were tried in this run.
-        known: of how many it was known.
+        after: the versions of the lock that fails.
+        alone: the result of these packages alone on the lock that passes; None if they cannot change alone.
+        trial: the result of the first lock that fails.
+        tried: the number of locks tried in this run.
+        known: the number of locks with a known result.
     """
 
     environment: str
@@ -110,12 +110,12 @@ class Bisected(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A lock, as it is given.
+    """One of the two locks.
 
     Attributes:
-        shown: what the user wrote.
-        lock: what was read.
-        data: all that is in it.
+        shown: the user's name for it.
+        lock: the lock.
+        data: the whole content of its file.
     """
 
     shown: str
@@ -138,22 +138,22 @@ def bisect(
     progress: Progress = validate.ignore,
     notify: Progress = validate.ignore,
 ) -> Bisected:
-    """Find the packages that differ between a lock that passes and one that does not, and break it.
+    """Find the packages that differ between a lock that passes and one that fails, and that cause the failure.
 
     Args:
         root: the project's folder.
-        good: the lock that passes: a file, or `REVISION:FILE`, or a revision of git for the file that `bad` is.
-        bad: the lock that does not, the same.
-        command: what is run in each environment; nothing for the training step of `kgen validate`.
+        good: the lock that passes: a file, `REVISION:FILE`, or a git revision for the file that `bad` names.
+        bad: the lock that fails, in the same forms.
+        command: the program to run in each environment; empty for the training step of `kgen validate`.
         matrix: the facts.
-        machine: what this machine has.
-        options: how they are tried.
+        machine: this machine's devices.
+        options: how to try locks.
         progress: called with each stage.
-        notify: called with what came of each lock.
+        notify: called with the result of each lock.
 
     Raises:
-        UsageError: they are no two locks of one environment, or not of this machine, or the first does not pass or the
-            second does.
+        UsageError: the locks are not two locks of one environment for this machine, or the first fails or the second
+            passes.
         SettingsError: a lock cannot be read.
         OutsideError: an environment cannot be made.
     """
@@ -185,7 +185,7 @@ def bisect(
 
 
 def _sides(root: Path, good: str, bad: str) -> tuple[Side, Side]:
-    """Both locks; a bare revision is taken for that of the file which the other one names."""
+    """Both locks; a bare revision stands for the file that the other argument names."""
     paths = {text: Path(text) for text in (good, bad) if files.is_file(Path(text))}
     texts = [
         f"{text}:{_below(root, paths[other])}" if text not in paths and ":" not in text and other in paths else text
@@ -221,7 +221,7 @@ def _side(root: Path, text: str) -> Side:
 
 
 def _place(path: Path, content: bytes) -> Path:
-    """Where a lock would stand in a project: a copy of one, kept under another name, is a lock still."""
+    """The path of a lock in a project; a copy of a lock under another name counts as a lock too."""
     try:
         kgen = tomli.loads(content.decode())["tool"]["kgen"]
         return (
@@ -234,7 +234,7 @@ def _place(path: Path, content: bytes) -> Path:
 
 
 def refuse_others(good: Side, bad: Side) -> None:
-    """Check that the two locks are of one environment.
+    """Check that both locks are of one environment.
 
     Raises:
         UsageError: they are not.
@@ -254,7 +254,7 @@ def refuse_others(good: Side, bad: Side) -> None:
 
 @dataclass(slots=True)
 class _Tries:
-    """What came of each lock in between, now or in a former run."""
+    """The results of the locks in between, from this run or earlier ones."""
 
     place: Path
     matrix: CompatibilityMatrix
@@ -276,7 +276,7 @@ class _Tries:
         return lockfiles.digest(json.dumps([_SCHEMA, *told]).encode())
 
     def load(self) -> None:
-        """Take over what a former run of the same question found out."""
+        """Take over the results of earlier runs with the same question."""
         try:
             data = json.loads(files.read_text(self.place / _STATE, files.LARGE))
             if data["key"] != self._key or self.options.again:
@@ -334,7 +334,7 @@ class _Tries:
         )
 
     def _ends(self) -> None:
-        """Check that the one passes and the other does not."""
+        """Check that the first lock passes and the second fails."""
         good, bad = self.sides
         first = self._trial(good.lock.versions, good.shown)
         if first.outcome != "passes":
@@ -350,7 +350,7 @@ class _Tries:
             raise UsageError(f"{bad.shown} {what}", hints=["kgen bisect GOOD BAD, where BAD is a lock that fails"])
 
     def _alone(self, names: Sequence[str], culprit: Culprit, before: Versions, after: Versions) -> Outcome | None:
-        """What comes of the packages that matter without those that went before them."""
+        """The result of the packages that matter, without those that changed before them."""
         if culprit.last == 0:
             return "fails"
         versions = bisection.applied(before, after, names)
@@ -362,7 +362,7 @@ class _Tries:
     # -- what fits -----------------------------------------------------------------------------------------------------
 
     def _broken(self, versions: Versions) -> Iterator[tuple[str, str]]:
-        """What packages say against versions."""
+        """The requirements of packages that versions break."""
         good, bad = self.said
         required: dict[str, Sequence[Needed]] = {}
         for name, version in versions.items():
@@ -377,7 +377,7 @@ class _Tries:
                     yield name, other
 
     def _misfits(self, versions: Versions) -> frozenset[str] | None:
-        """What the matrix has against versions."""
+        """The packages whose versions the matrix does not let fit together; None if they fit."""
         return None if self._resolution(versions) is not None else self._followed
 
     @property
@@ -385,7 +385,7 @@ class _Tries:
         return frozenset(name for one in self.sides for name in (*one.lock.packages, *one.lock.libraries))
 
     def _resolution(self, versions: Versions) -> Resolution | None:
-        """What the solver says to these versions of what the matrix follows; None if they do not go together."""
+        """The solver's resolution with these versions of the matrix's packages; None if they do not fit together."""
         request = fields.request_of(self.sides[1].data["tool"]["kgen"])
         pins = (
             Requirement(f"{name}=={versions[name].partition('+')[0]}")
@@ -398,7 +398,7 @@ class _Tries:
     # -- one lock ------------------------------------------------------------------------------------------------------
 
     def _trial(self, versions: Versions, what: str = "") -> Trial:
-        """What comes of the lock with these versions."""
+        """The result of the lock with these versions."""
         text = self._text(versions)
         path = self.place / LOCKS / self.sides[0].lock.environment / self.sides[1].lock.path.name
         lock, _ = lockfiles.parse(path, text.encode())
@@ -419,7 +419,7 @@ class _Tries:
         return found
 
     def _text(self, versions: Versions) -> str:
-        """The lock with these versions, of files that one of the two has."""
+        """The lock with these versions, made of files that one of the two locks has."""
         good, bad = self.sides
         for side in self.sides:
             if versions == side.lock.versions:
@@ -467,7 +467,7 @@ class _Tries:
         return Trial("passes", statistics.median(one.seconds for one in trials if one.seconds is not None))
 
     def _run(self, source: Source) -> Trial:
-        """What the program has to say in an environment."""
+        """The program's verdict on an environment."""
         entering, inside = sync.way_in(source)
         words = (*entering, *self.command)
         began = time.monotonic()
@@ -489,7 +489,7 @@ class _Tries:
         )
 
     def _validated(self, lock: Lockfile) -> Trial:
-        """What `kgen validate` has to say to it."""
+        """The verdict of `kgen validate` on a lock."""
         options = ValidateOptions(self.options.device, timeout=self.options.timeout)
         chosen = validate.targets(self.place, self.matrix, self.machine, [lock.environment], options)
         (found,) = validate.validate(self.place, self.matrix, self.machine, chosen, options).validations

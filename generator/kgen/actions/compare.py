@@ -28,23 +28,24 @@ from kgen.validation.judge import Fault
 from kgen.validation.seats import ANY, Seat, Seats, at_once
 
 SEED = 20150327
-"""The seed of `--same-start`; any would do."""
+"""The seed of `--same-start`; its value does not matter."""
 
 _KEPT = 1 << 20
 _ENDED = 0
 
 
 class CompareOptions(NamedTuple):
-    """How a training is compared.
+    """How to compare a training.
 
     Attributes:
-        device: as :class:`ValidateOptions` has it.
-        repeat: how often it runs in each environment.
+        device: as in :class:`ValidateOptions`.
+        repeat: the number of runs in each environment.
         same_start: whether every run begins with the same weights and seed.
-        tolerance: how far losses may be apart at a step, relative.
-        timeout: seconds for each run.
-        envs: the folder of the environments; None for that of the settings.
-        jobs: how many run at once at most; each has a GPU to itself, or waits for one. One at a time has the CPU.
+        tolerance: the greatest relative distance of losses at a step.
+        timeout: the limit for each run in seconds.
+        envs: the folder of the environments; None for the settings' folder.
+        jobs: the greatest number of runs at once. Each of them has a GPU, or waits for one; on the CPU one runs at a
+            time.
     """
 
     device: str = "auto"
@@ -61,13 +62,13 @@ class Contestant:
     """An environment with one of its backends.
 
     Attributes:
-        name: what people call it: the environment, with the backend where it has several.
+        name: the environment's name, with the backend if the environment has several.
         target: the environment and its device.
-        backend: the backend that Keras is to come up with.
-        runs: what each run did.
-        skip: why it is not run.
+        backend: the backend that Keras must load.
+        runs: the results of the runs.
+        skip: why it does not run.
         failure: how a run failed; None if none did.
-        diagnosis: why.
+        diagnosis: the cause of the failure.
     """
 
     name: str
@@ -85,10 +86,10 @@ class Contestant:
 
 
 class CompareResult(NamedTuple):
-    """What a comparison comes to.
+    """The result of a comparison.
 
     Attributes:
-        contestants: each environment and backend, in the order that was asked for.
+        contestants: each environment and backend, in the requested order.
         verdict: which is fastest, and whether they agree.
         options: how they were compared.
     """
@@ -99,7 +100,7 @@ class CompareResult(NamedTuple):
 
     @property
     def status(self) -> ExitStatus:
-        """`CHECK_FAILED` if one failed, none trained, or they disagree; `DONE` otherwise."""
+        """`CHECK_FAILED` if a run failed, nothing trained, or the results disagree; else `DONE`."""
         failed = any(one.failure is not None for one in self.contestants)
         trained = any(one.trained for one in self.contestants)
         return (
@@ -118,17 +119,17 @@ def compare(
     progress: Callable[[str, str], None] | None = None,
     notify: Callable[[str], None] = validate.ignore,
 ) -> CompareResult:
-    """Run a command in environments, one after the other, and compare what it trained.
+    """Run a command in environments, and compare what it trained.
 
     Args:
         root: the project's folder.
         matrix: the facts.
-        machine: what this machine has.
-        command: the words of the program; it runs in the folder where kgen does.
-        names: environments; none for all that are locked for this machine.
-        options: how they are compared.
-        progress: called with the name of each contestant and what it is at.
-        notify: called with each remark that a person should read.
+        machine: this machine's devices.
+        command: the words of the program; it runs in kgen's working directory.
+        names: environments; empty for all that are locked for this machine.
+        options: how to compare them.
+        progress: called with the name and the stage of each contestant.
+        notify: called with each note for the user.
 
     Raises:
         UsageError: there is no such environment, or no command.
@@ -149,7 +150,7 @@ def compare(
         for backend in target.backends
     )
     with storage.scratch() as folder:
-        # every environment once, and then again: a machine that warms up or is busy slows all of them alike
+        # every environment once before any runs again, so that a machine that warms up slows all of them alike
         lent = Lent(matrix, machine, several=asked.jobs > 1)
         start = folder / "start.npz"
         for number in range(asked.repeat):
@@ -170,25 +171,25 @@ def _unable(matrix: CompatibilityMatrix, backend: str) -> str | None:
 
 
 class Lent:
-    """Who has which device, and who installs; one after the other.
+    """Lends devices, and lets one environment install at a time.
 
     Attributes:
-        cancel: set to have all runs ended.
-        installing: held by who installs an environment.
+        cancel: an event that ends all runs.
+        installing: a lock for installing an environment.
     """
 
     def __init__(self, matrix: CompatibilityMatrix, machine: Host, *, several: bool) -> None:
         self.cancel = threading.Event()
         self.installing = threading.Lock()
-        # two that train on one processor would measure each other
+        # two trainings on one processor would slow each other
         self._kinds = {CPU.kind: Seats((ANY,))}
         for kind in matrix.accelerators:
-            # one after the other, all train on the same device, whichever that is
+            # without parallel runs, all train on the same device
             every = validate.seats_of(kind, matrix, machine) if several else ()
             self._kinds[kind] = Seats(every or (ANY,))
 
     def device(self, target: ValidationTarget) -> AbstractContextManager[Seat]:
-        """A device for this block alone."""
+        """A device for the block alone."""
         kind = target.kind if target.device != CPU.kind and target.kind in self._kinds else CPU.kind
         return self._kinds[kind].taken(over=self.cancel.is_set)
 
@@ -204,7 +205,7 @@ class _Runner:
     lent: Lent
 
     def run(self, one: Contestant, command: tuple[str, ...], start: Path) -> None:
-        """Run the command once for a contestant, on a device that no other has meanwhile."""
+        """Run the command once for a contestant, on a device of its own."""
         with self.lent.device(one.target) as seat:
             if not self.lent.cancel.is_set():
                 self._run(one, command, start, seat)
@@ -270,7 +271,7 @@ class _Runner:
             self.progress(one.name, stage)
 
     def _way(self, one: Contestant) -> tuple[list[str], Mapping[str, str]]:
-        """The words that enter the environment, and the variables that they are started with."""
+        """The words that enter the environment, and the variables for them."""
         locked = one.target.locked
         assert locked is not None  # noqa: S101 - `no_lock` is not asked for
         row = self.matrix.backends[one.backend]
@@ -294,7 +295,7 @@ class _Runner:
         return [*entering, "/usr/bin/env", *chosen], inside
 
     def _failure(self, one: Contestant, training: Training, status: int | None) -> tuple[Fault, str] | None:
-        """How a run failed, and in which of validate's ways; None if it did not."""
+        """How a run failed, in the terms of `kgen validate`; None if it did not."""
         selected = self.matrix.backends[one.backend].selected
         if status is None:
             how = f"did not end within {self.options.timeout:g} s"

@@ -1,4 +1,4 @@
-"""What users mean who type something else where a backend is expected."""
+"""What users mean who type something else where kgen expects a backend."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from kgen.actions.request_flags import RequestFlags
 
 _ALIKE = 0.8
-"""How alike a name must be to that of a backend of an older generation, so that nobody types one by accident."""
+"""The least similarity to the name of an older generation's backend, high enough that nobody types one by accident."""
 
 
 _VERSION = r"[0-9]+(\.[0-9]+)+"
 _SHORTEST = 3
-"""Names of so many letters are like too many others."""
+"""Names with at most this number of letters are similar to too many others."""
 _SHORT = range(2, 4)
-"""So many letters has what people write in the place of a long name."""
+"""The number of letters in the short form of a long name."""
 
 
 _NIGHTLY = "-nightly"
 _BETWEEN = r"[\s,;/+&]+"
-"""What people write between several names."""
+"""What people type between several names."""
 _ALL = ("all", "*", "keras")
-"""Words for whatever the settings name: Keras is in every environment."""
+"""Words for everything in the settings; Keras is in every environment."""
 _VERSIONED = r"(?P<name>[A-Za-z][A-Za-z_-]*?)[-_]?(?P<sign>[=@:]|==)?\s*v?(?P<version>[0-9]+(?:\.[0-9]+)*)(?:\.\*)?"
-"""A release as people write it who do not write a requirement: `torch=2.6`, `torch@2.6`, `tf2.15`."""
+"""A release in a form that is no requirement: `torch=2.6`, `torch@2.6`, `tf2.15`."""
 _NUMBERS = 3
-"""So many numbers has a whole version."""
+"""The count of numbers in a whole version."""
 _PYTHON = r"(?:python|cpython|cp|py)(?:-|==?)?(?P<major>3)\.?(?P<minor>[0-9]{1,2})(?:\.[0-9*]+)?"
 _BUILD = (
     r"(?:and-|with-|with_)?(?P<word>[a-z-]+?)(?:[-_]|==?)?(?P<number>[0-9]+(?:\.[0-9]+)?)?"
@@ -49,17 +49,17 @@ _BUILD = (
 )
 """What names of packages, extras and local versions say about an accelerator: `cu128`, `cuda12-local`, `and-cuda`."""
 _GLUED = 2
-"""So many digits has the major of a version that is written without a dot: `128` is 12.8."""
+"""The number of digits of a major in a version without a dot: `128` is 12.8."""
 
 
 class _Meant(NamedTuple):
-    """What a word in the place of a backend asks for.
+    """The meaning of a word in the place of a backend.
 
     Attributes:
         names: backends and joint environments.
-        require: what is required of the framework of one.
+        require: requirements on their frameworks.
         dependencies: packages that are no backend.
-        flags: name of a field -> what its flag is given, as the name of an environment says it.
+        flags: the values of further flags, by the names of their fields.
     """
 
     names: tuple[str, ...] = ()
@@ -69,13 +69,13 @@ class _Meant(NamedTuple):
 
 
 def hints(name: str, asked: RequestFlags, matrix: CompatibilityMatrix, environments: Collection[str]) -> list[str]:
-    """Commands to type instead, or what is known.
+    """Commands to type instead, or the known names.
 
     Args:
-        name: what was typed.
-        asked: the whole request, which the command repeats; other names in it may be no backends either.
+        name: the word.
+        asked: the whole request, which the command repeats; it may have other names that are no backends.
         matrix: the facts.
-        environments: the joint environments of the settings.
+        environments: the joint environments in the settings.
     """
     known = (*matrix.short_names, *environments)
     form = next((one for one in formats.others() if name.endswith(one.suffix)), None)
@@ -112,12 +112,12 @@ def hints(name: str, asked: RequestFlags, matrix: CompatibilityMatrix, environme
 
 
 def call(text: str, matrix: CompatibilityMatrix, *, flags_alone: bool = False) -> str | None:
-    """The call of `kgen lock` that a word asks for which stands where a package is expected; None where it is one.
+    """The `kgen lock` command that a word in the place of a package stands for; None if it is a package.
 
     Args:
         text: the word.
         matrix: the facts.
-        flags_alone: whether only what flags ask for is meant, and no backend.
+        flags_alone: whether the word may stand only for flags, and for no backend.
     """
     from kgen.actions.request_flags import RequestFlags  # noqa: PLC0415 - which imports this module
 
@@ -129,12 +129,12 @@ def call(text: str, matrix: CompatibilityMatrix, *, flags_alone: bool = False) -
 
 
 def locking(name: str, matrix: CompatibilityMatrix, environments: Collection[str]) -> RequestFlags | None:
-    """The request for an environment of this name, which is not locked; None where it names none.
+    """The request for an environment of this name that is not locked; None if the name means no environment.
 
     Args:
-        name: the name, as that of a locked environment is typed.
+        name: the name, in the form of a locked environment.
         matrix: the facts.
-        environments: the joint environments of the settings.
+        environments: the joint environments in the settings.
     """
     from kgen.actions.request_flags import RequestFlags  # noqa: PLC0415 - which imports this module
 
@@ -152,7 +152,7 @@ def locking(name: str, matrix: CompatibilityMatrix, environments: Collection[str
 
 
 def _meant(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
-    """What a word asks for; None where it is like the name of a backend, or nothing that can be asked for."""
+    """The meaning of a word; None if it resembles the name of a backend, or means nothing."""
     if name in known or name in matrix.backends:
         return _Meant((name,))
     parts = [part for part in re.split(_BETWEEN, name) if part]
@@ -171,14 +171,14 @@ def _meant(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _M
 
 
 def _named(part: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
-    """What one of several words asks for, which must be a name of a backend or of an accelerator."""
+    """The meaning of one of several words, each of which must name a backend or an accelerator."""
     lowered = part.lower()
     found = next((one for one in (part, lowered) if one in known or one in matrix.backends), None)
     return _Meant((found,)) if found is not None else _flag(lowered, matrix)
 
 
 def _flag(name: str, matrix: CompatibilityMatrix) -> _Meant | None:
-    """What is asked for by a flag: `cuda12`, `py311`, `linux-64`, `keras2`, `a100`, `all`."""
+    """The meaning of a word for flags: `cuda12`, `py311`, `linux-64`, `keras2`, `a100`, `all`."""
     word = name.lower()
     if word in _ALL:
         return _Meant()
@@ -187,7 +187,7 @@ def _flag(name: str, matrix: CompatibilityMatrix) -> _Meant | None:
 
 
 def _target(word: str, matrix: CompatibilityMatrix) -> Mapping[str, tuple[str, ...]] | None:
-    """The flag of a Python, a platform, a GPU or a generation of Keras that a word names; None where it names none."""
+    """The flag for a Python, platform, GPU or generation of Keras that a word names; None if it names none."""
     generation, python = word.replace(".", "-"), re.fullmatch(_PYTHON, word)
     if generation in matrix.generations:
         return {"generation": (generation,)}
@@ -211,7 +211,7 @@ def _is_architecture(text: str, kind: Kind) -> bool:
 
 
 def _accelerator(word: str) -> Mapping[str, tuple[str, ...]] | None:
-    """The flag of an accelerator that a word names; None where it names none."""
+    """The flag for an accelerator that a word names; None if it names none."""
     match = re.fullmatch(_BUILD, word)
     kinds = [one for one in accelerators.known() if match is not None and match["word"] in (one.name, *one.spelled)]
     if match is None or not kinds:
@@ -229,9 +229,9 @@ def _accelerator(word: str) -> Mapping[str, tuple[str, ...]] | None:
 
 
 def _of_build(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
-    """What a package asks for whose name, extra or local version says what it computes on.
+    """The meaning of a package whose name, extra or local version has an accelerator.
 
-    `jax[cuda12]` is JAX for CUDA 12, and so are `jax-cuda12-plugin` and, with its version, `jax==0.6+cuda12`.
+    `jax[cuda12]` is JAX for CUDA 12; so are `jax-cuda12-plugin` and, with its version, `jax==0.6+cuda12`.
     """
     requirement = _requirement(name)
     if requirement is not None and requirement.extras:
@@ -254,7 +254,7 @@ def _of_build(name: str, matrix: CompatibilityMatrix, known: Collection[str]) ->
 
 
 def _versioned(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
-    """What a release asks for that is not written as a requirement."""
+    """The meaning of a release in a form that is no requirement."""
     match = re.fullmatch(_VERSIONED, name)
     if match is None or match["sign"] == "==":
         return None
@@ -273,7 +273,7 @@ def _versioned(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -
 
 
 def _wish(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
-    """What the name of a package, or a requirement of it, asks for."""
+    """The meaning of a package's name, or of a requirement."""
     requirement = None if name.lower() in known else _requirement(name)
     if requirement is None:
         return None
@@ -290,7 +290,7 @@ def _wish(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Me
 
 
 def _of_framework(name: str, requirement: Requirement, matrix: CompatibilityMatrix) -> _Meant | None:
-    """What a requirement on a framework asks for, or on what one is installed as; None where it is on neither."""
+    """The meaning of a requirement on a framework or on its distribution; None for other packages."""
     backend = _backend_of(requirement, matrix)
     if backend is not None:
         return _Meant((backend,), require=(name,))
@@ -302,7 +302,7 @@ def _of_framework(name: str, requirement: Requirement, matrix: CompatibilityMatr
 
 
 def _environment(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> _Meant | None:
-    """What the name of an environment that is not locked asks for: `jax-cuda12-py311` is JAX for CUDA 12 on 3.11."""
+    """The meaning of the name of an environment that is not locked: `jax-cuda12-py311` is JAX for CUDA 12 on 3.11."""
     short = accelerators.without_ending(name)
     if short == name:
         return None
@@ -315,7 +315,7 @@ def _environment(name: str, matrix: CompatibilityMatrix, known: Collection[str])
 
 
 def _near(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> str | None:
-    """The name that was most likely meant; None where it is that of a project of its own."""
+    """The name that the user most likely meant; None if the word is the name of a real project."""
     if name.lower() in matrix.known_projects:
         return None
     others = {other: named for other, named in matrix.other_names.items() if named in known and len(other) > _SHORTEST}
@@ -328,7 +328,7 @@ def _near(name: str, matrix: CompatibilityMatrix, known: Collection[str]) -> str
 
 
 def _used_with(meant: _Meant, matrix: CompatibilityMatrix) -> list[str]:
-    """The backend that packages are used with: that of the framework which they belong to, or else the first."""
+    """The backend that packages are used with: that of the framework they belong to, else the first."""
     projects = {parse_requirement(text).name for text in meant.dependencies}
     frameworks = [row.framework for row in matrix.companions if row.project in projects]
     # torchmetrics and jaxtyping are called after theirs
@@ -338,7 +338,7 @@ def _used_with(meant: _Meant, matrix: CompatibilityMatrix) -> list[str]:
 
 
 def _short_for(name: str, known: Collection[str]) -> str | None:
-    """The one name that this is short for, as `tf` is: its first letter, and more of its letters in their order."""
+    """The one name that this abbreviates, as `tf`: its first letter, and further letters in their order."""
     if len(name) not in _SHORT:
         return None
     letters = re.compile("[a-z-]*".join(map(re.escape, name.lower())))

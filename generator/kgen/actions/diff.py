@@ -24,7 +24,7 @@ from kgen.project import LOCKS
 Locks = Mapping[str, Lockfile]
 
 _NEXT = "HEAD"
-"""The revision that a repository has by name before it has a commit."""
+"""The name that a git repository has for its revision before the first commit."""
 
 
 class Change(NamedTuple):
@@ -42,7 +42,7 @@ class Change(NamedTuple):
 
     @property
     def direction(self) -> Literal["added", "removed", "up", "down", "changed"]:
-        """Which way it went."""
+        """The direction of the change."""
         if self.before is None or self.after is None:
             return "added" if self.before is None else "removed"
         try:
@@ -75,7 +75,7 @@ class Difference(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What is compared, both by name where they have two."""
+        """The compared locks; both names if they differ."""
         if self.other is None:
             return self.lock
         name, _, platform = self.lock.partition(" ")
@@ -126,7 +126,7 @@ def diff(
 
 
 def _is_one(text: str | None, root: Path) -> bool:
-    """Whether it names a lock, or an environment, by itself or by its folder."""
+    """Whether the text names a lock, or an environment by its name or its folder."""
     if text is None:
         return False
     path = _environment(text, root) or Path(text)
@@ -134,10 +134,10 @@ def _is_one(text: str | None, root: Path) -> bool:
 
 
 def _environment(text: str, root: Path) -> Path | None:
-    """The folder of the locked environment that a name means; None where it is that of a path or a revision, too.
+    """The folder of the locked environment with this name; None if it is also the name of a path or a revision.
 
     Raises:
-        UsageError: it means several.
+        UsageError: it names several environments.
     """
     if not re.fullmatch(grammar.NAME, text) or _kind(Path(text)):
         return None
@@ -153,7 +153,7 @@ def _environment(text: str, root: Path) -> Path | None:
 
 
 def _kind(path: Path) -> Literal["file", "folder"] | None:
-    """What a path names; nothing where no file can have such a name."""
+    """What a path names; None if no file can have such a name."""
     with contextlib.suppress(OSError, ValueError):
         return "folder" if files.is_folder(path) else "file" if files.exists(path) else None
     return None
@@ -173,7 +173,7 @@ def _name(lock: Lockfile) -> str:
 
 
 def _folder(folder: Path) -> Locks:
-    """The locks of a project, of its `locks`, or of an environment's own folder; there must be some."""
+    """The locks in a project, in its `locks`, or in an environment's folder; there must be at least one."""
     locks = _below(folder)
     if not locks:
         raise NotLockedError(f"there are no locks in {folder}", hints=["kgen lock"])
@@ -192,7 +192,7 @@ def _below(folder: Path) -> Locks:
 
 
 def _revision(revision: str, root: Path) -> Locks:
-    """The locks as git has them in a revision; none where it is the first commit that is yet to come."""
+    """The locks of a git revision; empty for the revision of a repository without a commit."""
     if revision.startswith("-"):
         raise UsageError(
             f"`{shown(revision)}` is not a file, a folder or a revision of git", hints=["kgen diff --help"]
@@ -223,7 +223,7 @@ def _revision(revision: str, root: Path) -> Locks:
 
 
 def _compare(name: str, before: Lockfile | None, after: Lockfile | None) -> Difference | None:
-    """What changed; None if nothing did."""
+    """The changes; None if there are none."""
     changes = tuple(changes_of(before, after))
     sizes = (None if before is None else before.size, None if after is None else after.size)
     if before is None or after is None:
@@ -235,7 +235,7 @@ def _compare(name: str, before: Lockfile | None, after: Lockfile | None) -> Diff
 
 
 def _licences(before: Lockfile, after: Lockfile) -> Iterator[Change]:
-    """The packages that declare another licence; a licence that one side does not know is left out."""
+    """The packages whose declared licence changed, if both sides know it."""
     for name in sorted(before.licences.keys() & after.licences.keys()):
         if before.licences[name] != after.licences[name]:
             yield Change(name, before.licences[name], after.licences[name])
@@ -253,7 +253,7 @@ def _unseen(before: Lockfile, after: Lockfile) -> Mapping[str, tuple[str, ...]]:
 
 
 def changes_of(before: Lockfile | None, after: Lockfile | None) -> Iterator[Change]:
-    """What is not the same in two locks of a platform, what the rest follows first; None for one that is not there."""
+    """The changes between two locks of a platform, most important first; None stands for a missing lock."""
     whole = [_whole(before), _whole(after)]
     packages = [{} if lock is None else {**lock.versions, **_places(lock)} for lock in (before, after)]
     main = {name for lock in (before, after) if lock is not None for name in lock.packages}
@@ -265,7 +265,7 @@ def changes_of(before: Lockfile | None, after: Lockfile | None) -> Iterator[Chan
 
 
 def _places(lock: Lockfile) -> Mapping[str, str]:
-    """What is from a place, with that: a commit or a file may be another one of the same version."""
+    """The packages from a place, with the place: a commit or file can differ in the same version."""
     trees = {tree.name: f"{tree.version or SHOWN_DYNAMIC} ({tree.shown})" for tree in lock.trees}
     files = {file.name: f"{file.version} (sha256 {file.sha256[:12]})" for file in lock.files if file.direct}
     # two variants of a version are two builds

@@ -1,4 +1,4 @@
-"""Which package of an environment needs which: by what the packages on disk say about themselves, offline."""
+"""Which package of an environment needs which, from the metadata of the installed packages, offline."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from kgen.tables import nearest
 
 
 class Need(NamedTuple):
-    """What a package needs of another.
+    """A package's requirement on another.
 
     Attributes:
         name: the other package.
-        extras: which of its extras.
-        range: which versions of it; empty for any.
+        extras: the requested extras.
+        range: the required versions; empty for any.
     """
 
     name: str
@@ -42,9 +42,9 @@ class Tree(NamedTuple):
     """The packages of an environment.
 
     Attributes:
-        environment: what it is called on disk.
-        versions: package -> its version.
-        needs: package -> what it needs of those that are there, with the extras that something asks it for.
+        environment: the environment's name on disk.
+        versions: the version of each package.
+        needs: each package's requirements on other installed packages, with the extras that others request of it.
     """
 
     environment: str
@@ -53,7 +53,7 @@ class Tree(NamedTuple):
 
     @property
     def needed_by(self) -> Mapping[str, Sequence[Need]]:
-        """Package -> the packages that need it, each with the range that it asks for."""
+        """The packages that need each package, with their ranges."""
         found: dict[str, list[Need]] = {name: [] for name in self.versions}
         for name, needs in self.needs.items():
             for need in needs:
@@ -62,7 +62,7 @@ class Tree(NamedTuple):
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """The packages that none of the others needs, and one of each circle that nothing else leads into."""
+        """The packages that no other needs, and one package of each circle that nothing else leads into."""
         roots = [name for name, by in self.needed_by.items() if not by]
         reached: set[str] = set()
         for name in (*roots, *sorted(self.versions)):
@@ -81,17 +81,17 @@ class Tree(NamedTuple):
 
 
 def tree(root: Path, name: str, envs: str | None = None) -> Tree:
-    """The packages of an environment on disk, and which needs which.
+    """The packages of an environment on disk, and their requirements on each other.
 
     Args:
         root: the project's folder.
         name: the environment.
-        envs: the folder of the environments; None for that of the settings.
+        envs: the folder of the environments; None for the settings' folder.
 
     Raises:
         UsageError: there is no such environment.
         SettingsError: its lock cannot be read.
-        OutsideError: it is not on disk as locked, or what a package says about itself cannot be read.
+        OutsideError: the environment on disk is not as locked, or a package's metadata cannot be read.
     """
     source = sync.find(root, name, envs)
     if not environments.is_whole(source):
@@ -103,11 +103,11 @@ def tree(root: Path, name: str, envs: str | None = None) -> Tree:
 
 
 def holding(root: Path, package: str) -> str | None:
-    """The first environment whose lock has a package; None if none has, or no lock can be read.
+    """The first environment whose lock has a package; None if none has it, or no lock can be read.
 
     Args:
         root: the project's folder.
-        package: the package, spelled anyhow.
+        package: the package's name in any spelling.
     """
     name = canonical_name(package)
     for one in lockfiles.environments(root):
@@ -121,11 +121,11 @@ def holding(root: Path, package: str) -> str | None:
 
 
 def needing(root: Path, package: str) -> str | None:
-    """The call that says what needs a package; None where it is in no lock.
+    """The command that shows what needs a package; None if no lock has it.
 
     Args:
         root: the project's folder.
-        package: the package, spelled anyhow.
+        package: the package's name in any spelling.
     """
     holder = holding(root, package)
     if holder is None:
@@ -134,10 +134,10 @@ def needing(root: Path, package: str) -> str | None:
 
 
 def require(found: Tree, package: str) -> str:
-    """The normalised name of a package that is in an environment.
+    """The normalised name of a package in an environment.
 
     Raises:
-        UsageError: it is not.
+        UsageError: the environment does not have it.
     """
     name = canonical_name(package)
     if name in found.versions:
@@ -155,12 +155,12 @@ def _read(source: Source) -> Tree:
 
 
 class Packages(NamedTuple):
-    """What the packages of an environment say about themselves.
+    """The metadata of an environment's packages.
 
     Attributes:
-        versions: package -> its version.
-        required: package -> all that it may need.
-        markers: what decides which of that it does need.
+        versions: the version of each package.
+        required: all requirements of each package, with and without markers.
+        markers: the values of markers, which decide which of these count.
     """
 
     versions: Mapping[str, str]
@@ -168,7 +168,7 @@ class Packages(NamedTuple):
     markers: Mapping[str, str]
 
     def active(self) -> Mapping[str, Sequence[Requirement]]:
-        """Package -> what it needs, with all extras that others ask it for: these grow until nothing new is asked."""
+        """The requirements of each package that count, with all extras that other packages request."""
         extras: dict[str, set[str]] = {name: set() for name in self.versions}
         found: dict[str, list[Requirement]] = {}
         waiting = list(self.versions)
@@ -189,10 +189,10 @@ class Packages(NamedTuple):
 
 
 def packages(source: Source) -> Packages:
-    """What the packages of an environment on disk say about themselves.
+    """The metadata of the packages of an environment on disk.
 
     Raises:
-        OutsideError: what one says cannot be read.
+        OutsideError: a package's metadata cannot be read.
         SettingsError: its lock cannot be read.
     """
     lock = interface.read(source.form, source.lock, host.subdir())
@@ -213,13 +213,13 @@ def packages(source: Source) -> Packages:
 
 
 def markers_of(python: str) -> Mapping[str, str]:
-    """The values of markers here, for an environment of a Python minor."""
+    """The values of markers on this machine, for an environment with this Python minor."""
     values = {**default_environment(), "python_version": python, "python_full_version": f"{python}.0"}
     return {key: str(value) for key, value in values.items()}
 
 
 def requirements(texts: Sequence[object]) -> Iterator[Requirement]:
-    """The requirements in these texts; what no installer could read, none has followed."""
+    """The valid requirements in these texts; installers ignore invalid ones too."""
     for text in texts:
         try:
             yield Requirement(str(text))
@@ -228,7 +228,7 @@ def requirements(texts: Sequence[object]) -> Iterator[Requirement]:
 
 
 def _needs(said: Packages) -> dict[str, tuple[Need, ...]]:
-    """What each package needs of those that are there."""
+    """Each package's requirements on other installed packages."""
     found = {}
     for name, needed in said.active().items():
         needs = {

@@ -1,4 +1,4 @@
-"""A lock in the forms of what it is run by: an image, a development container, a workflow, a batch job."""
+"""A lock in the forms of other tools: an image, a development container, a workflow, a batch job."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Job(NamedTuple):
     """An environment in a workflow.
 
     Attributes:
-        environment: its name.
+        environment: the environment's name.
         python: the CPython minor.
-        accelerated: whether it is for an accelerator, so that a runner with a GPU is asked for.
-        tested: whether what runs the project's tests is locked.
-        platform: the platform, which decides on the runner.
+        accelerated: whether it is for an accelerator, so that its runner needs a GPU.
+        tested: whether the lock has a tool for the project's tests.
+        platform: the platform, which determines the runner.
     """
 
     environment: str
@@ -36,8 +36,8 @@ class Runner(NamedTuple):
     """The machines that run a job of a workflow.
 
     Attributes:
-        hosted: the label of GitHub's own, which have no GPU.
-        own: the labels of those that a project has itself, with one.
+        hosted: the label of GitHub's own runners, which have no GPU.
+        own: the labels of the project's own runners, which have one.
     """
 
     hosted: str
@@ -52,10 +52,10 @@ RUNNERS = {
 
 
 class ModuleForm(NamedTuple):
-    """A language of modules.
+    """A language of module files.
 
     Attributes:
-        template: what is rendered.
+        template: the template.
         quote: writes text as a string of the language.
     """
 
@@ -68,24 +68,24 @@ ENVIRONMENT_MODULES = ModuleForm("exports/modulefile.j2", quote_tcl)
 
 
 def render_dockerfile(lock: Lockfile, *, requirements: str, programs: Sequence[str]) -> str:
-    """The Dockerfile of an image with exactly what is locked, and nothing of it fetched without its hash.
+    """The Dockerfile of an image with exactly the locked packages; it fetches every one by its hash.
 
     Args:
-        lock: the lock, for any of the platforms that the image is for.
-        requirements: the files of all of those platforms, as pip takes them.
-        programs: the distribution's packages that compiling takes.
+        lock: the lock, for any of the image's platforms.
+        requirements: the files of all of these platforms, in pip's form.
+        programs: the distribution's packages that compiling needs.
 
     Raises:
-        ValueError: a value is none that a lock can have, or a variable one that no `ENV` can hold.
+        ValueError: a lock cannot have such a value, or `ENV` cannot hold a variable's.
     """
     return _image("exports/Dockerfile.j2", lock, quote_docker, requirements=requirements, programs=list(programs))
 
 
 def render_devcontainer(lock: Lockfile) -> str:
-    """The `devcontainer.json` of an editor's container, made from the Dockerfile beside it.
+    """The `devcontainer.json` of an editor's container, which the Dockerfile beside it makes.
 
     Raises:
-        ValueError: a value is none that a lock can have.
+        ValueError: a lock cannot have such a value.
     """
     lock.require_grammar()
     flags = list(accelerators.kind(lock.computes_on.kind).driver_help.docker)
@@ -108,15 +108,15 @@ def render_devcontainer(lock: Lockfile) -> str:
 
 
 def render_apptainer(lock: Lockfile, *, requirements: str, programs: Sequence[str]) -> str:
-    """The definition file of an image of Apptainer's with exactly what is locked.
+    """The definition file of an Apptainer image with exactly the locked packages.
 
     Args:
-        lock: the lock, for any of the platforms that the image is for.
-        requirements: the files of all of those platforms, as pip takes them.
-        programs: the distribution's packages that compiling takes.
+        lock: the lock, for any of the image's platforms.
+        requirements: the files of all of these platforms, in pip's form.
+        programs: the distribution's packages that compiling needs.
 
     Raises:
-        ValueError: a value is none that a lock can have, or a variable one that no definition file can hold.
+        ValueError: a lock cannot have such a value, or a definition file cannot hold a variable's.
     """
     given = accelerators.kind(lock.computes_on.kind).driver_help.containers.get("apptainer", "")
     return _image(
@@ -130,7 +130,7 @@ def render_apptainer(lock: Lockfile, *, requirements: str, programs: Sequence[st
 
 
 def _image(template: str, lock: Lockfile, quote: Callable[[str], str], *, requirements: str, **more: object) -> str:
-    """What an image is built from: pinned files on Python's own image, and the variables that select the backend."""
+    """The parts of an image: pinned files on Python's own image, and the variables that select the backend."""
     lock.require_grammar()
     return render(
         template,
@@ -144,15 +144,15 @@ def _image(template: str, lock: Lockfile, quote: Callable[[str], str], *, requir
 
 
 def render_module(lock: Lockfile, form: ModuleForm, *, script: str) -> str:
-    """A module with which `module load` enters an environment, and `module unload` leaves it.
+    """A module file: `module load` enters the environment, and `module unload` leaves it.
 
     Args:
         lock: the lock.
-        form: in which language.
+        form: the language.
         script: the path of the script that a shell evaluates to enter the environment.
 
     Raises:
-        ValueError: a value is none that a lock can have.
+        ValueError: a lock cannot have such a value.
     """
     lock.require_grammar()
     keras = lock.packages.get("keras")
@@ -168,11 +168,11 @@ def render_module(lock: Lockfile, form: ModuleForm, *, script: str) -> str:
 
 
 def render_workflow(jobs: Sequence[Job], left_out: Sequence[str] = (), folder: str = "") -> str:
-    """A workflow of GitHub's that checks the locks, and installs, tests and validates each environment.
+    """A GitHub workflow that checks the locks, and installs, tests and validates each environment.
 
     Args:
         jobs: the environments.
-        left_out: what is locked for platforms that it has no runner for, such as `jax-cpu (win-64)`.
+        left_out: locked environments for platforms without a runner, such as `jax-cpu (win-64)`.
         folder: the project's folder in its repository; empty for its top.
     """
     rows = [
@@ -197,7 +197,7 @@ def render_workflow(jobs: Sequence[Job], left_out: Sequence[str] = (), folder: s
 
 
 def render_updates(folder: str = "") -> str:
-    """A workflow of GitHub's that locks the newest each week, and opens a pull request with it.
+    """A GitHub workflow that locks the newest versions each week, and opens a pull request with them.
 
     Args:
         folder: the project's folder in its repository; empty for its top.
@@ -206,15 +206,15 @@ def render_updates(folder: str = "") -> str:
 
 
 def _place(folder: str) -> str:
-    """A folder as text in a workflow, in which nothing is an expression."""
+    """A folder as text in a workflow, with no expression in it."""
     return json.dumps(folder.replace("${{", "${{ '${{' }}")) if folder else ""
 
 
 def render_slurm(lock: Lockfile) -> str:
-    """A batch script of Slurm's that runs a command in the environment.
+    """A Slurm batch script that runs a command in the environment.
 
     Raises:
-        ValueError: a value is none that a lock can have.
+        ValueError: a lock cannot have such a value.
     """
     lock.require_grammar()
     return render(
@@ -226,16 +226,16 @@ def render_slurm(lock: Lockfile) -> str:
 
 
 def render_vscode(lock: Lockfile, *, interpreter: str) -> str:
-    """The `settings.json` of VS Code that has it run, debug and test with an environment's interpreter.
+    """The `settings.json` with which VS Code runs, debugs and tests with an environment's interpreter.
 
-    The interpreter selects the backend by itself; the variables are for what the editor's terminals run beside it.
+    The interpreter itself selects the backend; the variables are for other programs in the editor's terminals.
 
     Args:
         lock: the lock.
-        interpreter: its path, in which the editor's own variables may stand.
+        interpreter: its path, which may contain the editor's own variables.
 
     Raises:
-        ValueError: a value is none that a lock can have.
+        ValueError: a lock cannot have such a value.
     """
     lock.require_grammar()
     variables = dict(sorted(lock.variables.items()))
@@ -248,14 +248,14 @@ def render_vscode(lock: Lockfile, *, interpreter: str) -> str:
 
 
 def render_envrc(lock: Lockfile, *, files: Sequence[str]) -> str:
-    """The `.envrc` with which direnv enters an environment, and again when its lock has changed.
+    """The `.envrc` with which direnv enters an environment, and enters it again after its lock has changed.
 
     Args:
         lock: the lock.
         files: the locks of the environment, relative to the project.
 
     Raises:
-        ValueError: a value is none that a lock can have.
+        ValueError: a lock cannot have such a value.
     """
     lock.require_grammar()
     quoted = " ".join(map(SH.quote, files))
@@ -263,7 +263,7 @@ def render_envrc(lock: Lockfile, *, files: Sequence[str]) -> str:
 
 
 def _accelerator(lock: Lockfile) -> Mapping[str, object]:
-    """What templates say about an accelerator; None of the CPU."""
+    """The values that templates have about an accelerator; None for the CPU."""
     kind = accelerators.kind(lock.computes_on.kind)
     return {
         "accelerator": accelerators.title(lock.computes_on) if lock.accelerated else None,

@@ -1,7 +1,7 @@
-"""What another tool's files say about a project, as settings of kgen: `kgen init --from`.
+"""What other tools' files say about a project, as settings of kgen: `kgen init --from`.
 
-What kgen reads by itself each time (`[project]` of `pyproject.toml`) is not written down again. What has no place in
-kgen's settings is left out, and named with the reason. Each kind of file is a module in `sources`.
+kgen does not write down what it reads in every run anyway (`[project]` of `pyproject.toml`). It leaves out what has no
+place in its settings, and names that with the reason. Each kind of file is a module in `sources`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from kgen.tables import nearest
 
 
 def tools() -> tuple[str, ...]:
-    """What can be named without a file: tools with a table in `pyproject.toml`, or a file of their own."""
+    """The tools that can be named without a file: they have a table in `pyproject.toml`, or a file of their own."""
     return tuple(one.tool for one in sources.known() if one.tool is not None)
 
 
 def names() -> tuple[str, ...]:
-    """What a project is mostly taken over from: tools, and files by the names that they have as a rule."""
+    """The usual sources: tools, and files by their usual names."""
     return (*tools(), *(name for one in sources.known() for name in one.usual))
 
 
 def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
-    """Read what another tool's files say.
+    """Read another tool's files.
 
     Args:
         root: the project's folder.
@@ -39,8 +39,8 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
         matrix: the facts.
 
     Raises:
-        UsageError: it is not one of these, or is not there.
-        SettingsError: it cannot be understood.
+        UsageError: the source is unknown or absent.
+        SettingsError: the file cannot be read.
     """
     builder = TakeoverBuilder(root, matrix)
     path = None if source in tools() else Path(source)
@@ -59,7 +59,7 @@ def take_over(root: Path, source: str, matrix: CompatibilityMatrix) -> Takeover:
 
 
 def _of_tables(tables: Mapping[str, object]) -> Source:
-    """The tool whose table says what a project requires; uv, which reads the standard's, where there is none."""
+    """The tool whose table has the project's requirements; without one, uv, which reads the standard's table."""
     named = [one for one in sources.known() if one.tool is not None]
     return next((one for one in named if one.stands_alone and one.tool in tables), None) or next(
         one for one in named if not one.stands_alone
@@ -67,15 +67,14 @@ def _of_tables(tables: Mapping[str, object]) -> Source:
 
 
 def source_in(root: Path, matrix: CompatibilityMatrix) -> tuple[str | None, Sequence[str]]:
-    """What `kgen init` takes a project over from, where that is not named.
+    """The source that `kgen init` takes over if the user names none.
 
     Args:
         root: the project's folder.
         matrix: the facts.
 
     Returns:
-        The one source that says what the project requires, where nothing is locked yet and it can be read; and what is
-        to be said of such sources.
+        The only readable source with the project's requirements, if nothing is locked yet; and notes on such sources.
     """
     found = _sources_in(root)
     if not found or lockfiles.environments(root):
@@ -92,13 +91,13 @@ def source_in(root: Path, matrix: CompatibilityMatrix) -> tuple[str | None, Sequ
 
 
 def _sources_in(root: Path) -> tuple[str, ...]:
-    """What in a folder says what its project requires, where `[project]` of its `pyproject.toml` does not.
+    """The sources with a project's requirements, if `[project]` of its `pyproject.toml` has none.
 
     Args:
         root: the project's folder.
 
     Returns:
-        Files by their names, and the tools whose tables `pyproject.toml` has.
+        The names of files, and of the tools with a table in `pyproject.toml`.
     """
     if not files.exists(root / PYPROJECT):
         return tuple(name for one in sources.known() for name in one.usual if files.is_file(root / name))

@@ -50,7 +50,7 @@ def _read(builder: TakeoverBuilder, path: Path) -> None:
 
 
 def _add_rows_of_pip(builder: TakeoverBuilder, texts: Sequence[str], folder: Path) -> None:
-    """Take over what an environment of conda has pip install; files that are named are relative to its own."""
+    """Take over the `pip` section of a conda environment; the files in it are relative to the environment's file."""
     for text in texts:
         named = re.fullmatch(r"(?:-r|--requirement)[ =](?P<file>\S+)", text)
         egg = re.fullmatch(r"(?P<place>[a-z]+\+[^#\s]+)#egg=(?P<name>[A-Za-z0-9._-]+)", text)
@@ -67,11 +67,11 @@ def _add_rows_of_pip(builder: TakeoverBuilder, texts: Sequence[str], folder: Pat
 class _Environment:
     """The lists of an `environment.yml`, by their keys.
 
-    YAML is read as far as its nodes: a version is the text that stands there, and a node knows its line, behind which
-    conda-lock's selector is a comment.
+    kgen reads only YAML's nodes: a version stays the text in the file, and a node has its line, on which the selector
+    of conda-lock is a comment.
 
     Raises:
-        SettingsError: it is not YAML, or not as an `environment.yml` is.
+        SettingsError: the text is not YAML, or does not have the form of an `environment.yml`.
     """
 
     def __init__(self, text: str, path: Path) -> None:
@@ -93,7 +93,7 @@ class _Environment:
             self._add(key, value)
 
     def _rows(self, node: Any, depth: int = 0) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 - PyYAML's
-        """The keys of a map and their values; what is merged into it comes before its own."""
+        """The keys of a map and their values; merged maps come before the map's own keys."""
         if not isinstance(node.value, list) or node.id != "mapping":
             raise self._refused(node.start_mark.line)
         own = []
@@ -129,13 +129,13 @@ class _Environment:
                 self.found[key] += [f"{text}{self._selector(one)}" for text in self._texts(one)]
 
     def _texts(self, node: Any) -> list[str]:  # noqa: ANN401 - PyYAML's
-        """What is asked for in a row; with `|` several, one on each line."""
+        """The requirements in a row; with `|`, one on each line."""
         if node.id != "scalar":
             raise self._refused(node.start_mark.line)
         return [line.strip() for line in node.value.splitlines() if line.strip()]
 
     def _selector(self, node: Any) -> str:  # noqa: ANN401 - PyYAML's
-        """The selector of conda-lock's that stands behind a row."""
+        """conda-lock's selector after a row."""
         line = self._lines[node.end_mark.line : node.end_mark.line + 1]
         behind = re.match(r"\s*#\s*\[([^\]]*)\]", line[0][node.end_mark.column :]) if line else None
         return f"{condaspecs.SELECTED}{behind[1].strip()}" if behind is not None else ""

@@ -26,15 +26,15 @@ class _RequirementsTxt(Source):
 
 
 def read(builder: TakeoverBuilder, path: Path) -> None:
-    """Take over a file of requirements.
+    """Take over a requirements file.
 
     Args:
-        builder: collects what it says.
+        builder: collects the settings.
         path: the file.
 
     Raises:
-        UsageError: it is not there, or lists what is installed.
-        SettingsError: it cannot be read.
+        UsageError: there is no such file, or it lists what is installed.
+        SettingsError: the file cannot be read.
     """
     if not files.is_file(path):
         raise UsageError(f"--from: {path} is not there", hints=["kgen init"])

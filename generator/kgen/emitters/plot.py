@@ -16,18 +16,17 @@ _CELLS = {None: "·", EVERY: "█", SOME: "▒"}
 
 
 def render_text(pictures: Sequence[Overlap], *, room: int = 0) -> str:
-    """The pictures as rows of characters: █ every cuDNN of the column, ▒ a part of them.
+    """The pictures as rows of characters: █ stands for every cuDNN of a column, ▒ for some of them.
 
     Args:
-        pictures: what is drawn.
-        room: so many characters a line may have; 0 for as many as it takes. Where there is no room for labels beside
-            the bars, they stand above them.
+        pictures: the pictures.
+        room: the width of a line in characters; 0 for any width. In a narrow line, labels are above the bars.
     """
     return "\n\n".join(_text(picture, room) for picture in pictures)
 
 
 def _text(picture: Overlap, room: int) -> str:
-    """A character for each column, its name above it from top to bottom, so that it fits a terminal."""
+    """A picture with one character a column and vertical column names, so that it fits a terminal."""
     bars = [bar for lane in picture.lanes for bar in lane.bars]
     beside = max(map(len, [*map(label, bars), "cuDNN"])) + 2
     widest = max((len(bar.cells) + len(bar.range) for bar in bars), default=0) + beside + 4
@@ -65,7 +64,7 @@ def _upright(names: Sequence[str]) -> list[str]:
 
 
 def label(bar: Bar) -> str:
-    """The releases of a bar: `2.8.0`, or the first and the last of several, and which of them is chosen."""
+    """The releases of a bar: `2.8.0`, or the first and the last of several, with the chosen one."""
     if len(bar.releases) == 1:
         return bar.releases[0]
     chosen = f" ({bar.chosen})" if bar.chosen else ""
@@ -73,16 +72,16 @@ def label(bar: Bar) -> str:
 
 
 class _Layout(NamedTuple):
-    """Measures of a drawing, in pixels.
+    """The measures of a drawing, in pixels.
 
     Attributes:
-        name: what tells its identifiers from those of another drawing on the page.
-        left: where the first column begins.
+        name: the prefix of its identifiers, which differ from those of other drawings on the page.
+        left: the position of the first column.
         cell: the width of a column.
-        text: the height of a bar's label where it stands above the bar; 0 where it stands beside it.
+        text: the height of a label above its bar; 0 if labels are beside their bars.
         bar: the height of a bar.
         axis: the size of the axis's letters.
-        least: the width that the drawing has at least, for its words.
+        least: the least width of the drawing, for its text.
     """
 
     name: str
@@ -95,10 +94,10 @@ class _Layout(NamedTuple):
 
 
 _ROOM = 358
-"""The width that a phone leaves between the margins of a page."""
+"""The width between the margins of a page on a phone."""
 
 _LETTER = 6.4
-"""The mean width of a letter, rather too much than too little."""
+"""The mean width of a letter, rather too large than too small."""
 
 _HEAD = 82
 _MARGIN = 8
@@ -121,12 +120,12 @@ def _narrow(picture: Overlap) -> _Layout:
 
 
 def render_svg(picture: Overlap) -> str:
-    """A picture as SVG, which needs nothing from outside and is read in light and in dark."""
+    """A picture as a self-contained SVG, which is readable on light and dark pages."""
     return _svg(picture, _broad(picture))
 
 
 def render_figure(picture: Overlap) -> str:
-    """A picture as a part of a page: it fits a phone, where labels stand above their bars."""
+    """A picture as part of a page: it fits a phone, with labels above their bars."""
     return render(
         "plot/figure.html.j2",
         name=html.escape(title(picture.accelerator)),
@@ -176,7 +175,7 @@ def _heading(picture: Overlap) -> str:
 
 
 def _about(picture: Overlap) -> str:
-    """The picture for who does not see it: each framework's newest release, and what it shares."""
+    """A description for people who cannot see the picture: each framework's newest release, and what it shares."""
     said = [f"{lane.title} {label(bar)}: cuDNN {bar.range}" for lane in picture.lanes for bar in lane.bars]
     return f"{_heading(picture)}. {'; '.join(said)}."
 
@@ -188,7 +187,7 @@ def _notes(picture: Overlap) -> list[str]:
 
 
 def _axis(picture: Overlap, layout: _Layout) -> Iterator[dict[str, object]]:
-    """The names of the columns: as many as there is room for side by side, and always that of the frame."""
+    """The names of the columns: as many as fit side by side, and always that of the frame."""
     stride = math.ceil((layout.axis + 1) / layout.cell)
     for position, column in enumerate(picture.columns):
         mine = position == picture.chosen
@@ -199,7 +198,7 @@ def _axis(picture: Overlap, layout: _Layout) -> Iterator[dict[str, object]]:
 
 
 def _rows(picture: Overlap, layout: _Layout) -> tuple[list[dict[str, object]], int]:
-    """The lanes and their bars, and where the last of them ends."""
+    """The lanes with their bars, and the end of the last one."""
     rows: list[dict[str, object]] = []
     y = _HEAD
     for lane in picture.lanes:
@@ -234,7 +233,7 @@ def _rows(picture: Overlap, layout: _Layout) -> tuple[list[dict[str, object]], i
 
 
 def _legend(picture: Overlap, width: int, y: int) -> tuple[list[dict[str, object]], int]:
-    """What the marks that are in the picture mean, as many side by side as there is room for."""
+    """The meaning of the marks in the picture, as many side by side as fit."""
     bars = [bar for lane in picture.lanes for bar in lane.bars]
     seen = {cell for bar in bars for cell in bar.cells}
     shown = [

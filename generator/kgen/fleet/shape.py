@@ -1,4 +1,4 @@
-"""What a fleet is made of: pools of nodes of one kind, slots to fill, jobs that fill them, and what came back."""
+"""The parts of a fleet: pools of nodes of one kind, slots to fill, jobs that fill them, and their results."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Pool(NamedTuple):
     """Nodes of one kind, as an engine knows them.
 
     Attributes:
-        name: what the engine calls them: a partition with its system, or a product of a GPU.
-        target: the machine that each of them is.
-        envs: the folder of the environments there; None for that of the project.
-        project: the project's folder there; None where it has the same path as here.
-        program: the words that start kgen there; empty where it is called as here.
-        limited: whether the engine has a time limit of its own for them.
+        name: the engine's name for them: a partition with its system, or a GPU product.
+        target: the machine that each node is.
+        envs: the folder of the environments there; None for the project's.
+        project: the project's folder there; None if it has the same path as here.
+        program: the words that start kgen there; empty for the same words as here.
+        limited: whether the engine has its own time limit for them.
     """
 
     name: str
@@ -32,17 +32,17 @@ class Pool(NamedTuple):
 
     @property
     def kind(self) -> tuple[str, tuple[str, ...]]:
-        """What kind of node they are: the accelerator, and the architectures of the GPUs."""
+        """The kind of the nodes: the accelerator, and the architectures of the GPUs."""
         return str(self.target.accelerator), self.target.gpu
 
 
 class Slot(NamedTuple):
-    """One answer that is wanted.
+    """A place for one answer.
 
     Attributes:
         pool: the name of the pool.
         environment: the environment's name on disk.
-        node: the node; empty where any node of the pool will do.
+        node: the node; empty for any node of the pool.
     """
 
     pool: str
@@ -51,7 +51,7 @@ class Slot(NamedTuple):
 
 
 class State(enum.Enum):
-    """What became of a slot."""
+    """The state of a slot."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -62,16 +62,16 @@ class State(enum.Enum):
 
 
 class Job(NamedTuple):
-    """An environment that is to be validated, or compared, on the nodes of a pool.
+    """An environment to validate, or to compare, on the nodes of a pool.
 
     Attributes:
         pool: the pool.
         environment: the environment's name on disk.
         lock: its lock for the pool's platform.
-        words: what follows the program: a command, the environment and its options, but for where receipts go.
+        words: the words after the program: a command, the environment and options, without the folder for receipts.
         accelerated: whether it takes a GPU.
-        seconds: how long it may take.
-        receipts: whether it leaves receipts; else its answer is what it prints.
+        seconds: its time limit in seconds.
+        receipts: whether it writes receipts; if not, its answer is its output.
     """
 
     pool: Pool
@@ -84,14 +84,14 @@ class Job(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """What an engine has brought back of a slot.
+    """The result that an engine has for a slot.
 
     Attributes:
         slot: the slot.
-        folder: holds `answer.json` and `receipts/`; None where nothing came back.
-        node: where it ran; None if it never ran.
-        reason: what the engine says about a job that did not end well; empty where it says nothing.
-        attempts: how often it was tried.
+        folder: the folder with `answer.json` and `receipts/`; None without a result.
+        node: the node that it ran on; None if it never ran.
+        reason: the engine's reason for a job that failed; empty if it gives none.
+        attempts: the number of tries.
     """
 
     slot: Slot
@@ -102,20 +102,20 @@ class Returned(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What is known of a slot.
+    """The state of a slot.
 
     Attributes:
         slot: the slot.
-        state: what became of it.
-        reason: why, in words; empty where there is nothing to say.
-        receipt: the receipt on this machine; None where there is none.
-        node: where it ran; None if it did not.
-        device: what it was proven on; None without a receipt.
-        driver: the driver there; None without one.
-        date: the day of the receipt; None without one.
-        attempts: how often the engine tried.
-        stands: whether the receipt was there before, so that nothing was run.
-        notes: what else a person should know.
+        state: the state.
+        reason: the reason in words; empty if there is none.
+        receipt: the receipt on this machine; None if there is none.
+        node: the node that it ran on; None if it did not run.
+        device: the device of the proof; None without a receipt.
+        driver: the driver there; None without a receipt.
+        date: the receipt's date; None without a receipt.
+        attempts: the number of the engine's tries.
+        stands: whether the receipt existed before, so that nothing ran.
+        notes: further notes for the user.
     """
 
     slot: Slot
@@ -132,12 +132,12 @@ class Answer(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """How an engine goes about it.
+    """The limits for an engine.
 
     Attributes:
-        each_node: whether every node of a pool is wanted, and not any one of them.
-        retries: how often a job without an answer is tried again.
-        standing: slots that are not to be run again.
+        each_node: whether to run on every node of a pool instead of any one.
+        retries: how often to repeat a job without an answer.
+        standing: slots that must not run again.
     """
 
     each_node: bool = False
@@ -146,36 +146,36 @@ class Limits(NamedTuple):
 
 
 Progress = Callable[[str, str], None]
-"""Is told of a job, such as `lab:h200, jax-cuda12`, and what happens to it."""
+"""Takes a job, such as `lab:h200, jax-cuda12`, and what happens to it."""
 
 
 class Engine(Protocol):
-    """What brings jobs to nodes, and answers back."""
+    """Runs jobs on nodes, and brings answers back."""
 
     @property
     def name(self) -> str:
-        """What the fleet is called in the names of folders."""
+        """The name of the fleet in the names of folders."""
 
     @property
     def title(self) -> str:
-        """What people call the engine."""
+        """The engine's name for people."""
 
     @property
     def pools(self) -> Mapping[str, Pool]:
         """The pools by their names."""
 
     def run(self, jobs: Sequence[Job], folder: Path, limits: Limits, progress: Progress) -> list[Returned]:
-        """Runs jobs to their end.
+        """Run jobs to their end.
 
         Args:
             jobs: the jobs.
-            folder: an empty folder for whatever the engine keeps.
-            limits: how.
-            progress: is told how far it is.
+            folder: an empty folder for the engine's files.
+            limits: the limits.
+            progress: called with each change of a job.
 
         Raises:
-            OutsideError: the engine itself failed; what had come back is in the folder.
+            OutsideError: the engine itself failed; earlier results are in the folder.
         """
 
     def gather(self, folder: Path) -> list[Returned]:
-        """What has come back into the folder of a run, whether or not the run has ended."""
+        """The results in the folder of a run, whether or not the run has ended."""

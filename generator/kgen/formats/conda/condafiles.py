@@ -1,7 +1,7 @@
-"""A conda lock on disk: all that was decided and every package as its channel describes it, in one file of kgen's own.
+"""A conda lock on disk: the whole decision and every package with its channel's description, in kgen's own file.
 
-conda-lock.yml is made from it and says less: it has no constraints, no sizes, and not what noarch packages need to be
-linked. Who installs or checks reads this file; who has conda-lock, conda or mamba reads theirs.
+kgen makes conda-lock.yml from it, which has less: no constraints, no sizes, and no instructions for linking noarch
+packages. kgen itself installs and checks with this file; users of conda-lock, conda or mamba read theirs.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from kgen.model.request import EnvironmentRequest
 from kgen.tables import Table, mismatch
 
 SCHEMA = 1
-"""The form of the records."""
+"""The version of the file's form."""
 
 _LONGEST_FILE = 255
 
 
 class CondaPlatform(NamedTuple):
-    """What is locked for one platform.
+    """The lock for one platform.
 
     Attributes:
-        specs: the match specs that were solved.
-        virtuals: the virtual packages of the target machine: name -> version, with a build or not.
+        specs: the solved match specs.
+        virtuals: the versions, with or without a build, of the target machine's virtual packages.
         cuda: the CUDA runtime as major.minor; None on the CPU.
-        cudnn: the cuDNN; None on the CPU.
-        request: what else was asked, in words.
-        packages: its packages as the channels describe them, sorted by name.
-        wheels: the wheels that come to them: name, version, filename, url, sha256, size.
+        cudnn: the cuDNN version; None on the CPU.
+        request: the rest of the request, in words.
+        packages: the packages with their channels' descriptions, sorted by name.
+        wheels: the wheels beside them: name, version, filename, url, sha256, size.
     """
 
     specs: tuple[str, ...]
@@ -54,24 +54,24 @@ class CondaPlatform(NamedTuple):
 
 
 class CondaFile(NamedTuple):
-    """The conda lock of one environment, all platforms.
+    """The conda lock of one environment on all platforms.
 
     Attributes:
-        environment: its name.
-        backends: its backends, the most important first.
-        accelerator: `cpu`, or as `cuda12`.
+        environment: the environment's name.
+        backends: the backends, the main one first.
+        accelerator: `cpu`, or for example `cuda12`.
         python: the CPython minor, such as `3.12`.
-        mode: `full`, or `base` where the frameworks are wheels.
-        channels: the channels, the first having the say.
-        variables: what a process must find in its environment for the backend to be selected.
-        places: further variables, in which `{prefix}` stands for the folder of the environment.
-        configuration: name of a file for Keras's own folder in the environment -> its text; empty without one.
-        shared: folders in it that are links to those of the user's.
-        names: project of the Python index -> what the settings said that conda calls it.
-        kgen: the version of kgen that made it.
-        matrix: the revision of the matrix that it was made with.
-        platforms: platform -> what is locked for it.
-        digest: the sha256 of the file; empty before it is one.
+        mode: `full`, or `base` if the frameworks are wheels.
+        channels: the channels, highest priority first.
+        variables: the variables that select the backend.
+        places: further variables, in which `{prefix}` stands for the environment's folder.
+        configuration: the texts of files for the environment's own Keras folder, by name; empty without such a folder.
+        shared: folders in it that link to the user's.
+        names: the conda names of projects of the Python index in the settings.
+        kgen: the version of kgen that made the file.
+        matrix: the revision of the matrix.
+        platforms: the lock for each platform.
+        digest: the sha256 of the file; empty before it is written.
     """
 
     environment: str
@@ -92,11 +92,11 @@ class CondaFile(NamedTuple):
 
 
 OPTIONAL = ("places", "configuration", "shared", "names")
-"""What is in the file only where it says something."""
+"""The keys that the file has only if they have a value."""
 
 
 def text(of: CondaFile) -> str:
-    """The file's text, the same for the same content."""
+    """The file's text, which depends only on its content."""
     data = {
         "schema": SCHEMA,
         **{name: getattr(of, name) for name in of._fields if name not in {"platforms", "digest", *OPTIONAL}},
@@ -107,20 +107,20 @@ def text(of: CondaFile) -> str:
 
 
 def read(path: Path) -> CondaFile:
-    """The conda lock in this file.
+    """Read a conda lock from its file.
 
     Raises:
-        OutsideError: it cannot be read.
-        SettingsError: it does not have the form that kgen writes; with every fault.
+        OutsideError: the file cannot be read.
+        SettingsError: the file does not have kgen's form; the error names every fault.
     """
     return parse(path, content_of(path))
 
 
 def parse(path: Path, content: bytes) -> CondaFile:
-    """The conda lock that these bytes are.
+    """Parse the bytes of a conda lock.
 
     Raises:
-        SettingsError: they do not have the form that kgen writes; with every fault.
+        SettingsError: they do not have kgen's form; the error names every fault.
     """
     hints = ["`kgen lock --conda` writes it again"]
     try:
@@ -186,10 +186,10 @@ def shared(ours: CondaFile, theirs: CondaFile, platform: str) -> tuple[Mapping[s
 
 
 def platform_of(file: CondaFile, platform: str | None) -> CondaPlatform:
-    """What is locked for a platform.
+    """The lock for a platform.
 
     Raises:
-        UsageError: nothing is.
+        UsageError: there is none for it.
     """
     found = file.platforms.get(platform or "")
     if found is None:
@@ -198,10 +198,10 @@ def platform_of(file: CondaFile, platform: str | None) -> CondaPlatform:
 
 
 def request_of(file: CondaFile, platform: str, locked: CondaPlatform) -> EnvironmentRequest:
-    """The request that a conda lock says it was made for, which has lists as text.
+    """The request that a conda lock was made for; its lists are text there.
 
     Raises:
-        ValueError: what it says is not a request.
+        ValueError: the lock does not have a valid request.
     """
     head = {name: getattr(file, name) for name in ("environment", "backends", "accelerator", "python")}
     head["isolate-config"] = bool(file.configuration)
@@ -209,18 +209,17 @@ def request_of(file: CondaFile, platform: str, locked: CondaPlatform) -> Environ
 
 
 def lockfile(file: CondaFile, path: Path, platform: str | None) -> Lockfile:
-    """What is locked for a platform, as who knows nothing of conda looks at a lock.
+    """The lock for a platform, in the general form for code that knows nothing of conda.
 
-    Its packages are conda's, and the wheels that come to them. The decisions of kgen's own solver are not in it: here
-    they are a channel's.
+    It has conda's packages and the wheels beside them, and no decisions of kgen's solver: here the channel decided.
 
     Args:
         file: the conda lock.
-        path: where it was read.
+        path: the path of its file.
         platform: the platform.
 
     Raises:
-        UsageError: nothing is locked for it.
+        UsageError: there is no lock for the platform.
     """
     locked = platform_of(file, platform)
     files = [
@@ -254,14 +253,14 @@ def lockfile(file: CondaFile, path: Path, platform: str | None) -> Lockfile:
 
 
 def declared_licences(packages: Iterable[Mapping[str, Any]]) -> Mapping[str, str]:
-    """Package -> its licence, as its channel names it; without those of which that is not known."""
+    """The licence of each package, as its channel declares it; packages without one are left out."""
     named = {one["name"]: _licence(str(one.get("license") or "")) for one in packages}
     return {name: licence for name, licence in named.items() if licence is not None}
 
 
 @functools.lru_cache(maxsize=1024)
 def _licence(text: str) -> str | None:
-    """The licence that a text names; hundreds of packages have the same few."""
+    """The licence that a text names; cached, as hundreds of packages share a few."""
     return licences.name(Declared(text=text))
 
 
@@ -289,7 +288,7 @@ def _required_texts(table: Table, key: str, parse: Callable[[str], str]) -> tupl
 
 
 def _package(row: Table) -> Mapping[str, Any]:
-    """A package as its channel describes it; what kgen does not use of it, rattler judges."""
+    """A package as its channel describes it; rattler checks the parts that kgen does not use."""
     row.parsed("name", grammar.conda_package, required=True)
     row.parsed("version", grammar.conda_version, required=True)
     row.parsed("build", grammar.conda_version, required=True)

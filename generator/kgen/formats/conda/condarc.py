@@ -1,7 +1,7 @@
-"""conda's own configuration, as far as it says where a channel is and how it is reached: `.condarc`.
+"""conda's configuration (`.condarc`), as far as it says where a channel is and how to reach it.
 
-Which channels are asked is the project's business, so `channels` and the like count for nothing here, but which may not
-be asked is this machine's. Aliases and mirrors change where a channel is fetched from and never what a lock calls it.
+The project decides which channels kgen reads, so kgen ignores `channels` and the like; this machine decides which
+channels it must not read. Aliases and mirrors change where kgen fetches a channel from, and never its name in a lock.
 
 Source: conda's documentation, "Using the .condarc conda configuration file", its search path; checked 2026-11-21.
 """
@@ -31,7 +31,7 @@ _YES = frozenset({"true", "yes", "on", "1"})
 _STRICT = frozenset({"strict", "none"})
 _PROXIED = ("http", "https")
 _RATTLERS = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-"""What names certificates to rattler, as to uv."""
+"""The variables that name certificates to rattler, as to uv."""
 
 _IGNORED = {
     "disallowed_packages": "a lock may hold these, and conda then refuses to install it",
@@ -42,32 +42,32 @@ _IGNORED = {
 """What conda's solver heeds beside these, and rattler does not: key -> what follows."""
 
 _OVERRIDES = ("CONDA_OVERRIDE_CUDA", "CONDA_OVERRIDE_GLIBC", "CONDA_OVERRIDE_ARCHSPEC")
-"""What tells conda's tools of another machine than the one that they run on."""
+"""The variables that describe another machine to conda's tools."""
 
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""What names certificates to conda where `ssl_verify` does not."""
+"""The variables that name certificates to conda if `ssl_verify` does not."""
 
 
 class Condarc(NamedTuple):
-    """What the files say together.
+    """The merged configuration.
 
     Attributes:
-        alias: the address below which channels without one of their own are; None for conda's usual one.
-        mirrors: channel -> the addresses that serve it, the first having the say.
-        proxies: `http` or `https` -> the proxy; where one is given, also those that the process's environment names,
-            which count for more, as with conda.
-        direct: the hosts that no proxy is asked for; of the environment, and only where there are proxies.
-        verify: whether certificates are checked.
-        certificates: the file or folder of the authorities that are trusted, in place of the usual ones and of those
-            that the process's environment names to rattler.
-        truststore: whether those are trusted that the system trusts.
-        timeout: seconds after which a channel that says nothing counts as unreachable; None for kgen's own.
-        register: whether environments are put into the list of those that are known.
-        several: a name that stands for several channels -> these, by name or URL.
-        denied: the channels that may not be asked, by name or URL.
-        allowed: those that alone may be; None for any.
-        files: the files that it was read from.
-        remarks: what a user should know of it: that certificates are not checked, and what conda would heed and rattler
+        alias: the base address of channels without an address; None for conda's default.
+        mirrors: the addresses that serve each channel, highest priority first.
+        proxies: the proxy for `http` and `https`. With any proxy here, those of the process's environment are included,
+            and win, as with conda.
+        direct: the hosts for which no proxy is used, from the environment; empty without proxies.
+        verify: whether to check certificates.
+        certificates: the file or folder of trusted authorities, which replaces the usual ones and those that the
+            environment names to rattler.
+        truststore: whether to trust the system's authorities.
+        timeout: after how many seconds a silent channel counts as unreachable; None for kgen's default.
+        register: whether to add environments to conda's list of environments.
+        several: the channels that each multichannel name stands for, by name or URL.
+        denied: the channels that kgen must not read, by name or URL.
+        allowed: the only channels that kgen may read; None for any.
+        files: the files of the configuration.
+        remarks: notes for the user: certificates that are not checked, and settings that conda follows and rattler
             cannot.
     """
 
@@ -87,10 +87,10 @@ class Condarc(NamedTuple):
     remarks: tuple[str, ...] = ()
 
     def toml(self, usual: str) -> str:
-        """The same as rattler's configuration.
+        """The configuration in rattler's form.
 
         Args:
-            usual: the address below which rattler looks for channels, with a slash at its end.
+            usual: the base address of rattler's channels, ending with a slash.
         """
         lines = [] if self.verify else ["tls-no-verify = true"]
         lines += ['tls-root-certs = "system"'] if self.truststore else []
@@ -106,10 +106,10 @@ class Condarc(NamedTuple):
 
 
 def read() -> Condarc:
-    """What this user's conda is configured for.
+    """The conda configuration of this user.
 
     Raises:
-        SettingsError: a file is not YAML, or a key has another form than conda's.
+        SettingsError: a file is not YAML, or a key does not have conda's form.
     """
     merged: dict[str, Any] = {}
     found = []
@@ -132,7 +132,7 @@ def read() -> Condarc:
 
 
 def overridden() -> tuple[str, ...]:
-    """What a user should know who tells conda of another machine than this one, and locks."""
+    """Notes for a user who locks while variables describe another machine to conda."""
     named = [name for name in _OVERRIDES if host.variable(name)]
     if not named:
         return ()
@@ -193,7 +193,7 @@ def _made(data: Mapping[str, Any], files: tuple[Path, ...]) -> Condarc:
 
 
 def _of(key: str, parse: Callable[[Any], T], value: object) -> T:
-    """What the value of a key is; what is wrong with it is told with the key."""
+    """The parsed value of a key; an error names the key."""
     try:
         return parse(value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -212,7 +212,7 @@ def _listed(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def _texts(value: object) -> tuple[str, ...]:
-    """The URLs or names of a list, or of the only one."""
+    """The URLs or names in a list, or a single one."""
     rows = [value] if isinstance(value, str) else value
     if not isinstance(rows, list):
         raise TypeError(mismatch(value, list))
@@ -224,7 +224,7 @@ def _seconds(value: object) -> int:
 
 
 def _verification(value: object) -> tuple[bool, Path | None, bool]:
-    """Whether certificates are checked, against which, and whether against the system's."""
+    """Whether to check certificates, the file or folder for it, and whether to use the system's."""
     text = _scalar(value).strip()
     if text.lower() in _NO:
         return False, None, False
@@ -247,7 +247,7 @@ def _verification(value: object) -> tuple[bool, Path | None, bool]:
 
 
 def _proxies(servers: Mapping[str, str]) -> dict[str, str]:
-    """The proxies; none where conda's configuration has none, as rattler asks the environment itself then."""
+    """The proxies; empty if conda's configuration has none, as rattler then reads the environment itself."""
     if not servers.keys() & {*_PROXIED, "all"}:
         return {}
     found = {
@@ -289,14 +289,14 @@ def _remarks(data: Mapping[str, Any], servers: Mapping[str, str], *, verify: boo
 
 
 def _scalar(value: object) -> str:
-    """The text of a value that holds no others: aliases of YAML make others as large as they like."""
+    """The text of a scalar value; others are refused, as YAML's aliases can make them very large."""
     if value is not None and not isinstance(value, (str, bool, int, float)):
         raise TypeError(mismatch(value, str, bool))
     return str(value)
 
 
 def _expanded(value: object) -> str:
-    """A URL with the variables in it filled in, as conda does."""
+    """A URL with its variables replaced, as conda does."""
     if not isinstance(value, str):
         raise TypeError(f"`{shown(_scalar(value))}` is not a URL")
     return line(_filled(value)).rstrip("/")
@@ -307,7 +307,7 @@ def _filled(text: str) -> str:
 
 
 def _places() -> Iterator[Path]:
-    """Where conda looks, the nearest to the user last."""
+    """The places of conda's files, the one nearest to the user last."""
     home, config = host.home(), host.variable("XDG_CONFIG_HOME")
     folders = [Path("/etc/conda"), Path("/var/lib/conda")]
     root, program = host.variable("CONDA_ROOT"), host.variable("CONDA_EXE")

@@ -1,4 +1,4 @@
-"""Locks conda packages: beside the wheels, and never in their way."""
+"""Lock conda packages beside the wheels, without delaying them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _Taken = Callable[[str], Sequence[CondaRecord]]
 
 
 def require(settings: Settings) -> None:
-    """Check that there is py-rattler, and that the settings make sense; see :class:`kgen.formats.interface.Locker`."""
+    """Check that py-rattler is installed, and that the settings fit; see :class:`kgen.formats.interface.Locker`."""
     if not rattlertool.available():
         raise MissingExtraError("conda locks need py-rattler, which is not installed", hints=[rattlertool.INSTALL])
     if settings.portable and settings.conda == "base":
@@ -42,7 +42,7 @@ def require(settings: Settings) -> None:
 
 
 def takes_wheels(settings: Settings) -> bool:
-    """Whether Python alone is from conda, and all else is what was locked as wheels."""
+    """Whether only Python is from conda, and everything else comes as the locked wheels."""
     return settings.conda == "base"
 
 
@@ -52,10 +52,10 @@ def held(job: LockJob, request: EnvironmentRequest) -> Collection[str]:
 
 
 def _locked(job: LockJob, request: EnvironmentRequest) -> tuple[CondaRecord, ...]:
-    """What is locked on a platform, if it was locked for what is asked now and can be read; else nothing.
+    """The locked packages for a platform, if the lock is for the same request and readable; else none.
 
     Raises:
-        SettingsError: it is in conflict after a merge, and may not be.
+        SettingsError: the lock has a merge conflict that kgen may not resolve.
     """
     path = job.settings.root / LOCKS / request.environment / RECORDS
     try:
@@ -118,13 +118,13 @@ def _whole(
     stays: Callable[[EnvironmentRequest], tuple[CondaRecord, ...]],
     taken: _Taken,
 ) -> Part:
-    """Lock all requests wholly from conda's channels, or take what came of that before.
+    """Lock all requests from conda's channels alone, or repeat the result of an earlier run.
 
     Args:
-        job: what is to be locked.
-        session: solves.
-        stays: gives the packages of an older lock that stay where they can.
-        taken: gives the packages of another tool's lock for a platform.
+        job: the job.
+        session: the session that solves.
+        stays: returns the packages of an older lock that kgen keeps where it can.
+        taken: returns the packages of another tool's lock for a platform.
     """
     note = None
     if job.repeatable and job.take_over is None:
@@ -142,12 +142,12 @@ def _whole(
 
 
 def _ended(job: LockJob, work: _Work, taken: _Taken) -> Part:
-    """Do all of the work, an environment after the other.
+    """Do all of the work, one environment after another.
 
     Args:
-        job: what is to be locked.
-        work: each request, and what solves it.
-        taken: gives the packages of another tool's lock for a platform.
+        job: the job.
+        work: each request, and the function that solves it.
+        taken: returns the packages of another tool's lock for a platform.
     """
     outcomes: list[CondaOutcome] = []
     # what is solved is rendered while rattler, which needs no lock of Python's, solves the next
@@ -163,7 +163,7 @@ def _ended(job: LockJob, work: _Work, taken: _Taken) -> Part:
 
 
 def _tell(job: LockJob, outcomes: Iterable[CondaOutcome], taken: _Taken) -> None:
-    """Say of each outcome what became of the packages of older locks."""
+    """Add notes to each outcome on the packages of older locks."""
     for outcome in outcomes:
         if job.moving:
             outcome.moved = _moved(outcome)
@@ -172,7 +172,7 @@ def _tell(job: LockJob, outcomes: Iterable[CondaOutcome], taken: _Taken) -> None
 
 
 def _taken(job: LockJob, platform: str) -> tuple[CondaRecord, ...]:
-    """The packages of conda that the lock of another tool has for a platform; nothing where none is taken over."""
+    """The conda packages of another tool's lock for a platform; none if kgen takes no such lock over."""
     if job.take_over is None:
         return ()
     from kgen.formats.conda import importer  # noqa: PLC0415 - a project is taken over once
@@ -181,7 +181,7 @@ def _taken(job: LockJob, platform: str) -> tuple[CondaRecord, ...]:
 
 
 def _others_than_taken(outcome: CondaOutcome, taken: Sequence[CondaRecord], source: Path) -> Iterator[str]:
-    """What became of the packages of another tool's lock, in a sentence."""
+    """A note on the packages of another tool's lock that changed."""
     if outcome.lock is None or not taken:
         return
     has = {one["name"]: one for one in outcome.lock.records}
@@ -196,7 +196,7 @@ def _others_than_taken(outcome: CondaOutcome, taken: Sequence[CondaRecord], sour
 
 
 def _moved(outcome: CondaOutcome) -> tuple[str, ...]:
-    """What could not stay as it was locked, as what is upgraded needs it otherwise."""
+    """The packages that could not stay as locked because of an upgraded one."""
     lock = outcome.lock
     if lock is None:
         return ()

@@ -1,8 +1,8 @@
-"""What conda calls projects of the Python index, and which projects a package of conda is.
+"""The conda names of projects of the Python index, and the projects that a conda package contains.
 
-The settings win, then kgen's own rows, then what others have listed of conda-forge, then the spelling of the channel:
-names are passed on as it has them. That a package of the right name is there does not make it the project: `lmdb` of
-conda-forge is the library in C. What is for Python needs it: :func:`is_module`.
+The settings win, then kgen's own rows, then what others have listed for conda-forge, then the channel's own spelling. A
+package of the right name is not always the project: `lmdb` of conda-forge is the library in C. A package for Python
+needs Python: :func:`is_module`.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from kgen.matrix.compatibility import CompatibilityMatrix
 from kgen.model.requirement import canonical_name
 
 _FOR_PYTHON = ("python", "python_abi", "pypy")
-"""What a package for Python needs, one of them."""
+"""The packages of which a package for Python needs one."""
 
 _USUAL = ("python-{}", "py-{}", "py{}", "{}-python", "{}-py")
-"""How conda-forge calls what is for Python where the plain name is that of another package."""
+"""conda-forge's usual names for a Python package whose plain name belongs to another package."""
 
 _VARIANT = re.compile(r"-(?:cu(?:da)?\d+x?|rocm[\d-]*|gpu|cpu|headless|binary|simd)$")
-"""How projects of the index that are one library in several builds end; conda has one package in several builds."""
+"""The endings of projects of the index that are builds of one library; conda has one package with several builds."""
 
 
 class Names(NamedTuple):
-    """The names of conda for projects of the index.
+    """The conda names of projects of the Python index.
 
     Attributes:
-        chosen: project -> package, as the settings say.
-        own: project -> package, as kgen's own rows do.
-        listed: project -> package, as others list them of conda-forge.
-        there: normalised name -> the names of the channels that it is of; None where they were not asked.
+        chosen: the package for each project, from the settings.
+        own: the package for each project, from kgen's own rows.
+        listed: the package for each project, from others' lists of conda-forge.
+        there: the names in the channels by their normalised form; None if the channels were not read.
     """
 
     chosen: Mapping[str, str]
@@ -42,12 +42,12 @@ class Names(NamedTuple):
 
     @classmethod
     def of(cls, matrix: CompatibilityMatrix, chosen: Iterable[tuple[str, str]] = ()) -> Names:
-        """The names that are known without asking a channel."""
+        """The names that are known without reading a channel."""
         frameworks = {name: one.packages[0] for name, one in matrix.conda.frameworks.items()}
         return cls(dict(chosen), MappingProxyType({**frameworks, **matrix.conda.names}), matrix.conda_names)
 
     def asked(self, there: Iterable[str]) -> Names:
-        """The same, knowing what names the channels have."""
+        """These names, with the names in the channels."""
         found: dict[str, tuple[str, ...]] = {}
         for name in sorted(there):
             key = canonical_name(name)
@@ -55,11 +55,11 @@ class Names(NamedTuple):
         return self._replace(there=found)
 
     def is_settled(self, project: str) -> bool:
-        """Whether somebody has looked what a project is called, so that no channel needs to be asked."""
+        """Whether the name of a project is known, so that no channel needs to be read."""
         return project in self.chosen or project in self.own
 
     def package(self, project: str) -> str:
-        """What conda calls a project; its own name where nothing is known of it."""
+        """The conda name of a project; its own name if nothing else is known."""
         known = self.chosen.get(project) or self.own.get(project)
         if known is not None:
             return known
@@ -70,11 +70,11 @@ class Names(NamedTuple):
         return next((name for name in candidates if self.has(name)), listed)
 
     def has(self, package: str) -> bool:
-        """Whether the channels have a package of this name; of channels that were not asked it is not known."""
+        """Whether the channels are known to have a package of this name; false if they were not read."""
         return self.there is not None and package in self.there.get(canonical_name(package), ())
 
     def others(self, project: str) -> tuple[str, ...]:
-        """The packages that may be a project whose plain name is another's, or nobody's; none is certain."""
+        """The packages that may be a project whose plain name is taken or unknown; none is certain."""
         names = [self.listed.get(project, project), *(form.format(project) for form in _USUAL)]
         head = project
         while (shorter := _VARIANT.sub("", head)) != head:
@@ -84,7 +84,7 @@ class Names(NamedTuple):
         return tuple(dict.fromkeys(name for name in spelled if name != self.package(project)))
 
     def projects(self, package: str) -> frozenset[str]:
-        """The projects that a package for Python is, by what it is called."""
+        """The projects that a package for Python contains, by its name."""
         found = {
             project
             for names in (self.chosen, self.own, self.listed)
@@ -101,10 +101,10 @@ class Names(NamedTuple):
 
 
 def is_module(package: str, records: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a package is for Python: it needs Python, or is one that only brings such a package of its version.
+    """Whether a package is for Python: it needs Python, or only installs such a package in the same version.
 
     Args:
-        package: its name.
+        package: the package's name.
         records: all packages of the environment by name.
     """
     return _is_module(package, records, frozenset())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -63,6 +64,77 @@ def workspace_of(folder: Path) -> Workspace | None:
     return None
 
 
+class CommittedWorkspace(NamedTuple):
+    """A workspace in a commit of a repository.
+
+    Attributes:
+        root: its folder, from the top of the repository; empty for the top itself.
+        members: package -> its folder, likewise.
+    """
+
+    root: str
+    members: Mapping[str, str]
+
+
+def workspace_in_commit(
+    read: Callable[[str], bytes | None], listed: Iterable[str], folder: str
+) -> CommittedWorkspace | None:
+    """The workspace that a folder of a commit is the root or a member of; None if there is none.
+
+    Args:
+        read: gives a file by its path from the top of the repository; None where there is none.
+        listed: the paths of all files.
+        folder: the folder, from the top; empty for the top itself.
+    """
+
+    def pyproject(of: str) -> Mapping[str, Any]:
+        path = f"{of}/{_PYPROJECT}".removeprefix("/")
+        content = read(path)
+        try:
+            return {} if content is None else _parsed(content, path)
+        except ValueError:
+            return {}  # a template, perhaps; what is wrong with the folder's own is said elsewhere
+
+    data = pyproject(folder)
+    if uv_settings(data).get("managed") is False:
+        return None
+    above = [] if folder == "" else ["" if str(one) == "." else str(one) for one in PurePosixPath(folder).parents]
+    for root in (folder, *above):
+        workspace = uv_settings(pyproject(root)).get("workspace")
+        if not isinstance(workspace, Mapping):
+            continue
+        inside = f"{root}/" if root else ""
+        folders = {path.rpartition("/")[0] for path in listed if path.rpartition("/")[2] == _PYPROJECT}
+        members = {
+            one
+            for one in folders
+            if one.startswith(inside)
+            and _matches(one.removeprefix(inside), workspace, "members")
+            and not _matches(one.removeprefix(inside), workspace, "exclude")
+        }
+        if folder not in {root, *members}:
+            return None
+        named = ((pyproject(one).get("project"), one) for one in sorted({root, *members}))
+        found = {
+            canonical_name(project["name"]): one
+            for project, one in named
+            if isinstance(project, Mapping) and isinstance(project.get("name"), str)
+        }
+        return CommittedWorkspace(root, found)
+    return None
+
+
+def _matches(path: str, workspace: Mapping[str, Any], key: str) -> bool:
+    for text in filter(_is_pattern, _listed(workspace, key)):
+        pattern = text.rstrip("/")
+        if "**" in pattern:
+            if fnmatch.fnmatchcase(path, pattern):
+                return True
+        elif path.count("/") == pattern.count("/") and PurePosixPath(path).match(pattern):
+            return True
+    return False
+
+
 def uv_settings(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """`[tool.uv]` of what is in a `pyproject.toml`; nothing where it says none."""
     tool = data.get("tool")
@@ -107,12 +179,16 @@ def _pyproject(folder: Path) -> Mapping[str, Any]:
         content = files.read(folder / _PYPROJECT, files.SMALL)
     except OSError:
         return {}
+    return _parsed(content, str(folder / _PYPROJECT))
+
+
+def _parsed(content: bytes, path: str) -> Mapping[str, Any]:
     import tomli  # noqa: PLC0415 - not every folder has one
 
     try:
         return tomli.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{folder / _PYPROJECT} is not valid TOML: {shown(str(error))}") from None
+        raise ValueError(f"{path} is not valid TOML: {shown(str(error))}") from None
 
 
 def _pyproject_if_valid(folder: Path) -> Mapping[str, Any]:

@@ -497,6 +497,31 @@ class TestGit:
         assert done.status == 2
         assert said in done.stderr
 
+    @pytest.mark.parametrize("said_by", ["root", "member"])
+    def test_a_workspace_in_a_repository(self, project: Kgen, tmp_path: Path, said_by: str) -> None:
+        """What a member requires is another one, and not what an index has by that name."""
+        upstream = tmp_path / "upstream"
+        sources = '[tool.uv.sources]\nleaf = { workspace = true }\ninner = { path = "PLACE" }\n'
+        own = sources.replace("PLACE", "../../inner") if said_by == "member" else ""
+        tree(upstream / "packages/branch", "branch", requires='"leaf", "inner"', more=own)
+        tree(upstream / "packages/leaf", "leaf", version='"0.5"')
+        tree(upstream / "packages/out", "out")
+        tree(upstream / "inner", "inner")
+        (upstream / "template").mkdir()
+        (upstream / "template/pyproject.toml").write_text("{{ template }}")
+        above = sources.replace("PLACE", "inner") if said_by == "root" else ""
+        (upstream / "pyproject.toml").write_text(
+            f'{above}[tool.uv.workspace]\nmembers = ["packages/*", "template"]\nexclude = ["packages/out"]\n'
+        )
+        named = commit(upstream)
+        settings(project, f'dependencies = ["branch @ git+{upstream.as_uri()}#subdirectory=packages/branch"]\n')
+        done = project("lock")
+        assert done.status == 0, done.stderr
+        rows = locked(project)
+        places = {"branch": "packages/branch", "leaf": "packages/leaf", "inner": "inner"}
+        assert {name: rows[name]["vcs"]["subdirectory"] for name in places} == places
+        assert {rows[name]["vcs"]["commit-id"] for name in places} == {named}
+
     def test_a_repository_of_this_machine(self, project: Kgen, repository: Path) -> None:
         """No form of a lock helps there, and the hint is what does."""
         asked = f'dependencies = ["branch @ git+{repository.as_uri()}#subdirectory=python"]\n'

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import tomli
@@ -17,7 +18,7 @@ from kgen.model.direct import DirectReference, Kind
 from kgen.model.grammar import shown, version
 from kgen.model.requirement import Requirement, canonical_name
 from kgen.project import PYPROJECT
-from kgen.workspace import uv_settings, workspace_of
+from kgen.workspace import uv_settings, workspace_in_commit, workspace_of
 
 _OTHERS = ("setup.py", "setup.cfg")
 _TABLES = ("project", "build-system")
@@ -187,36 +188,80 @@ def _uv(read: Read) -> Mapping[str, Any]:
 # -- which place a requirement is from ---------------------------------------------------------------------------------
 
 
+class Above(NamedTuple):
+    """The root of the workspace that a tree is in.
+
+    Attributes:
+        read: gives its files.
+        seen: a place that it names, as one that the tree itself would name.
+        members: gives the members: package -> the location of its folder, likewise.
+    """
+
+    read: Read
+    seen: Callable[[DirectReference], DirectReference]
+    members: Callable[[], Mapping[str, str]]
+
+
+def above_in_commit(read: Read, listed: Iterable[str], folder: str) -> Above | None:
+    """The root of the workspace that a folder of a commit is in; None where it is in none.
+
+    Args:
+        read: gives the files of the commit, from the top of its repository.
+        listed: the paths of all of them.
+        folder: the folder, from there; empty for the top.
+    """
+    found = workspace_in_commit(read, listed, folder)
+    if found is None:
+        return None
+
+    def relative(path: str) -> str:
+        return PurePosixPath(os.path.relpath(f"/{path}", f"/{folder}")).as_posix()
+
+    def seen(reference: DirectReference) -> DirectReference:
+        inside = f"{found.root}/{reference.location}"
+        return reference._replace(location=relative(inside)) if reference.is_path else reference
+
+    def read_root(path: str) -> bytes | None:
+        return read(f"{found.root}/{path}".removeprefix("/"))
+
+    return Above(read_root, seen, lambda: {name: relative(place) for name, place in found.members.items()})
+
+
+def _above(folder: Path) -> Above | None:
+    workspace = workspace_of(folder)
+    if workspace is None:
+        return None
+    return Above(
+        reading(workspace.root),
+        lambda one: _seen_from_anywhere(one, workspace.root),
+        lambda: {name: path.as_uri() for name, path in workspace.members().items()},
+    )
+
+
 class Places:
     """Where the requirements of a tree come from, according to the tree, and for folders also to uv's workspace."""
 
-    def __init__(self, read: Read, folder: Path | None) -> None:
+    def __init__(self, read: Read, folder: Path | None, above: Above | None = None) -> None:
         """Read what a tree declares, or the root of its workspace in its place.
 
         Args:
             read: reads its files.
             folder: its folder on this machine; None for a commit of a repository.
+            above: the workspace in the commit; None for a folder, or without one.
 
         Raises:
             ValueError: it declares something other than a place.
         """
         rows = dict(_rows(read))
         self._sources = dict(sources(read))
-        workspace = None if folder is None else workspace_of(folder)
-        if workspace is not None and workspace.root != folder:
-            above = reading(workspace.root)
-            self._sources |= {
-                name: _seen_from_anywhere(one, workspace.root)
-                for name, one in sources(above).items()
-                if name not in rows
-            }
-            rows = {**_rows(above), **rows}
+        above = above if folder is None else _above(folder)
+        if above is not None:
+            self._sources |= {name: above.seen(one) for name, one in sources(above.read).items() if name not in rows}
+            rows = {**_rows(above.read), **rows}
         tables = {name: row for name, row in rows.items() if isinstance(row, Mapping)}
         self._in_workspace = frozenset(name for name, row in tables.items() if row.get("workspace") is True)
         self._indexes = {name: tuple(_indexes_in(row)) for name, row in rows.items()}
-        self._members: Mapping[str, Path] = {}
-        if self._in_workspace and workspace is not None:
-            self._members = workspace.members()
+        self._members = above.members() if above is not None and self._in_workspace else {}
 
     def indexes_of(self, name: str) -> Sequence[tuple[str, str | None]]:
         """The indexes that the tree takes a package from, by their names for uv, each with its marker."""
@@ -226,7 +271,7 @@ class Places:
         """All places that the tree names, whether or not it requires the package there."""
         yield from self._sources.values()
         for name in self._in_workspace & self._members.keys():
-            yield DirectReference(Kind.FOLDER, self._members[name].as_uri())
+            yield DirectReference(Kind.FOLDER, self._members[name])
 
     def of(self, requirement: Requirement) -> DirectReference | None:
         """The place of a requirement; None if it is on an index.
@@ -240,7 +285,7 @@ class Places:
         if name in self._in_workspace:
             if name not in self._members:
                 raise ValueError(f"`{name}` is to come from uv's workspace, which has no member of that name")
-            return DirectReference(Kind.FOLDER, self._members[name].as_uri())
+            return DirectReference(Kind.FOLDER, self._members[name])
         return self._sources.get(name)
 
 

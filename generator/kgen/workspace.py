@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -71,6 +71,70 @@ def _is_member(folder: Path, root: Path, settings: Mapping[str, Any]) -> bool:
         return False
 
 
+class CommittedWorkspace(NamedTuple):
+    """A workspace in a commit of a repository.
+
+    Attributes:
+        root: the root's folder in the repository; empty for its top.
+        members: the folder of each member's package in the repository.
+    """
+
+    root: str
+    members: Mapping[str, str]
+
+
+def workspace_in_commit(
+    read: Callable[[str], bytes | None], listed: Iterable[str], folder: str
+) -> CommittedWorkspace | None:
+    """The workspace that a folder of a commit is the root or a member of; None if there is none.
+
+    Args:
+        read: returns the content of a file in the repository; None if there is no such file.
+        listed: the paths of all files.
+        folder: the folder in the repository; empty for its top.
+    """
+
+    def pyproject(of: str) -> Mapping[str, Any]:
+        path = f"{of}/{_PYPROJECT}".removeprefix("/")
+        content = read(path)
+        try:
+            return {} if content is None else _parsed(content, path)
+        except ValueError:
+            return {}  # it may be a template; other code reports an invalid file of the folder itself
+
+    data = pyproject(folder)
+    if uv_settings(data).get("managed") is False:
+        return None
+    folders = {path.rpartition("/")[0] for path in listed if path.rpartition("/")[2] == _PYPROJECT}
+    above = [] if folder == "" else ["" if str(one) == "." else str(one) for one in PurePosixPath(folder).parents]
+    for root in (folder, *above):
+        workspace = uv_settings(pyproject(root)).get("workspace")
+        if not isinstance(workspace, Mapping):
+            continue
+        inside = f"{root}/" if root else ""
+        try:
+            included, excluded = tuple(_patterns(workspace, "members")), tuple(_patterns(workspace, "exclude"))
+        except ValueError:  # uv reports the pattern
+            return None
+        members = {
+            one
+            for one in folders
+            if one.startswith(inside)
+            and any(_is_globbed(one.removeprefix(inside), pattern) for pattern in included)
+            and not any(_is_matched(one.removeprefix(inside), pattern) for pattern in excluded)
+        }
+        if folder not in {root, *members}:
+            return None
+        named = ((pyproject(one).get("project"), one) for one in sorted({root, *members}))
+        found = {
+            canonical_name(project["name"]): one
+            for project, one in named
+            if isinstance(project, Mapping) and isinstance(project.get("name"), str)
+        }
+        return CommittedWorkspace(root, found)
+    return None
+
+
 def uv_settings(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """`[tool.uv]` in the content of a `pyproject.toml`; empty if there is none."""
     tool = data.get("tool")
@@ -113,6 +177,19 @@ def _patterns(workspace: Mapping[str, Any], key: str) -> Iterator[str]:
             yield pattern
 
 
+def _is_globbed(place: str, pattern: str) -> bool:
+    """Whether a path is one that globbing a pattern finds: `*` matches no slash, and `**` any number of folders."""
+    return _fits(place.split("/"), pattern.split("/"))
+
+
+def _fits(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    if not patterns:
+        return not parts
+    if patterns[0] == "**":
+        return any(_fits(parts[skipped:], patterns[1:]) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], patterns[0]) and _fits(parts[1:], patterns[1:])
+
+
 def _is_matched(place: str, pattern: str) -> bool:
     """Whether uv excludes a path: `*` also matches slashes, and `**/` also matches no folder."""
     return any(fnmatch.fnmatchcase(place, one) for one in (pattern, pattern.replace("**/", "")))
@@ -133,12 +210,16 @@ def _pyproject(folder: Path) -> Mapping[str, Any]:
         content = files.read(folder / _PYPROJECT, files.SMALL)
     except OSError:
         return {}
+    return _parsed(content, str(folder / _PYPROJECT))
+
+
+def _parsed(content: bytes, path: str) -> Mapping[str, Any]:
     import tomli  # noqa: PLC0415 - not every folder has one
 
     try:
         return tomli.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{folder / _PYPROJECT} is not valid TOML: {shown(str(error))}") from None
+        raise ValueError(f"{path} is not valid TOML: {shown(str(error))}") from None
 
 
 def _pyproject_if_valid(folder: Path) -> Mapping[str, Any]:

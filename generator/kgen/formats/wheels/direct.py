@@ -319,12 +319,14 @@ class DirectSources:
         parts = gittool.parts(reference.location, commit, self._cache, offline=host.is_offline())
         below = "" if reference.subdirectory is None else f"{reference.subdirectory}/"
 
-        def read_commit(path: str) -> bytes | None:
-            whole = f"{below}{path}"
+        def read_top(whole: str) -> bytes | None:
             # the innermost part that has it: those around it have the submodule itself at its place
             inside = [(part, own) for part in parts if (own := part.inside(whole)) is not None]
             part, own = max(inside, key=lambda one: len(one[0].path))
             return gittool.file_of(part.repository, part.commit, own)
+
+        def read_commit(path: str) -> bytes | None:
+            return read_top(f"{below}{path}")
 
         listed = [
             f"{part.path}/{path.as_posix()}".removeprefix("/")
@@ -334,7 +336,8 @@ class DirectSources:
         compiled = compiled_file(path.removeprefix(below) for path in listed if path.startswith(below))
         if compiled:
             raise _CompiledError(f"is not pure Python ({compiled}): what compiles it cannot be pinned")
-        return trees.source_tree(read_commit), trees.Places(read_commit, None)
+        above = trees.above_in_commit(read_top, listed, below.rstrip("/"))
+        return trees.source_tree(read_commit), trees.Places(read_commit, None, above)
 
     def _nested(self, place: DirectReference | None, of: DirectReference, commit: str) -> DirectReference | None:
         """A place that a tree names, in the form for the project.

@@ -349,7 +349,7 @@ WRONG_CALLS: dict[tuple[str, ...], str] = {
         "rich",
     ): "`kgen tree`: unexpected `rich`\n\nhint: kgen tree jax --invert --package rich",
     ("tree", "rich", "rich"): "`kgen tree`: unexpected `rich`\n\nhint: kgen tree rich --package rich",
-    ("export", "slurm", "jax", "torch"): "`kgen export`: unexpected `torch`\n\nhint: kgen export --help",
+    ("export", "slurm", "jax", "torch"): "`kgen export`: unexpected `torch`\n\nhint: kgen export slurm jax",
     ("lock", "jax", "--cuda12"): (
         "`kgen lock`: unknown option `--cuda12`\n\n"
         "hint: did you mean `kgen lock jax --cuda 12`?\nhint: kgen lock --help"

@@ -208,7 +208,9 @@ class TestLoading:
     def test_the_list_of_commands_imports_none(self, kgen: Kgen, words: tuple[str, ...]) -> None:
         modules = self.loaded(kgen, *words)
         assert self.commands(modules) <= {"help"}
-        assert not any(name.startswith(("kgen.solver", "kgen.matrix", "kgen.actions")) for name in modules)
+        # a word that is no command may be a backend, which the matrix knows
+        matrix = () if words == ("nonsense",) else ("kgen.matrix",)
+        assert not any(name.startswith(("kgen.solver", "kgen.actions", *matrix)) for name in modules)
 
     @pytest.mark.parametrize(
         ("words", "own"),

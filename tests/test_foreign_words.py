@@ -278,3 +278,76 @@ def test_a_script_before_anything_is_locked(kgen: Kgen, project: Path) -> None:
         "plain.py": ["kgen lock   # which makes one"],
         "train.py": ["kgen lock -r train.py   # which makes one"],
     }
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("list envs", "kgen status"),
+        ("list backends", "kgen matrix show"),
+        ("list gpus", "kgen matrix show gpus"),
+        ("list all", "kgen list"),
+        ("sync all", "kgen sync --all"),
+        ("validate all", "kgen validate"),
+        ("check everything", "kgen check"),
+        ("lock everything", "kgen lock"),
+        ("lock help", "kgen lock --help"),
+        ("status numpy", "kgen status"),
+        ("run train.py --epochs 3", "kgen run numpy-cpu -- python train.py --epochs 3"),
+        ("remove numpy-cpu", "rm -r locks/numpy-cpu   # removes the lock"),
+        ("sync both", "kgen lock both --python 3.11 --exclude-newer 2026-11-20"),
+        ("remove numpy", "take numpy out of `backends` in [TEMP]/project/kgen.toml: it is a backend"),
+        ("remove jax", "kgen list"),
+        # words of a sentence
+        ("solve jax on cuda 12", "kgen solve jax --cuda 12"),
+        ("lock jax and torch with cuda 13", "kgen lock jax torch --cuda 13"),
+        ("explain jax on python 3.12", "kgen explain jax --python 3.12"),
+        ("lock for jax", "kgen lock jax"),
+    ],
+)
+def test_words_in_the_place_of_names(kgen: Kgen, project: Path, healthy: Index, typed: str, meant: str) -> None:
+    kgen = kgen.at(healthy.url)
+    (project / "kgen.toml").write_text(
+        'backends = ["numpy"]\ndependencies = ["rich"]\n[environment.both]\nbackends = ["numpy", "openvino"]\n'
+        '[environment.all]\nbackends = ["numpy", "jax"]\n'
+        if typed == "sync both"
+        else 'backends = ["numpy"]\ndependencies = ["rich"]\n'
+    )
+    assert kgen(*LOCK, "numpy").status == 0
+    refused = kgen(*typed.split())
+    assert refused.status == 2
+    assert hints(refused.stderr)[0] == meant
+
+
+def test_an_environment_of_the_settings_that_is_called_all(kgen: Kgen, project: Path, healthy: Index) -> None:
+    """It is not locked, and no word for all of them."""
+    (project / "kgen.toml").write_text('[environment.all]\nbackends = ["numpy", "jax"]\n')
+    assert kgen.at(healthy.url)(*LOCK, "numpy").status == 0
+    for command in ("sync", "validate", "list"):
+        assert hints(kgen(command, "all").stderr)[0].startswith("kgen lock all ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("jax", ["kgen lock jax   # solves and locks it", "kgen run jax -- python train.py", "kgen shell jax"]),
+        ("torch-cuda12", ["kgen lock torch-cuda12   # solves and locks it"]),
+        ("jax run python train.py", ["kgen run jax python train.py"]),
+        ("jax lock --cuda 12", ["kgen lock jax --cuda 12"]),
+        ("environment", ["kgen status"]),
+        ("backends", ["kgen matrix show"]),
+        ("gpus", ["kgen matrix show gpus"]),
+        ("matrix list", ["kgen matrix show"]),
+        ("matrix update", ["kgen matrix refresh"]),
+        ("delete rich", ["kgen remove rich"]),
+        ("switch torch", ["kgen shell torch"]),
+        ("repair", ["kgen doctor"]),
+        ("versions jax", ["kgen list jax"]),
+        ("check --all", ["kgen check"]),
+        ("nothing-like-it", ["kgen --help"]),
+    ],
+)
+def test_words_in_the_place_of_commands(kgen: Kgen, typed: str, meant: list[str]) -> None:
+    refused = kgen(*typed.split())
+    assert refused.status == 2
+    assert hints(refused.stderr)[: len(meant)] == meant

@@ -612,7 +612,9 @@ not locked: jax-cpu; existing locks are unchanged
         result = kgen_alone(*LOCK, "numpy", "--dependency", "named<2")
         assert result.status == 4
         assert index.behaviour.asked.count("/simple/keras/") == 1
-        assert "hint: name a folder with a wheel of named for linux-64 in UV_FIND_LINKS" in result.stderr
+        assert (
+            "hint: name a folder with a wheel of named for linux-64 and Python 3.11 in UV_FIND_LINKS" in result.stderr
+        )
 
     def test_a_glibc_for_what_somebody_needs(self, kgen_alone: Kgen, index: Index) -> None:
         """The bound is that of another package, which kgen does not see: only where more fits it is asked again."""

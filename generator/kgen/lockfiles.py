@@ -140,13 +140,14 @@ def called(root: Path, name: str) -> tuple[LockedEnvironment, ...]:
     backend = accelerators.without_ending(name)
     # compare backends only: `torch-cuda12` is similar to `jax-cuda12`, but torch is not similar to jax
     near = misspelt(backend.lower(), [*known, *backends] if backend == name else backends)
-    raise NotLockedError(
+    said = [f"did you mean `{backends.get(near, near)}`?", LOCK] if near else [LOCK, f"locked are {', '.join(known)}"]
+    fault = NotLockedError(
         f"there is no locked environment `{grammar.shown(name)}` in {root / LOCKS}",
-        hints=[f"did you mean `{backends.get(near, near)}`?", LOCK]
-        if near
-        else [LOCK, f"locked are {', '.join(known)}"],
+        hints=said,
         unlocked=Unlocked(name),
     )
+    fault.readings = (name, ())
+    raise fault
 
 
 def _is_of_backend(environment: LockedEnvironment, name: str) -> bool:

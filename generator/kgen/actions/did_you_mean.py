@@ -38,6 +38,9 @@ _BETWEEN = r"[\s,;/+&]+"
 """What people type between several names."""
 _ALL = ("all", "*", "keras")
 """Words for everything in the settings; Keras is in every environment."""
+_FILLERS = frozenset({"on", "with", "for", "and", "using", "in", "the", "why", "of"})
+"""Words between names in a sentence."""
+_PYTHONS = frozenset({"python", "py", "cpython"})
 _VERSIONED = r"(?P<name>[A-Za-z][A-Za-z_-]*?)[-_]?(?P<sign>[=@:]|==)?\s*v?(?P<version>[0-9]+(?:\.[0-9]+)*)(?:\.\*)?"
 """A release in a form that is no requirement: `torch=2.6`, `torch@2.6`, `tf2.15`."""
 _NUMBERS = 3
@@ -78,6 +81,16 @@ def hints(name: str, asked: RequestFlags, matrix: CompatibilityMatrix, environme
         environments: the joint environments in the settings.
     """
     known = (*matrix.short_names, *environments)
+    plain = _without_fillers(asked.names, known)
+    if plain == asked.names:
+        return _hints(name, asked, matrix, known)
+    asked = asked._replace(names=plain)
+    first = next((one for one in plain if one not in known), None)
+    return [asked.command_for(plain)] if first is None else _hints(first, asked, matrix, known)
+
+
+def _hints(name: str, asked: RequestFlags, matrix: CompatibilityMatrix, known: Collection[str]) -> list[str]:
+    """The same of names that are no words of a sentence."""
     form = next((one for one in formats.others() if name.endswith(one.suffix)), None)
     if form is not None:  # an environment as it is called on disk
         bare = name.removesuffix(form.suffix)
@@ -87,7 +100,7 @@ def hints(name: str, asked: RequestFlags, matrix: CompatibilityMatrix, environme
             asked = asked._replace(names=typed, installers=tuple(forms))
             if bare in known:
                 return [asked.command_for(typed)]
-            return hints(bare, asked, matrix, environments)
+            return _hints(bare, asked, matrix, known)
     listed = f"the backends are {', '.join(matrix.short_names)}"
     if re.fullmatch(_VERSION, name):
         return [f"to ask for a version, name the package: --require {matrix.short_names[0]}=={name}", listed]
@@ -109,6 +122,20 @@ def hints(name: str, asked: RequestFlags, matrix: CompatibilityMatrix, environme
     more |= {field: texts for field, texts in said.items() if field not in given}
     command = asked.command_for(dict.fromkeys(names), more)
     return [command, listed] if own.dependencies else [command]
+
+
+def _without_fillers(words: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
+    """Words without those that a sentence has besides, and a number beside what it is the version of: `on cuda 12`."""
+    kinds = {spelled for kind in accelerators.known() for spelled in (kind.name, *kind.spelled)}
+    found: list[str] = []
+    for word in words:
+        if word.lower() in _FILLERS and word not in known:
+            continue
+        if found and re.fullmatch(r"[0-9]+(\.[0-9]+)?", word) and found[-1].lower() in {*kinds, *_PYTHONS}:
+            found[-1] += word
+        else:
+            found.append(word)
+    return tuple(found) if found else tuple(words)
 
 
 def call(text: str, matrix: CompatibilityMatrix, *, flags_alone: bool = False) -> str | None:

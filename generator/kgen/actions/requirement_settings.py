@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import tomlkit
 
-from kgen import accelerators, files, parsers, settings
+from kgen import accelerators, files, lockfiles, parsers, settings
 from kgen.actions import did_you_mean
 from kgen.actions.requirements import with_project
 from kgen.editable import SETUP_CFG
@@ -185,11 +185,14 @@ def _elsewhere(root: Path, matrix: CompatibilityMatrix, name: str, place: Place)
 
 
 def _as_backend(root: Path, matrix: CompatibilityMatrix, name: str) -> list[str]:
-    """What to do to remove a backend that the user named like a requirement, as a hint."""
+    """What to do to remove a backend or an environment that the user named like a requirement, as hints."""
     path = locate(root)
-    if name not in matrix.short_names or path is None:
-        return []
-    return [f"take {name} out of `backends` in {files.typed(path)}: it is a backend, and its lock is in {LOCKS}/"]
+    locked = [one.name for one in lockfiles.environments(root)]
+    gone = [one for one in locked if name in {one, accelerators.without_ending(one)}]
+    found = [f"rm -r {LOCKS}/{one}   # removes the lock" for one in gone]
+    if path is not None and name in (settings.read(root, matrix).backends or (matrix.short_names if gone else ())):
+        found.insert(0, f"take {name} out of `backends` in {files.typed(path)}: it is a backend")
+    return found
 
 
 def remove(root: Path, matrix: CompatibilityMatrix, names: Sequence[str], place: Place = EVERY) -> Edit:

@@ -115,6 +115,9 @@ def _show_help(ctx: Context, _parameter: Parameter, value: object) -> None:
 
 # -- commands ----------------------------------------------------------------------------------------------------------
 
+_OF_ENVIRONMENT = {"lock": "   # solves and locks it", "run": " -- python train.py", "shell": ""}
+"""What is mostly done with an environment -> how its call goes on."""
+
 PROGRAM = "kgen.program"
 """The context key for the call of another program, for commands that declare one."""
 
@@ -265,6 +268,11 @@ class _Shared:
             return meant._replace(words=tuple(call))
         return meant._replace(words=None) if meant.says else None
 
+    def _is_own_call(self, ctx: Context, words: Sequence[str]) -> bool:
+        """Whether words can stand behind this command."""
+        group = ctx.find_root().command
+        return isinstance(group, Group) and is_call(group, [*ctx.command_path.split()[1:], *words])
+
     def _with_program_by(
         self, ctx: Context, fault: UsageError, before: Sequence[str], program: Sequence[str]
     ) -> UsageError:
@@ -358,6 +366,13 @@ class Command(_Shared, TyperCommand):
             if self.declaration.leftover:
                 before = typed[: len(typed) - 1 - typed[::-1].index(rest[0])]
                 hint = f"{ctx.command_path} {shlex.join([*before, self.declaration.leftover, rest[0]])}"
+            without = typed[: len(typed) - 1 - typed[::-1].index(rest[0])] if len(rest) == 1 else []
+            if (
+                len(rest) == 1
+                and not self.declaration.leftover + self.declaration.program_by
+                and self._is_own_call(ctx, without)
+            ):
+                hint = shlex.join([*ctx.command_path.split(), *without])
             fault = UsageError(f"`{ctx.command_path}`: unexpected `{console.plain(rest[0])}`", hints=[hint])
             if self.declaration.program_by:
                 place = len(typed) - len(rest)
@@ -404,6 +419,11 @@ class Group(_Shared, TyperGroup):
     def _unknown_command(self, ctx: Context, args: Sequence[str]) -> UsageError:
         """The error for an unknown command, with the call that the user may have meant; kgen has parsed that call."""
         found = None if self.group else foreign.command(args)
+        if self.group and (of_group := foreign.command([self.group, *args])) is not None:
+            fault = UsageError(f"unknown command `{of_group.typed}`", hints=[f"{ctx.command_path} --help"])
+            return answered(fault, of_group)
+        if found is None and not self.group and (hints := self._of_backend(args)):
+            return UsageError(f"unknown command `{args[0]}`", hints=[*hints, f"{ctx.command_path} --help"])
         if found is None:
             return misspelt(ctx.command_path, "command", args[0], registry.declarations(self.group), args)
         fault = UsageError(f"unknown command `{found.typed}`", hints=[f"{ctx.command_path} --help"])
@@ -422,6 +442,19 @@ class Group(_Shared, TyperGroup):
         if meant.words is not None:
             fault.hints = fault.hints[1:]
         return answered(fault, meant)
+
+    def _of_backend(self, args: Sequence[str]) -> list[str]:
+        """The calls that may be meant where a backend or an environment stands in the place of a command, as hints."""
+        from kgen import accelerators  # noqa: PLC0415 - only a mistake pays for it
+        from kgen.matrix import origin  # noqa: PLC0415
+
+        name, *rest = args
+        if accelerators.without_ending(name) not in origin.current().short_names:
+            return []
+        swapped = [rest[0], name, *rest[1:]] if rest else []
+        if swapped and self.get_command(typer.Context(self), rest[0]) is not None and is_call(self, swapped):
+            return [f"did you mean `kgen {shlex.join(swapped)}`?"]
+        return [f"kgen {one} {shlex.quote(name)}{more}" for one, more in _OF_ENVIRONMENT.items()]
 
     def usage(self, ctx: Context) -> list[str]:
         """The words after the command in its usage."""

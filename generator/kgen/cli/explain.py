@@ -45,7 +45,9 @@ def run(
     try:
         result = action.explain(asked, origin.current(), Path.cwd(), newest=newest)
     except UnknownNameError as error:
-        needed_by = (needing(find_root(Path.cwd()), name) for name in asked.names)
+        needed_by = (
+            needing(find_root(Path.cwd()), name) for name in asked.names if name not in origin.current().short_names
+        )
         error.hints = (*filter(None, needed_by), *error.hints)
         raise
     conflicts, form = result.conflicts, CommandForm(values=result.form, written=result.written)

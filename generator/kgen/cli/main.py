@@ -16,7 +16,7 @@ from kgen import INTERRUPTED, __version__, host
 from kgen.cli import command, console, foreign
 from kgen.cli.options import option
 from kgen.cli.registry import Declaration
-from kgen.errors import ExitStatus, KgenError, UsageError
+from kgen.errors import LOCK, ExitStatus, KgenError, UsageError
 from kgen.project import find_root
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ def _run(argv: Sequence[str]) -> int:
         with group.make_context("kgen", list(argv)) as context:
             status: int = group.invoke(context)
     except KgenError as error:
-        error.hints = _calls(argv, error) or _locking(error) or _changed(argv, error)
+        locking = _locking(error)
+        is_known = any(hint.startswith(f"{LOCK} ") for hint in locking)
+        error.hints = (() if is_known else _calls(argv, error)) or locking or _changed(argv, error)
         console.error(error)
         return error.status
     except KeyboardInterrupt as interrupt:

@@ -64,7 +64,9 @@ def _with_an_environment(program: str, words: Sequence[str]) -> Iterator[str]:
     """The call with an environment, where a program stands in its place, as `run` of other tools takes it."""
     root = find_root(Path.cwd())
     locked = locked_here(root, formats.default())
-    if locked and (host.has_program(program) or files.exists(envs_of(root) / locked[0].name / "bin" / program)):
+    if locked and program.endswith(".py"):  # the caller has dealt with an existing file
+        yield shlex.join(["kgen", "run", locked[0].name, "--", "python", program, *words])
+    elif locked and (host.has_program(program) or files.exists(envs_of(root) / locked[0].name / "bin" / program)):
         yield shlex.join(["kgen", "run", locked[0].name, "--", program, *words])
 
 
@@ -84,7 +86,7 @@ def _run(environment: str, command: Sequence[str], *, no_sync: bool, form: OneFo
             hints=[f"kgen run {environment} -- python train.py"],
         )
     if command[0].startswith("-"):
-        if host.has_program(environment):
+        if host.has_program(environment) or environment.endswith(".py"):
             choose(find_root(Path.cwd()), environment, form)  # nor does `kgen run -- python -c …` have it
         place = command.index("--") if "--" in command else 1
         rest = command[place:][command[place : place + 1] == ["--"] :] or ["python", "train.py"]

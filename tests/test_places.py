@@ -702,6 +702,11 @@ def test_members_of_a_workspace_are_those_that_uv_finds(
     top = workspace.workspace_of(tmp_path)
     assert top is not None
     assert set(top.members()) == {"top"} | found
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("pyproject.toml")}
+    committed = workspace.workspace_in_commit(files.get, iter(files), "")
+    assert committed is not None
+    folders = {name: path.relative_to(tmp_path).as_posix() for name, path in top.members().items()}
+    assert committed == ("", {**folders, "top": ""})
 
 
 @pytest.mark.parametrize("key", ["members", "exclude"])
@@ -711,6 +716,8 @@ def test_a_pattern_of_a_workspace_that_uv_refuses(tmp_path: Path, key: str) -> N
     assert top is not None
     with pytest.raises(ValueError, match=rf"tool\.uv\.workspace\.{key}: `\*\*` in `lib/\*\*x` is not all"):
         top.members()
+    files = {"pyproject.toml": (tmp_path / "pyproject.toml").read_bytes()}
+    assert workspace.workspace_in_commit(files.get, files, "") is None
 
 
 @pytest.mark.parametrize(

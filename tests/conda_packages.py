@@ -88,7 +88,8 @@ class Channel:
         """Build packages of the interpreter that is at work here, or with nothing in them for this minor."""
         version = ".".join(map(str, sys.version_info[:3])) if minor is None else f"{minor}.0"
         prefix = Path(sys.base_prefix).resolve() if minor is None else None
-        self.add("python", version, "h0_0_cpython", depends=["python_abi"], prefix=prefix)
+        files = {} if prefix is None else _site(prefix)
+        self.add("python", version, "h0_0_cpython", depends=["python_abi"], files=files, prefix=prefix)
         minor = minor or MINOR
         self.add("python_abi", minor, f"0_{_abi(minor)}", subdir="noarch", constrains=[f"python {minor}.*"])
 
@@ -144,6 +145,13 @@ def _build(
             builder.add(str(path), arcname=name, recursive=False)
             content = path.read_bytes()
             paths.append({**_path(name, content), "path_type": "softlink" if path.is_symlink() else "hardlink"})
+        for name in ("bin/python", "bin/python3") if prefix else ():
+            if name not in {path["_path"] for path in paths}:  # Debian's own has no `python`
+                member = tarfile.TarInfo(name)
+                member.type, member.linkname = tarfile.SYMTYPE, f"python{MINOR}"
+                builder.addfile(member)
+                content = Path(str(prefix), f"bin/python{MINOR}").read_bytes()
+                paths.append({**_path(name, content), "path_type": "softlink"})
         info = {
             "info/index.json": json.dumps(index),
             "info/paths.json": json.dumps({"paths": paths, "paths_version": 1}),
@@ -187,9 +195,24 @@ def interpreter_files(prefix: Path) -> list[Path]:
     library = prefix / "lib" / f"python{MINOR}"
     for path in sorted(library.rglob("*")):
         parts = path.relative_to(library).parts
+        if path.name == "sitecustomize.py":  # of this system, and not of the interpreter
+            continue
         if path.is_file() and not _LEFT_OUT.intersection(parts) and not parts[0].startswith("config-"):
             found.append(path)
     return [path for path in found if path.exists()]
+
+
+_SITE = b"""\
+import site, sys
+site.addsitedir("%s/lib/python%d.%d/site-packages" % (sys.prefix, *sys.version_info[:2]))
+"""
+
+
+def _site(prefix: Path) -> dict[str, bytes]:
+    """What makes an interpreter look where conda installs to; Debian's own looks into folders of other names."""
+    library = f"lib/python{MINOR}"
+    patched = "dist-packages" in (prefix / library / "site.py").read_text(encoding="utf-8")
+    return {f"{library}/sitecustomize.py": _SITE} if patched else {}
 
 
 _KERAS = b"""\

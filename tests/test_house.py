@@ -63,6 +63,8 @@ def test_the_oldest_python_is_the_same_everywhere() -> None:
     assert project["tool"]["mypy"]["python_version"] == oldest
     assert project["tool"]["ruff"]["target-version"] == f"py{oldest.replace('.', '')}"
     assert oldest in lock_tools.WORDS
+    named = [one.rpartition(" ")[2] for one in project["project"]["classifiers"] if ":: Python :: 3." in one]
+    assert (named[0], named[-1]) == (oldest, pythons[-1])
     assert f"kgen needs Python {oldest} or newer" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -148,6 +148,14 @@ class TestAction:
         assert called.read_text().splitlines() == ["check", "sync numpy-cpu", "sync other"]
         assert output.read_text() == f"envs={made}\n"
 
+    def test_every_call_of_kgen_is_in_the_projects_folder(self) -> None:
+        calling = [
+            step for step in loaded("action.yml")["runs"]["steps"] if re.search(r"\bkgen [a-z]", step.get("run", ""))
+        ]
+        assert len(calling) == 2
+        assert {step["working-directory"] for step in calling} == {"${{ inputs.working-directory }}"}
+        assert "inputs.working-directory" in loaded("action.yml")["runs"]["steps"][0]["with"]["key"]
+
     def test_no_input_is_put_into_a_script(self) -> None:
         """A runner replaces `${{ }}` in the text of a script, whatever is in it: inputs come as variables."""
         assert all("${{" not in step.get("run", "") for step in loaded("action.yml")["runs"]["steps"])

@@ -449,7 +449,9 @@ class TestReplaceFolder:
                 sys.setprofile(None)
             if problem is not None:
                 assert str(target) in problem.message
-                assert os.strerror(number) in problem.message
+                # from Python 3.14 on `mkdir` takes a folder that it cannot look at for something else in its place
+                said = {number, errno.EEXIST} if sys.version_info >= (3, 14) else {number}
+                assert any(os.strerror(one) in problem.message for one in said)
                 found = contents(target)
                 last += found == NEW | KEPT
                 # Where folders cannot be moved there is no way back once the old one is being emptied.

@@ -84,11 +84,16 @@ class Channel:
         self.records.setdefault(subdir, {})[path.name] = {**index, **hashes, "size": len(content)}
         return path
 
-    def add_python(self, minor: str | None = None) -> None:
-        """Build packages of the interpreter that is at work here, or with nothing in them for this minor."""
+    def add_python(self, minor: str | None = None, *, managed: bool = False) -> None:
+        """Build packages of the interpreter that is at work here, or with nothing in them for this minor.
+
+        Args:
+            minor: the minor; None for the interpreter here.
+            managed: whether conda marks the interpreter as managed (PEP 668), against pip.
+        """
         version = ".".join(map(str, sys.version_info[:3])) if minor is None else f"{minor}.0"
         prefix = Path(sys.base_prefix).resolve() if minor is None else None
-        files = {} if prefix is None else _site(prefix)
+        files = {} if prefix is None else _site(prefix, managed=managed)
         self.add("python", version, "h0_0_cpython", depends=["python_abi"], files=files, prefix=prefix)
         minor = minor or MINOR
         self.add("python_abi", minor, f"0_{_abi(minor)}", subdir="noarch", constrains=[f"python {minor}.*"])
@@ -195,24 +200,29 @@ def interpreter_files(prefix: Path) -> list[Path]:
     library = prefix / "lib" / f"python{MINOR}"
     for path in sorted(library.rglob("*")):
         parts = path.relative_to(library).parts
-        if path.name == "sitecustomize.py":  # of this system, and not of the interpreter
+        if path.name in {"sitecustomize.py", _MANAGED}:  # of this system, and not of the interpreter
             continue
         if path.is_file() and not _LEFT_OUT.intersection(parts) and not parts[0].startswith("config-"):
             found.append(path)
     return [path for path in found if path.exists()]
 
 
+_MANAGED = "EXTERNALLY-MANAGED"
 _SITE = b"""\
-import site, sys
+import site, sys, sysconfig
+for scheme in {"posix_local", "deb_system"} & {*sysconfig.get_scheme_names()}:
+    sysconfig._INSTALL_SCHEMES[scheme] = sysconfig._INSTALL_SCHEMES["posix_prefix"]
 site.addsitedir("%s/lib/python%d.%d/site-packages" % (sys.prefix, *sys.version_info[:2]))
 """
 
 
-def _site(prefix: Path) -> dict[str, bytes]:
-    """What makes an interpreter look where conda installs to; Debian's own looks into folders of other names."""
+def _site(prefix: Path, *, managed: bool) -> dict[str, bytes]:
+    """What makes an interpreter use conda's folders, where Debian's own uses others; and the mark of a managed one."""
     library = f"lib/python{MINOR}"
     patched = "dist-packages" in (prefix / library / "site.py").read_text(encoding="utf-8")
-    return {f"{library}/sitecustomize.py": _SITE} if patched else {}
+    mark = b"[externally-managed]\nError=conda manages this environment.\n"
+    found = {f"{library}/sitecustomize.py": _SITE} if patched else {}
+    return {**found, f"{library}/{_MANAGED}": mark} if managed else found
 
 
 _KERAS = b"""\
@@ -237,7 +247,7 @@ def small_channel(folder: Path, minor: str | None = None) -> Channel:
         minor: for which Python, of which nothing but the name is there; None for the one at work here, whole.
     """
     channel = Channel(folder=folder)
-    channel.add_python(minor)
+    channel.add_python(minor, managed=True)
     minor = minor or MINOR
     abi, tag = _abi(minor), tag_of(minor)
     setuptools = {"site-packages/setuptools/__init__.py": b"", **_dist_info("setuptools", "80.0")}

@@ -203,6 +203,16 @@ def linked(name: str) -> dict[str, str]:
     return links
 
 
+def unpacked(sdist: Path, folder: Path) -> Path:
+    """The folder in a source distribution that holds everything."""
+    if hasattr(tarfile, "data_filter"):
+        shutil.unpack_archive(sdist, folder, filter="data")
+    else:  # as Debian 12's Python 3.11.2
+        shutil.unpack_archive(sdist, folder)
+    (source,) = folder.iterdir()
+    return source
+
+
 def instructions(path: Path) -> Iterator[tuple[str, str]]:
     """The instructions of a Dockerfile, each with the rest of its line."""
     for line in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
@@ -360,9 +370,7 @@ class TestRelease:
     def test_conda_builds_it(self, released: tuple[Path, Path], tmp_path: Path) -> None:
         """By conda-forge's builder, from the sdist, in a channel of what is installed here; then the recipe's tests."""
         (sdist,) = released[0].glob("*.tar.gz")
-        with tarfile.open(sdist) as archive:
-            archive.extractall(tmp_path / "source", filter="data")
-        (source,) = (tmp_path / "source").iterdir()
+        source = unpacked(sdist, tmp_path / "source")
         recipe = source / "packaging/conda-forge/recipe.yaml"
         text = recipe.read_text(encoding="utf-8")
         assert 'python_min: "3.10"' in text  # the oldest that kgen runs on; here is one interpreter
@@ -391,9 +399,7 @@ class TestRelease:
     def test_nixpkgs_builds_it(self, released: tuple[Path, Path], tmp_path: Path) -> None:
         """The package, from the sdist, by a Nix with as much of nixpkgs as it uses; then its program, without PATH."""
         (sdist,) = released[0].glob("*.tar.gz")
-        with tarfile.open(sdist) as archive:
-            archive.extractall(tmp_path / "source", filter="data")
-        (source,) = (tmp_path / "source").iterdir()
+        source = unpacked(sdist, tmp_path / "source")
         package = source / "packaging/nixpkgs/package.nix"
         project = tomli.loads((source / "pyproject.toml").read_text(encoding="utf-8"))
         needed = (*project["project"]["dependencies"], *project["build-system"]["requires"])

@@ -215,8 +215,10 @@ def _install_wheels(
             lines = (f"{one['name']}{place(one)} --hash=sha256:{one['sha256']}\n" for one in locked.wheels)
             requirements.write_text("".join(lines), encoding="utf-8")
             words = ("pip", "install", "--python", str(prefix / "bin/python"), "--no-deps", "--only-binary", ":all:")
+            # a Python of conda's may be marked as managed (PEP 668); here kgen manages it, and this folder is kgen's
+            managed = ("--break-system-packages",)
             return uvtool.run(
-                [uv, *words, *apart, "--require-hashes", "--requirements", str(requirements), *uvtool.PLAIN],
+                [uv, *words, *managed, *apart, "--require-hashes", "--requirements", str(requirements), *uvtool.PLAIN],
                 env={"VIRTUAL_ENV": "", "CONDA_PREFIX": ""},
                 cwd=of.environment.folder.parent.parent,
             )

@@ -18,7 +18,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kgen import files, host, process, storage, uvsettings, uvtool
-from kgen.errors import HashMismatchError, OutsideError
+from kgen.errors import WITH_A_NETWORK, HashMismatchError, OfflineError, OutsideError
+from kgen.explain.names import few
+from kgen.explain.sizes import size_text
 from kgen.formats import vendor
 from kgen.formats.conda import condafiles
 from kgen.formats.conda.condafiles import CondaFile, CondaPlatform
@@ -145,6 +147,8 @@ def realise(
     with storage.staged_folder(of.prefix, owned=is_kgens) as staged:
         report("installing")
         try:
+            if host.is_offline():
+                _refuse_uncached(of, rattler.uncached(locked.packages), len(locked.packages))
             rattler.install(locked.packages, staged, locked.specs, place=of.prefix)
         except OutsideError as error:
             error.prefix(f"{of.name}: ")
@@ -176,6 +180,17 @@ def realise(
         record = Record(lock=file.digest, python=python, installed=installed(site, of.form), own=own)
         (staged / SOURCE).write_bytes(of.state)
         (staged / RECORD).write_text(record_text(record), encoding="utf-8")
+
+
+def _refuse_uncached(of: Source, missing: Sequence[Mapping[str, Any]], number: int) -> None:
+    if missing:
+        named = few([f"{one['name']} {one['version']} ({size_text(one.get('size'))})" for one in missing])
+        size = size_text(sum(one.get("size") or 0 for one in missing))
+        raise OfflineError(
+            f"{len(missing)} of {number} packages, {size}, are not on this machine, and `--offline` keeps rattler from"
+            f" fetching them: {named}",
+            hints=[WITH_A_NETWORK, f"kgen bundle {of.name} -o {of.name}.tar   # there, then `kgen unbundle` here"],
+        )
 
 
 def register(prefix: Path) -> None:

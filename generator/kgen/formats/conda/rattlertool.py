@@ -42,8 +42,10 @@ import tomli
 
 from kgen import files, host, lockfiles, logins, storage
 from kgen.errors import (
+    WITH_A_NETWORK,
     HashMismatchError,
     MissingExtraError,
+    OfflineError,
     OutsideError,
     SettingsError,
     TimedOut,
@@ -72,7 +74,8 @@ _SILENCE = 60
 _ALTOGETHER = 900.0
 """Seconds that all channels together may take for one solve."""
 
-_OF_SHARDS = re.compile(r"\.msgpack\.zst|304 Not Modified")
+_UNCACHED = "no usable repodata cache|not (?:found )?in (?:the )?cache"
+_OF_SHARDS = re.compile(rf"\.msgpack\.zst|304 Not Modified|{_UNCACHED}")
 _UNANSWERED = re.compile(r"error sending request")
 
 _NO_PACKAGE = "kgen-asks-whether-this-index-is-of-now"
@@ -402,7 +405,12 @@ class Rattler:
             whole = Config.from_toml("[repodata-config]\ndisable-sharded = true\n")
             config = self._config if self._sharded else self._config.merge(whole)
             cache = None if self._cache is None else self._cache / "repodata"
-            self._gateway = self._rattler.Gateway.from_config(config, cache_dir=cache, client=self._client)
+            if host.is_offline():
+                only: Any = {"sharded_enabled": self._sharded, "cache_action": "force-cache-only"}
+                kept = self._rattler.SourceConfig(**only)
+                self._gateway = self._rattler.Gateway(cache, default_config=kept, client=self._client)
+            else:
+                self._gateway = self._rattler.Gateway.from_config(config, cache_dir=cache, client=self._client)
         assert self._gateway is not None  # noqa: S101 - it was made above
         return self._gateway
 
@@ -452,6 +460,21 @@ class Rattler:
             _reraise_interrupt(error)
             raise install_failure(_panic_text(error)) from None
 
+    def uncached(self, records: Sequence[CondaRecord]) -> list[CondaRecord]:
+        """The packages that :meth:`install` would have to fetch from another machine.
+
+        Args:
+            records: the packages.
+
+        Raises:
+            OutsideError: one of them is not a valid record of a channel.
+        """
+        from rattler.package_cache import PackageCache  # noqa: PLC0415 - see `_load`
+
+        index = _finished(PackageCache((self._cache or shards.usual_cache()) / "pkgs").index())
+        there = {one.url for one in self.records(records) if index.contains_record(one)}
+        return [one for one in records if one["url"] not in there and not one["url"].startswith("file:")]
+
     def download(self, url: str, target: Path) -> None:
         """Fetch a package file; safe to use from many threads.
 
@@ -462,6 +485,11 @@ class Rattler:
         Raises:
             OutsideError: it cannot be fetched.
         """
+        if host.is_offline() and not url.startswith("file:"):
+            raise OfflineError(
+                f"{url.rpartition('/')[2]} is not on this machine, and `--offline` keeps rattler from fetching it",
+                hints=[WITH_A_NETWORK],
+            )
 
         async def fetched() -> None:
             from rattler.package_streaming import download_to_path  # noqa: PLC0415 - see `_load`
@@ -651,6 +679,9 @@ def channel_failure(reason: str, channels: Sequence[str]) -> OutsideError:
     named = next((one for one in channels if one.rstrip("/") in shown), channels[0] if len(channels) == 1 else None)
     channel = f"the conda channel {named}" if named else f"a conda channel of {', '.join(channels)}"
     said = logins.without_urls(shown)
+    if host.is_offline() and re.search(_UNCACHED, said):
+        what = f"rattler's cache does not have all that {channel} says, and `--offline` keeps rattler from asking it"
+        return OfflineError(what, hints=[WITH_A_NETWORK])
     found = next((row for pattern, row in _FAILURES if re.search(pattern, said)), None)
     what, hint = found or ("failed", "see whether it answers, then lock again")
     return UnreachableError(f"{channel} {what}: {shown}", hints=[hint])

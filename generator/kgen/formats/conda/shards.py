@@ -11,6 +11,7 @@ from __future__ import annotations
 import calendar
 import contextlib
 import re
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -59,10 +60,12 @@ class Place(NamedTuple):
 
 
 def usual_cache() -> Path:
-    """The folder in which tools based on rattler cache channels' answers on Linux; on other systems there is none."""
+    """The folder in which tools based on rattler cache channels' answers and packages, on Linux and macOS."""
     named = host.variable("RATTLER_CACHE_DIR")
     if named:
         return Path(named)
+    if sys.platform == "darwin":
+        return Path(host.home() or "/", "Library/Caches/rattler/cache")
     caches = host.variable("XDG_CACHE_HOME")
     return Path(caches or Path(host.home() or "/", ".cache"), "rattler", "cache")
 
@@ -129,7 +132,7 @@ def unchanged(cache: Path, places: Sequence[Place]) -> str | None:
         if index.etag is None or place.asked is None:
             return None
         asked.append((place.asked, index.etag))
-    if asked and not _confirmed(asked):
+    if asked and (host.is_offline() or not _confirmed(asked)):
         return None
     return state([(place.url, found[place.url].digest) for place in places])
 

@@ -222,7 +222,7 @@ def _is_allowed(
 
 def is_within_bounds(request: EnvironmentRequest, name: str, version: Version) -> bool:
     """Whether the bounds of the user allow a version of a project."""
-    wishes = (*request.dependencies, *request.requirements, *request.constraints, *uvsettings.bounds(request.uv))
+    wishes = (*request.dependencies, *request.requirements, *request.constraints)
     return all(version in wish.specifier for wish in wishes if wish.name == name)
 
 

@@ -14,7 +14,6 @@ from typing import Annotated
 
 from kgen.actions import explain as action
 from kgen.actions.request_flags import RequestFlags
-from kgen.actions.tree import needing
 from kgen.cli import console
 from kgen.cli.options import OUTPUT, Json, option
 from kgen.cli.request import asking
@@ -45,6 +44,8 @@ def run(
     try:
         result = action.explain(asked, origin.current(), Path.cwd(), newest=newest)
     except UnknownNameError as error:
+        from kgen.actions.tree import needing  # noqa: PLC0415 - only a mistake pays for it
+
         needed_by = (
             needing(find_root(Path.cwd()), name) for name in asked.names if name not in origin.current().short_names
         )

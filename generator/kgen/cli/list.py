@@ -12,7 +12,6 @@ __command__ = {
 from pathlib import Path
 
 from kgen.actions.status import packages
-from kgen.actions.tree import needing
 from kgen.cli import console
 from kgen.cli.options import Environments, Json
 from kgen.errors import ExitStatus, NotLockedError, UsageError
@@ -30,6 +29,8 @@ def run(environments: Environments = None, *, json: Json = False) -> ExitStatus:
     try:
         found = packages(root, environments or ())
     except NotLockedError:
+        from kgen.actions.tree import needing  # noqa: PLC0415 - only a mistake pays for it
+
         for name in environments or ():
             if (needed_by := needing(root, name)) is not None:
                 raise UsageError(
